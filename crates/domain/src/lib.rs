@@ -1,0 +1,22 @@
+//! The pure heart of Postrider: what events, channels and deliveries are and the rules they follow.
+//!
+//! Nothing here reads a clock, draws a random number, touches a disk or a socket, or knows a wire format: time and
+//! randomness are arguments, so every rule can be tested and simulated.
+//!
+//! Start reading at [`delivery`] (the states of a delivery), then [`lane`] (what may start now).
+
+pub mod channel;
+pub mod delivery;
+pub mod event;
+pub mod ids;
+pub mod outcome;
+pub mod routing;
+pub mod schedule;
+pub mod secret;
+pub mod tenant;
+pub mod time;
+pub mod verdict;
+
+pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+pub use secret::Secret;
+pub use time::{Clock, Timestamp};

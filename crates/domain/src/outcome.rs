@@ -1,0 +1,100 @@
+//! Outcomes: what a provider said about one attempt. Data only; dispatch alone decides what follows.
+
+use std::time::Duration;
+
+/// What happened to the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The provider took it.
+    Delivered,
+    /// It was not taken, and a later try may go better.
+    Retry,
+    /// The provider asked for a pause. The pause covers the whole [`Scope`] and burns no attempt.
+    Throttled,
+    /// It will never be taken as it is.
+    Permanent,
+    /// The request was written and no answer came: it may have been taken.
+    Unknown,
+}
+
+impl Class {
+    pub const ALL: [Self; 5] = [Self::Delivered, Self::Retry, Self::Throttled, Self::Permanent, Self::Unknown];
+
+    /// The name in the API and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry => "failed",
+            Self::Throttled => "throttled",
+            Self::Permanent => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == text)
+    }
+}
+
+/// How far the outcome reaches beyond the one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This message only.
+    Message,
+    /// Everything sent to this channel.
+    Channel,
+    /// Everything sent with the same credential.
+    Credential,
+    /// Everything sent to this provider.
+    Provider,
+}
+
+/// What a provider said about one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub class: Class,
+    pub scope: Scope,
+    /// The least wait that the provider asked for, already clamped to [`HINT_MAX`].
+    pub hint: Option<Duration>,
+    /// The provider's own id of the message.
+    pub reference: Option<String>,
+    /// What went wrong, in words for the person on call; empty when delivered. Holds no secret.
+    pub note: String,
+}
+
+/// The longest wait that a provider may ask for; longer hints are cut to it, so that an absurd header cannot park a
+/// channel for years.
+pub const HINT_MAX: Duration = Duration::from_hours(24);
+
+impl Outcome {
+    pub const fn delivered() -> Self {
+        Self { class: Class::Delivered, scope: Scope::Message, hint: None, reference: None, note: String::new() }
+    }
+
+    /// A failure that concerns this message and may pass.
+    pub fn retry(note: impl Into<String>) -> Self {
+        Self { class: Class::Retry, note: note.into(), ..Self::delivered() }
+    }
+
+    /// A failure that will not pass, for everything in `scope`.
+    pub fn permanent(scope: Scope, note: impl Into<String>) -> Self {
+        Self { class: Class::Permanent, scope, note: note.into(), ..Self::delivered() }
+    }
+
+    /// A request to pause everything in `scope`.
+    pub fn throttled(scope: Scope, note: impl Into<String>) -> Self {
+        Self { class: Class::Throttled, scope, note: note.into(), ..Self::delivered() }
+    }
+
+    /// The request went out and no answer came.
+    pub fn unknown(note: impl Into<String>) -> Self {
+        Self { class: Class::Unknown, note: note.into(), ..Self::delivered() }
+    }
+
+    /// The same outcome with the wait that the provider asked for.
+    #[must_use]
+    pub fn with_hint(mut self, hint: Option<Duration>) -> Self {
+        self.hint = hint.map(|wait| wait.min(HINT_MAX));
+        self
+    }
+}

@@ -1,0 +1,2 @@
+//! The kinds of destination.
+pub mod step;
