@@ -3,6 +3,8 @@
 //! A rule says what would be right and never repeats the value, which may be a secret in the wrong place. What
 //! concerns several fields together is each provider's `check`.
 
+use std::collections::BTreeSet;
+
 use domain::secret::MASK;
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Map, Value};
@@ -44,7 +46,7 @@ pub(crate) fn accept(field: &Field, value: &Value, current: Option<&Value>) -> R
         return Ok(None);
     }
     if field.kind == FieldKind::Headers {
-        return accept_headers(field.key, value, current.and_then(Value::as_object)).map(Some);
+        return accept_headers(field.key, value, current.and_then(Value::as_object));
     }
     accept_text(field, value, current).map(Some).map_err(|message| vec![FieldError::new(field.key, message)])
 }
@@ -110,25 +112,49 @@ fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
 }
 
 /// Merges headers by name; names are stored in lower case, so that a patch finds them however they are written.
-fn accept_headers(key: &str, value: &Value, current: Option<&Map<String, Value>>) -> Result<Value, Vec<FieldError>> {
+fn accept_headers(
+    key: &str,
+    value: &Value,
+    current: Option<&Map<String, Value>>,
+) -> Result<Option<Value>, Vec<FieldError>> {
     let Some(given) = value.as_object() else {
         return Err(vec![FieldError::new(key, "must be an object of header names and values")]);
     };
     let mut merged = current.cloned().unwrap_or_default();
     let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
     for (name, value) in given {
         let name = name.to_ascii_lowercase();
-        let result = check_header_name(&name).and_then(|()| match value {
-            Value::Null => Ok(drop(merged.remove(&name))),
-            Value::String(text) if text == MASK && merged.contains_key(&name) => Ok(()),
-            _ => check_header_value(value).map(|()| drop(merged.insert(name.clone(), value.clone()))),
-        });
-        errors.extend(result.err().map(|message| FieldError::new(&format!("{key}.{name}"), message)));
+        let accepted = accept_header(&name, value, merged.get(&name));
+        match accepted {
+            _ if !seen.insert(name.clone()) => {
+                errors.push(FieldError::new(&format!("{key}.{name}"), "is there twice: case makes no difference"));
+            }
+            Ok(Some(value)) => {
+                merged.insert(name, value);
+            }
+            Ok(None) => {
+                merged.remove(&name);
+            }
+            Err(message) => errors.push(FieldError::new(&format!("{key}.{name}"), message)),
+        }
     }
     if merged.len() > HEADERS_MAX {
         errors.push(FieldError::new(key, format!("must be at most {HEADERS_MAX} headers")));
     }
-    if errors.is_empty() { Ok(Value::Object(merged)) } else { Err(errors) }
+    if errors.is_empty() { Ok((!merged.is_empty()).then_some(Value::Object(merged))) } else { Err(errors) }
+}
+
+/// As [`accept`], for one header.
+fn accept_header(name: &str, value: &Value, current: Option<&Value>) -> Result<Option<Value>, String> {
+    check_header_name(name)?;
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) if text == MASK => current.cloned().map(Some).ok_or_else(|| MASK_WITHOUT_VALUE.to_owned()),
+        Value::String(text) => check_header_value(text).map(|()| Some(value.clone())),
+        _ => Err("must be a text".to_owned()),
+    }
 }
 
 fn check_header_name(name: &str) -> Result<(), String> {
@@ -141,11 +167,7 @@ fn check_header_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_header_value(value: &Value) -> Result<(), String> {
-    let text = value.as_str().ok_or("must be a text")?;
-    if text == MASK {
-        return Err(MASK_WITHOUT_VALUE.to_owned());
-    }
+fn check_header_value(text: &str) -> Result<(), String> {
     if text.len() > HEADER_VALUE_BYTES_MAX {
         return Err(format!("must be at most {HEADER_VALUE_BYTES_MAX} bytes long"));
     }
@@ -216,6 +238,7 @@ mod tests {
         }
         check(json!({"x-a": 1, "x-b": "a\r\nb"}), &[("config.headers.x-a", "text"), ("config.headers.x-b", "line")]);
         check(json!({"x-a": "x".repeat(HEADER_VALUE_BYTES_MAX + 1)}), &[("config.headers.x-a", "4096")]);
+        check(json!({"X-A": "1", "x-a": "2"}), &[("config.headers.x-a", "twice")]);
         check(json!({"": "x"}), &[("config.headers.", "name")]);
         check(json!(["x"]), &[("config.headers", "object")]);
         let many: Map<String, Value> = (0..=HEADERS_MAX).map(|number| (format!("x-{number}"), json!("x"))).collect();

@@ -23,8 +23,9 @@ pub fn http(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome 
     let note = status_note(status);
     match status.as_u16() {
         200..=299 => Outcome::delivered(),
-        // The host is fixed, so it has moved or is not what the owner thinks.
-        300..=399 => Outcome::permanent(Scope::Channel, redirect_note(status, headers)),
+        // The host is fixed, so it has moved or is not what the owner thinks. Where to is not said: such a provider's
+        // URL is a secret, and a redirect commonly repeats it.
+        300..=399 => Outcome::permanent(Scope::Channel, format!("{note}: redirects are not followed")),
         // This message is malformed, too large or of the wrong kind: the same bytes fare no better later.
         400 | 404 | 405 | 406 | 413 | 415 | 422 | 431 | 501 | 505 => Outcome::permanent(Scope::Message, note),
         // The credentials are not good, or the destination is gone, for every message.
@@ -64,14 +65,13 @@ pub fn status_note(status: StatusCode) -> String {
     }
 }
 
-/// Where a redirect leads, which is never followed: the new place would be neither guarded nor signed for.
+/// Where a redirect leads, for providers whose URL is no secret. It is never followed: the owner chose another place.
 ///
-/// The query is left out, because a redirect commonly repeats ours, and tokens are put there.
+/// Credentials and query are left out, because a redirect commonly repeats ours and tokens are put there.
 pub fn redirect_note(status: StatusCode, headers: &HeaderMap) -> String {
     let Some(location) = headers.get(LOCATION) else { return status_note(status) };
-    let location = String::from_utf8_lossy(location.as_bytes());
-    let location = quoted(without_secrets(&location));
-    format!("redirect to {location} refused: put the final URL in the channel")
+    let location = without_secrets(&String::from_utf8_lossy(location.as_bytes()));
+    format!("redirect to {} refused: put the final URL in the channel", quoted(&location))
 }
 
 /// The wait that `Retry-After` asks for: seconds or a date, at most [`HINT_MAX`]; zero when negative or past; `None`
@@ -95,11 +95,13 @@ fn http_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_ms(time.as_millisecond()))
 }
 
-/// A URL without its query and fragment, and from its host on if it holds credentials.
-fn without_secrets(url: &str) -> &str {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let url = &url[..end];
-    url.rfind('@').map_or(url, |at| &url[at + 1..])
+/// A URL, absolute or not, without credentials, query and fragment.
+fn without_secrets(url: &str) -> String {
+    let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    let Some((scheme, rest)) = url.split_once("//") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}//{host}{path}")
 }
 
 /// Somebody else's text, fit for a note.
@@ -197,7 +199,9 @@ mod tests {
         };
         check(b"https://x/y", "https://x/y");
         check(b"/login?next=/hook&token=secret#x", "/login");
-        check(b"https://user:pass@x/y", "x/y");
+        check(b"https://user:p@ss@x/y", "https://x/y");
+        check(b"//user@x", "//x");
+        check(b"https://x/@me/y", "https://x/@me/y");
         check(b"https://x/\xff\ty", "https://x/\u{fffd}y");
         check(&[b'x'; 500], &"x".repeat(QUOTE_CHARS_MAX));
         assert_eq!(redirect_note(StatusCode::NOT_MODIFIED, &HeaderMap::new()), "HTTP 304 Not Modified");

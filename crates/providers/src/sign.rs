@@ -137,8 +137,8 @@ fn keyed(bytes: &[u8]) -> Hmac<Sha256> {
 mod tests {
     use super::*;
 
-    /// The example in the specification's own libraries; every signature here agrees with `standardwebhooks` of PyPI
-    /// or, where that takes text only, with Python's `hmac`.
+    /// The example in the specification's own libraries; every signature here agrees with Python's `hmac`
+    /// and, where that takes the body, with its package `standardwebhooks`.
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const AT: i64 = 1_614_265_330;

@@ -291,7 +291,9 @@ fn headers(config: &Config) -> Result<Vec<(HeaderName, HeaderValue)>, PlanError>
         let value = format!("Basic {}", STANDARD.encode(credentials));
         headers.push((AUTHORIZATION, HeaderValue::try_from(value).expect("base64 is visible ASCII")));
     }
-    headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
+    for (_, value) in &mut headers {
+        value.set_sensitive(true);
+    }
     Ok(headers)
 }
 
