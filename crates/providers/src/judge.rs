@@ -1,6 +1,6 @@
 //! Judgement shared by providers: what an HTTP answer, or none, means unless a provider knows better.
 //!
-//! A provider first looks for what is its own, above all in the body, and leaves the rest to [`http`] and [`failure`].
+//! A provider first looks for what is its own, above all in the body, and leaves the rest to [`http()`] and [`failure`].
 //! Notes are for the person on call: they hold status, failure and cleaned parts of the answer, never a URL or secret
 //! of ours. What follows from an outcome is for dispatch to decide.
 

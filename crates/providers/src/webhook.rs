@@ -1,8 +1,8 @@
 //! The generic webhook: a POST to the owner's own URL, signed after Standard Webhooks.
 //!
-//! The config's `format` says what the body is; [`Format`] is where another one is added. On the hot path (`standard`)
+//! The config's `format` says what the body is; `Format` is where another one is added. On the hot path (`standard`)
 //! an event's data is copied once and never parsed, and everything that follows from the config alone is made once
-//! ([`Prepared`]). Judgement differs from the shared table where a receiver may be in mid-deploy: almost everything is
+//! (`Prepared`). Judgement differs from the shared table where a receiver may be in mid-deploy: almost everything is
 //! tried again.
 
 use std::time::Duration;
