@@ -49,6 +49,24 @@ pub enum Scope {
     Provider,
 }
 
+impl Scope {
+    pub const ALL: [Self; 4] = [Self::Message, Self::Channel, Self::Credential, Self::Provider];
+
+    /// The name in the API and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Channel => "channel",
+            Self::Credential => "credential",
+            Self::Provider => "provider",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == text)
+    }
+}
+
 /// What a provider said about one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {

@@ -1,1 +1,26 @@
-//! placeholder
+//! The storage seam: what must be kept, said in the domain's words, and the backends that keep it.
+//!
+//! Three traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels) and
+//! [`Journal`] (what happened, for people). A method is a whole unit of work, and has its test in `conformance`,
+//! which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
+//!
+//! Start reading at [`queue`], then `sqlite/writer.rs`.
+
+mod blob;
+pub mod directory;
+pub mod error;
+pub mod journal;
+pub mod queue;
+pub mod sqlite;
+pub mod vault;
+
+pub use directory::Directory;
+pub use error::StoreError;
+pub use journal::Journal;
+pub use queue::Queue;
+pub use vault::Vault;
+
+/// A backend: all three concerns over one database.
+pub trait Store: Queue + Directory + Journal {}
+
+impl<T: Queue + Directory + Journal> Store for T {}

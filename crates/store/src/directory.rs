@@ -1,0 +1,120 @@
+//! Configuration: tenants, keys, channels and their subscriptions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::channel::{Channel, ChannelSettings, Pause};
+use domain::routing::{ConfigVersion, Pattern, Subscription};
+use domain::tenant::{Key, KeyHash, Scope, Tenant};
+use domain::{ChannelId, DeliveryId, KeyId, TenantId, Timestamp};
+
+use crate::StoreError;
+
+/// Keeps what owners configure. Every change raises the [`ConfigVersion`].
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Everything that is not deleted, for the routing table in memory.
+    async fn load(&self) -> Result<Snapshot, StoreError>;
+
+    /// Makes a tenant, or gives the one with this slug a new name and address.
+    async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
+
+    /// Makes a key. `None` when its secret is in use already.
+    async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError>;
+
+    /// Revokes a key of a tenant (`None`: a platform key). Returns whether there was one.
+    async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Makes a channel with its subscriptions. The shard in the settings is taken as it is; `None` derives it from
+    /// the new id.
+    async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError>;
+
+    /// Changes a channel. `routes` replaces its subscriptions. `None` when the tenant has no such channel.
+    async fn update_channel(&self, change: ChannelChange, now: Timestamp) -> Result<Option<Changed>, StoreError>;
+
+    /// Deletes a channel, ends its subscriptions and orders what waits cancelled. `None` when there is none.
+    async fn delete_channel(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, StoreError>;
+
+    /// Pauses a channel for a reason. Returns whether it was running.
+    async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
+}
+
+/// Everything that routing needs.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub config_version: ConfigVersion,
+    /// This database's own name: part of every id on the wire, so that ids of two databases never collide.
+    pub instance: String,
+    pub tenants: Vec<Tenant>,
+    pub keys: Vec<Key>,
+    pub channels: Vec<ChannelWithRoutes>,
+}
+
+/// A channel and its valid subscriptions.
+#[derive(Clone, Debug)]
+pub struct ChannelWithRoutes {
+    pub channel: Channel,
+    pub subscriptions: Vec<Subscription>,
+    /// The version that this is the state of.
+    pub config_version: ConfigVersion,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewTenant {
+    pub slug: String,
+    pub name: String,
+    pub email: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub tenant: Option<TenantId>,
+    pub name: String,
+    pub hash: KeyHash,
+    pub prefix: String,
+    pub username: Option<String>,
+    pub scopes: Vec<Scope>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What brings events to a channel, as its owner says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRoute {
+    pub pattern: Pattern,
+    pub filter: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewChannel {
+    pub tenant: TenantId,
+    pub settings: ChannelSettings,
+    pub derives_shard: bool,
+    pub routes: Vec<NewRoute>,
+}
+
+/// A change of a channel: its whole new settings.
+#[derive(Clone, Debug)]
+pub struct ChannelChange {
+    pub tenant: TenantId,
+    pub channel: ChannelId,
+    pub settings: ChannelSettings,
+    /// `None` leaves the subscriptions as they are.
+    pub routes: Option<Vec<NewRoute>>,
+    /// Ends a pause.
+    pub resumes: bool,
+    /// Orders what waits cancelled, for this reason.
+    pub cancels: Option<String>,
+}
+
+/// A channel after its change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    pub after: ChannelWithRoutes,
+    /// What waits at or below is cancelled.
+    pub cancelled_up_to: Option<DeliveryId>,
+}

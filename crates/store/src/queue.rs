@@ -1,0 +1,223 @@
+//! The way of an event: accepting, waiting, settling.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::delivery::{AttemptRecord, State};
+use domain::event::{Event, NewEvent};
+use domain::verdict::Verdicts;
+use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+
+use crate::StoreError;
+
+/// The most deliveries of one event that the accepting transaction writes; the rest is expanded in slices.
+pub const EVENT_DELIVERIES_MAX: usize = 1000;
+
+/// Keeps accepted events and their waiting deliveries.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Keeps the events of one request, all or none, with their deliveries, verdicts and idempotency keys.
+    ///
+    /// When this returns, the events are durable. The deliveries were handed to the [`Feed`] before, in order of id.
+    async fn accept(&self, request: AcceptRequest) -> Result<AcceptAnswer, StoreError>;
+
+    /// Writes one slice of fan-outs that were too large for their accepting transaction. Returns whether more is left.
+    async fn expand(&self, rows_max: usize) -> Result<bool, StoreError>;
+
+    /// Writes down what became of attempts, all or none. A settlement that comes twice, or for a delivery that no
+    /// longer waits, is ignored.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError>;
+
+    /// The channels that have waiting deliveries, in order of id.
+    async fn waiting_channels(&self) -> Result<Vec<ChannelId>, StoreError>;
+
+    /// Waiting deliveries of one channel in order of id, those above `after`. Rows that are due after `now` come
+    /// without their event.
+    async fn waiting_after(
+        &self,
+        channel: ChannelId,
+        after: DeliveryId,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<Waiting>, StoreError>;
+
+    /// These deliveries of one channel, as far as they still wait.
+    async fn waiting_these(
+        &self,
+        channel: ChannelId,
+        deliveries: Vec<DeliveryId>,
+        now: Timestamp,
+    ) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Cancels one slice of what a [`Cancellation`] covers, except what is under way. Returns whether more is left.
+    async fn cancel_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<bool, StoreError>;
+
+    /// The cancellations that are not finished.
+    async fn cancellations(&self) -> Result<Vec<Cancellation>, StoreError>;
+
+    /// Expires one slice of the waiting deliveries of a paused channel whose time is over, except what is under way.
+    /// Returns whether more is left.
+    async fn expire_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes a delivery due at once: a dead one waits again with a fresh budget of attempts, a retrying one stops
+    /// waiting. `None` when the tenant has no such delivery.
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        delivery: DeliveryId,
+        expires_at: Timestamp,
+    ) -> Result<Option<RetryAnswer>, StoreError>;
+}
+
+/// Hears of deliveries as soon as they are durable, in order of id.
+pub type Feed = Box<dyn Fn(Vec<Arrival>) + Send + Sync>;
+
+/// A delivery that has just become durable.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub delivery: DeliveryId,
+    pub channel: ChannelId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// Sent at once, outside queue order and limits, with this many attempts: a test.
+    pub attempts_max: Option<u32>,
+    pub event: Arc<Event>,
+}
+
+/// One request with events, checked and routed.
+#[derive(Debug)]
+pub struct AcceptRequest {
+    pub tenant: TenantId,
+    pub now: Timestamp,
+    /// Covers the whole request.
+    pub key: Option<IdempotencyKey>,
+    pub events: Vec<AcceptEvent>,
+}
+
+/// One event of a request and where it goes.
+#[derive(Debug)]
+pub struct AcceptEvent {
+    pub content: Arc<NewEvent>,
+    /// In order of channel. Beyond [`EVENT_DELIVERIES_MAX`] they are expanded after the answer.
+    pub deliveries: Vec<NewDelivery>,
+    pub verdicts: Verdicts,
+    /// Covers this event.
+    pub key: Option<IdempotencyKey>,
+    /// For a test: its own bound on attempts.
+    pub attempts_max: Option<u32>,
+}
+
+/// A delivery to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewDelivery {
+    pub channel: ChannelId,
+    pub expires_at: Timestamp,
+}
+
+/// An idempotency key and what it stands for, both as SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key_hash: [u8; 32],
+    pub body_hash: [u8; 32],
+}
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcceptAnswer {
+    /// All events are durable, in the order of the request.
+    Kept(Vec<AcceptedEvent>),
+    /// A key was used before for another body; nothing was kept. The position of the event, or `None` for the key of
+    /// the whole request.
+    KeyReused(Option<usize>),
+}
+
+/// An event that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedEvent {
+    pub id: EventId,
+    /// In order of id; at most [`EVENT_DELIVERIES_MAX`].
+    pub deliveries: Vec<(DeliveryId, ChannelId)>,
+    /// How many deliveries follow after the answer.
+    pub expanding: usize,
+    /// It had been accepted before under the same key.
+    pub is_repeat: bool,
+}
+
+/// A delivery that waits, read from the table.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub delivery: DeliveryId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub due_at: Timestamp,
+    pub attempts: u32,
+    pub tries: u32,
+    pub attempts_max: Option<u32>,
+    pub steps_done: u32,
+    /// `None` when it is due later than the reader asked for.
+    pub event: Option<Arc<Event>>,
+}
+
+/// What became of a try of one delivery.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub delivery: DeliveryId,
+    pub channel: ChannelId,
+    pub tenant: TenantId,
+    pub event: EventId,
+    pub event_type: Arc<str>,
+    pub provider: Arc<str>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub settled_at: Timestamp,
+    /// How many tries the delivery had before: the fence against settling twice.
+    pub tries_before: u32,
+    /// Empty when it settled without a try: cancelled or expired at its turn.
+    pub records: Vec<AttemptRecord>,
+    /// Attempts that count, with this one.
+    pub attempts: u32,
+    pub steps_done: u32,
+    pub next: Next,
+}
+
+/// Where a settled try leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It waits for `due_at`.
+    Wait { due_at: Timestamp, note: String },
+    /// It is over: sent, dead, cancelled or expired, and why.
+    Over { state: State, note: String },
+}
+
+/// An order to cancel what waits for a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    pub channel: ChannelId,
+    /// Everything at or below.
+    pub up_to: DeliveryId,
+    pub reason: String,
+}
+
+/// What a [`Queue::retry`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAnswer {
+    /// It waits for a start on this channel.
+    Due(ChannelId),
+    /// It is over in this state and cannot be retried.
+    Over(State),
+}

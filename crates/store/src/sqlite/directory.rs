@@ -1,0 +1,479 @@
+//! Configuration in SQL. The order of functions is that of the trait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, Pause, shard_of};
+use domain::routing::{ConfigVersion, Pattern, Subscription};
+use domain::schedule::Schedule;
+use domain::tenant::{Key, Scope, Tenant};
+use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+use super::writer::{Tx, next};
+use super::{SqliteStore, from_sqlite};
+use crate::directory::{
+    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
+};
+use crate::{StoreError, Vault};
+
+#[async_trait]
+impl Directory for SqliteStore {
+    async fn load(&self) -> Result<Snapshot, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.read(move |connection| load(connection, &vault)).await
+    }
+
+    async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
+        self.write(1, move |tx| put_tenant(tx, &tenant, now).map_err(from_sqlite)).await
+    }
+
+    async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
+        self.write(1, move |tx| create_key(tx, key, now).map_err(from_sqlite)).await
+    }
+
+    async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(1, move |tx| revoke_key(tx, tenant, key, now).map_err(from_sqlite)).await
+    }
+
+    async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, move |tx| create_channel(tx, &vault, channel, now).map_err(from_sqlite)).await
+    }
+
+    async fn update_channel(&self, change: ChannelChange, now: Timestamp) -> Result<Option<Changed>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(3, move |tx| update_channel(tx, &vault, &change, now)).await
+    }
+
+    async fn delete_channel(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(3, move |tx| delete_channel(tx, &vault, tenant, channel, now)).await
+    }
+
+    async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
+        self.write(1, move |tx| pause_channel(tx, channel, &pause).map_err(from_sqlite)).await
+    }
+}
+
+fn load(connection: &Connection, vault: &Vault) -> Result<Snapshot, StoreError> {
+    let (config_version, instance) = connection
+        .query_row("SELECT config_version, instance FROM sequences", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(from_sqlite)?;
+    let config_version = ConfigVersion(config_version);
+    let mut by_channel: BTreeMap<ChannelId, Vec<Subscription>> = BTreeMap::new();
+    for subscription in all_subscriptions(connection).map_err(from_sqlite)? {
+        by_channel.entry(subscription.channel).or_default().push(subscription);
+    }
+    let mut channels = Vec::new();
+    for sealed in all_channels(connection).map_err(from_sqlite)? {
+        let channel = sealed.open(vault)?;
+        let subscriptions = by_channel.remove(&channel.id).unwrap_or_default();
+        channels.push(ChannelWithRoutes { channel, subscriptions, config_version });
+    }
+    let tenants = all_tenants(connection).map_err(from_sqlite)?;
+    let keys = all_keys(connection).map_err(from_sqlite)?;
+    Ok(Snapshot { config_version, instance, tenants, keys, channels })
+}
+
+fn all_tenants(connection: &Connection) -> rusqlite::Result<Vec<Tenant>> {
+    let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE deleted_at IS NULL ORDER BY id");
+    connection.prepare_cached(&sql)?.query_map([], read_tenant)?.collect()
+}
+
+fn all_keys(connection: &Connection) -> rusqlite::Result<Vec<Key>> {
+    connection
+        .prepare_cached(
+            "SELECT id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at
+             FROM api_keys
+             WHERE revoked_at IS NULL
+             ORDER BY id",
+        )?
+        .query_map([], read_key)?
+        .collect()
+}
+
+fn all_channels(connection: &Connection) -> rusqlite::Result<Vec<SealedChannel>> {
+    let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE deleted_at IS NULL ORDER BY id");
+    connection.prepare_cached(&sql)?.query_map([], read_channel)?.collect()
+}
+
+fn all_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscription>> {
+    let sql = format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE valid_to IS NULL ORDER BY id");
+    connection.prepare_cached(&sql)?.query_map([], read_subscription)?.collect()
+}
+
+fn put_tenant(tx: &mut Tx<'_>, tenant: &NewTenant, now: Timestamp) -> rusqlite::Result<Tenant> {
+    let updated = tx.connection.execute(
+        "UPDATE tenants SET name = ?2, email = ?3, updated_at = ?4 WHERE slug = ?1 AND deleted_at IS NULL",
+        params![tenant.slug, tenant.name, tenant.email, now.as_ms()],
+    )?;
+    if updated == 0 {
+        tx.connection.execute(
+            "INSERT INTO tenants (id, slug, name, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![next(&mut tx.sequences.tenant), tenant.slug, tenant.name, tenant.email, now.as_ms()],
+        )?;
+    }
+    tx.sequences.config_version += 1;
+    let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE slug = ?1 AND deleted_at IS NULL");
+    tx.connection.query_row(&sql, [&tenant.slug], read_tenant)
+}
+
+const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at";
+
+fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
+    Ok(Tenant {
+        id: TenantId(row.get(0)?),
+        slug: row.get(1)?,
+        name: row.get(2)?,
+        email: row.get(3)?,
+        created_at: Timestamp::from_ms(row.get(4)?),
+        updated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
+    })
+}
+
+fn create_key(tx: &mut Tx<'_>, key: NewKey, now: Timestamp) -> rusqlite::Result<Option<Key>> {
+    let is_taken: bool = tx
+        .connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM api_keys WHERE hash = ?1)")?
+        .query_row([key.hash], |row| row.get(0))?;
+    if is_taken {
+        return Ok(None);
+    }
+    let id = KeyId(next(&mut tx.sequences.api_key));
+    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
+    tx.connection.execute(
+        "INSERT INTO api_keys (id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            id.0,
+            key.tenant.map(|tenant| tenant.0),
+            key.name,
+            key.hash,
+            key.prefix,
+            key.username,
+            serde_json::to_string(&scopes).expect("a list of names is JSON"),
+            now.as_ms(),
+            key.expires_at.map(Timestamp::as_ms),
+        ],
+    )?;
+    tx.sequences.config_version += 1;
+    Ok(Some(Key {
+        id,
+        tenant: key.tenant,
+        name: key.name,
+        hash: key.hash,
+        prefix: key.prefix,
+        username: key.username,
+        scopes: key.scopes,
+        created_at: now,
+        expires_at: key.expires_at,
+    }))
+}
+
+fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    let scopes: Vec<String> = serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default();
+    Ok(Key {
+        id: KeyId(row.get(0)?),
+        tenant: row.get::<_, Option<i64>>(1)?.map(TenantId),
+        name: row.get(2)?,
+        hash: row.get(3)?,
+        prefix: row.get(4)?,
+        username: row.get(5)?,
+        // A scope that this version does not know grants nothing.
+        scopes: scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
+        created_at: Timestamp::from_ms(row.get(7)?),
+        expires_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_ms),
+    })
+}
+
+fn revoke_key(tx: &mut Tx<'_>, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> rusqlite::Result<bool> {
+    let revoked = tx.connection.execute(
+        "UPDATE api_keys SET revoked_at = ?3 WHERE id = ?1 AND tenant_id IS ?2 AND revoked_at IS NULL",
+        params![key.0, tenant.map(|tenant| tenant.0), now.as_ms()],
+    )?;
+    tx.sequences.config_version += 1;
+    Ok(revoked > 0)
+}
+
+fn create_channel(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    mut new: NewChannel,
+    now: Timestamp,
+) -> rusqlite::Result<ChannelWithRoutes> {
+    let id = ChannelId(next(&mut tx.sequences.channel));
+    if new.derives_shard {
+        new.settings.shard = shard_of(&id.0.to_be_bytes());
+    }
+    let settings = &new.settings;
+    tx.connection.execute(
+        "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
+                               body_template, retry, time_to_live_ms, concurrency, shard, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        params![
+            id.0,
+            new.tenant.0,
+            settings.name,
+            settings.provider,
+            vault.seal(new.tenant, id, &settings.config),
+            settings.dialect,
+            settings.is_active,
+            settings.subject_template,
+            settings.body_template,
+            settings.retry.as_ref().map(retry_json),
+            settings.time_to_live.map(as_ms),
+            settings.concurrency,
+            settings.shard,
+            now.as_ms(),
+        ],
+    )?;
+    tx.sequences.config_version += 1;
+    let config_version = ConfigVersion(tx.sequences.config_version);
+    let subscriptions = insert_routes(tx, new.tenant, id, &new.routes, config_version)?;
+    let channel = Channel {
+        id,
+        tenant: new.tenant,
+        settings: new.settings,
+        pause: None,
+        created_at: now,
+        updated_at: None,
+        deleted_at: None,
+    };
+    Ok(ChannelWithRoutes { channel, subscriptions, config_version })
+}
+
+fn insert_routes(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    channel: ChannelId,
+    routes: &[NewRoute],
+    valid_from: ConfigVersion,
+) -> rusqlite::Result<Vec<Subscription>> {
+    let mut statement = tx.connection.prepare_cached(
+        "INSERT INTO subscriptions (id, tenant_id, channel_id, pattern, filter, valid_from)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let mut subscriptions = Vec::with_capacity(routes.len());
+    for route in routes {
+        let id = SubscriptionId(next(&mut tx.sequences.subscription));
+        let NewRoute { pattern, filter } = route.clone();
+        statement.execute(params![id.0, tenant.0, channel.0, pattern.to_string(), filter, valid_from.0])?;
+        subscriptions.push(Subscription { id, channel, pattern, filter, valid_from, valid_to: None });
+    }
+    Ok(subscriptions)
+}
+
+fn update_channel(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    change: &ChannelChange,
+    now: Timestamp,
+) -> Result<Option<Changed>, StoreError> {
+    let (tenant, channel) = (change.tenant, change.channel);
+    if !write_settings(tx, vault, change, now).map_err(from_sqlite)? {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    if let Some(routes) = &change.routes {
+        end_routes(tx, channel).map_err(from_sqlite)?;
+        insert_routes(tx, tenant, channel, routes, ConfigVersion(tx.sequences.config_version)).map_err(from_sqlite)?;
+    }
+    let cancelled_up_to = match &change.cancels {
+        Some(reason) => Some(order_cancellation(tx, tenant, channel, reason, now).map_err(from_sqlite)?),
+        None => None,
+    };
+    changed(tx, vault, channel, cancelled_up_to)
+}
+
+fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Timestamp) -> rusqlite::Result<bool> {
+    let settings = &change.settings;
+    let updated = tx.connection.execute(
+        "UPDATE channels
+         SET name = ?3, provider = ?4, config = ?5, is_active = ?6, subject_template = ?7, body_template = ?8,
+             retry = ?9, time_to_live_ms = ?10, concurrency = ?11, updated_at = ?12,
+             pause_reason = CASE WHEN ?13 THEN NULL ELSE pause_reason END,
+             paused_at = CASE WHEN ?13 THEN NULL ELSE paused_at END
+         WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
+        params![
+            change.tenant.0,
+            change.channel.0,
+            settings.name,
+            settings.provider,
+            vault.seal(change.tenant, change.channel, &settings.config),
+            settings.is_active,
+            settings.subject_template,
+            settings.body_template,
+            settings.retry.as_ref().map(retry_json),
+            settings.time_to_live.map(as_ms),
+            settings.concurrency,
+            now.as_ms(),
+            change.resumes,
+        ],
+    )?;
+    Ok(updated > 0)
+}
+
+fn end_routes(tx: &Tx<'_>, channel: ChannelId) -> rusqlite::Result<()> {
+    tx.connection
+        .execute(
+            "UPDATE subscriptions SET valid_to = ?2 WHERE channel_id = ?1 AND valid_to IS NULL",
+            [channel.0, tx.sequences.config_version],
+        )
+        .map(drop)
+}
+
+/// Orders everything that waits for a channel now cancelled; an older order is widened.
+fn order_cancellation(
+    tx: &Tx<'_>,
+    tenant: TenantId,
+    channel: ChannelId,
+    reason: &str,
+    now: Timestamp,
+) -> rusqlite::Result<DeliveryId> {
+    let up_to = tx.sequences.delivery - 1;
+    tx.connection.execute(
+        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, asked_at = excluded.asked_at",
+        params![channel.0, tenant.0, up_to, reason, now.as_ms()],
+    )?;
+    Ok(DeliveryId(up_to))
+}
+
+fn changed(
+    tx: &Tx<'_>,
+    vault: &Vault,
+    channel: ChannelId,
+    cancelled_up_to: Option<DeliveryId>,
+) -> Result<Option<Changed>, StoreError> {
+    let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE id = ?1");
+    let sealed = tx.connection.query_row(&sql, [channel.0], read_channel).map_err(from_sqlite)?;
+    let sql = format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE channel_id = ?1 AND valid_to IS NULL");
+    let subscriptions = tx
+        .connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_map([channel.0], read_subscription)?.collect())
+        .map_err(from_sqlite)?;
+    let config_version = ConfigVersion(tx.sequences.config_version);
+    let after = ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version };
+    Ok(Some(Changed { after, cancelled_up_to }))
+}
+
+fn delete_channel(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    tenant: TenantId,
+    channel: ChannelId,
+    now: Timestamp,
+) -> Result<Option<Changed>, StoreError> {
+    let deleted = tx
+        .connection
+        .execute(
+            "UPDATE channels SET deleted_at = ?3 WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
+            params![tenant.0, channel.0, now.as_ms()],
+        )
+        .map_err(from_sqlite)?;
+    if deleted == 0 {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    end_routes(tx, channel).map_err(from_sqlite)?;
+    let up_to = order_cancellation(tx, tenant, channel, "the channel was deleted", now).map_err(from_sqlite)?;
+    changed(tx, vault, channel, Some(up_to))
+}
+
+fn pause_channel(tx: &mut Tx<'_>, channel: ChannelId, pause: &Pause) -> rusqlite::Result<bool> {
+    let paused = tx.connection.execute(
+        "UPDATE channels SET pause_reason = ?2, paused_at = ?3
+         WHERE id = ?1 AND pause_reason IS NULL AND deleted_at IS NULL",
+        params![channel.0, pause.reason, pause.since.as_ms()],
+    )?;
+    tx.sequences.config_version += 1;
+    Ok(paused > 0)
+}
+
+const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
+                               retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
+                               created_at, updated_at, deleted_at";
+
+/// A channel as its row holds it: the config still sealed.
+struct SealedChannel {
+    channel: Channel,
+    config: Vec<u8>,
+}
+
+impl SealedChannel {
+    fn open(self, vault: &Vault) -> Result<Channel, StoreError> {
+        let mut channel = self.channel;
+        channel.settings.config = vault.unseal(channel.tenant, channel.id, &self.config)?;
+        Ok(channel)
+    }
+}
+
+fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
+    let time = |column: usize| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
+    let pause_reason: Option<String> = row.get(13)?;
+    let since = time(14)?.unwrap_or_default();
+    let settings = ChannelSettings {
+        name: row.get(2)?,
+        provider: row.get(3)?,
+        config: domain::Secret::new(""),
+        is_active: row.get(5)?,
+        subject_template: row.get(6)?,
+        body_template: row.get(7)?,
+        retry: row.get::<_, Option<String>>(8)?.and_then(|json| read_retry(&json)),
+        time_to_live: row.get::<_, Option<i64>>(9)?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
+        concurrency: row.get::<_, Option<u32>>(10)?.unwrap_or(CONCURRENCY_DEFAULT),
+        dialect: row.get(11)?,
+        shard: row.get(12)?,
+    };
+    let channel = Channel {
+        id: ChannelId(row.get(0)?),
+        tenant: TenantId(row.get(1)?),
+        settings,
+        pause: pause_reason.map(|reason| Pause { reason, since }),
+        created_at: Timestamp::from_ms(row.get(15)?),
+        updated_at: time(16)?,
+        deleted_at: time(17)?,
+    };
+    Ok(SealedChannel { channel, config: row.get(4)? })
+}
+
+pub(super) const SUBSCRIPTION_COLUMNS: &str = "id, channel_id, pattern, filter, valid_from, valid_to";
+
+pub(super) fn read_subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    let pattern: String = row.get(2)?;
+    let pattern = Pattern::parse(&pattern).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    Ok(Subscription {
+        id: SubscriptionId(row.get(0)?),
+        channel: ChannelId(row.get(1)?),
+        pattern,
+        filter: row.get::<_, Option<String>>(3)?.map(Into::into),
+        valid_from: ConfigVersion(row.get(4)?),
+        valid_to: row.get::<_, Option<i64>>(5)?.map(ConfigVersion),
+    })
+}
+
+fn as_ms(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn retry_json(schedule: &Schedule) -> String {
+    let waits: Vec<i64> = schedule.waits().iter().map(|wait| as_ms(*wait)).collect();
+    serde_json::to_string(&waits).expect("a list of numbers is JSON")
+}
+
+fn read_retry(json: &str) -> Option<Schedule> {
+    let waits: Vec<u64> = serde_json::from_str(json).ok()?;
+    Schedule::new(waits.into_iter().map(Duration::from_millis).collect()).ok()
+}

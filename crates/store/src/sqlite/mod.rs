@@ -1,0 +1,211 @@
+//! Embedded SQLite: one file, one writer, a few readers.
+//!
+//! Everything that writes goes through [`writer::run_batch`], which commits whatever waits as one transaction; reads
+//! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
+//! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
+
+mod directory;
+mod journal;
+mod queue;
+mod readers;
+mod segments;
+pub mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::oneshot;
+
+use crate::queue::Feed;
+use crate::{StoreError, Vault};
+use readers::Readers;
+use writer::{Job, Tx, Write, Writer, WriterHandle};
+
+/// The database file in the data directory.
+pub const DATABASE_FILE: &str = "postrider.db";
+
+/// Held exclusively for as long as a process uses the data directory.
+pub const LOCK_FILE: &str = "postrider.lock";
+
+mod migrations {
+    //! The migrations, embedded in the binary.
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// Where a store lives.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub data_dir: PathBuf,
+    /// Reading connections, each with a thread.
+    pub readers: usize,
+    /// History rows in one segment.
+    pub segment_rows_max: u64,
+}
+
+impl Options {
+    /// The defaults for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), readers: 2, segment_rows_max: segments::ROWS_MAX }
+    }
+}
+
+/// The embedded store.
+pub struct SqliteStore {
+    writes: Writes,
+    reads: Readers,
+    vault: Arc<Vault>,
+    /// Dropped last: the lock outlives every connection.
+    _lock: File,
+}
+
+enum Writes {
+    Thread(WriterHandle),
+    /// The simulator's: what waits, until [`SqliteStore::run_writes`].
+    Stepped { waiting: Mutex<Vec<Box<dyn Job>>>, writer: Box<Mutex<Writer>> },
+}
+
+impl SqliteStore {
+    /// Opens the data directory, or makes it, and starts the writer and the readers. `feed` hears of every delivery
+    /// as it becomes durable.
+    pub fn open(options: &Options, vault: Arc<Vault>, feed: Feed) -> Result<Self, StoreError> {
+        let lock = lock(&options.data_dir)?;
+        let path = options.data_dir.join(DATABASE_FILE);
+        let writer = Writer::open(connect_for_writing(&path)?, options.segment_rows_max, feed)?;
+        let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
+        Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, _lock: lock })
+    }
+
+    /// Opens the data directory without threads: reads run where they are called, writes wait for
+    /// [`SqliteStore::run_writes`]. Nothing is flushed to the disk, which a simulated crash does not need.
+    pub fn open_stepped(options: &Options, vault: Arc<Vault>, feed: Feed) -> Result<Self, StoreError> {
+        let lock = lock(&options.data_dir)?;
+        let path = options.data_dir.join(DATABASE_FILE);
+        let connection = connect_for_writing(&path)?;
+        connection.pragma_update(None, "synchronous", "OFF").map_err(from_sqlite)?;
+        let writer = Box::new(Mutex::new(Writer::open(connection, options.segment_rows_max, feed)?));
+        let reads = Readers::inline(connect_for_reading(&path)?);
+        Ok(Self { writes: Writes::Stepped { waiting: Mutex::default(), writer }, reads, vault, _lock: lock })
+    }
+
+    /// Runs what waits to be written as one batch, and then one slice of upkeep; `fault` makes the batch fail. Returns
+    /// how many jobs there were. Only for a store that was opened stepped.
+    pub fn run_writes(&self, fault: Option<writer::Fault>) -> usize {
+        let Writes::Stepped { waiting, writer } = &self.writes else { return 0 };
+        let jobs = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let count = jobs.len();
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer::run_batch(&mut writer, jobs, fault);
+        // Upkeep that fails is tried again by the next batch.
+        let _ = writer.upkeep_slice();
+        count
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Box<dyn Job> = Box::new(Write::new(rows, work, reply));
+        match &self.writes {
+            Writes::Thread(handle) => handle.submit(job)?,
+            Writes::Stepped { waiting, .. } => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(job),
+        }
+        answer.await.map_err(|_| StoreError::Unavailable("the writer has stopped".to_owned()))?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reads.run(work).await
+    }
+}
+
+/// Takes the data directory for this process, making it when it is not there.
+fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    let unusable = |error: std::io::Error| {
+        StoreError::Unusable(format!("the data directory {} cannot be used: {error}", data_dir.display()))
+    };
+    std::fs::create_dir_all(data_dir).map_err(unusable)?;
+    let file = File::create(data_dir.join(LOCK_FILE)).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(data_dir.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+/// Opens the database, brings its schema up to date and sets it up for durable commits.
+fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path).map_err(from_sqlite)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection
+        .execute_batch(
+            // Checkpoints are ours (see `Writer::upkeep_slice`): every 4,000 pages is 16 MiB of log.
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA wal_autocheckpoint = 4000;
+             PRAGMA cache_size = -16384;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA busy_timeout = 5000;
+             PRAGMA foreign_keys = ON;",
+        )
+        .map_err(from_sqlite)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(from_sqlite)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -8192;").map_err(from_sqlite)?;
+    Ok(connection)
+}
+
+/// Applies the migrations that are missing. A database that a newer version has written is refused untouched.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let runner = migrations::migrations::runner();
+    let known = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
+    let known = u64::try_from(known).unwrap_or(0);
+    let found = schema_version(connection)?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    runner
+        .run(connection)
+        .map(drop)
+        .map_err(|error| StoreError::Unusable(format!("the database could not be brought up to date: {error}")))
+}
+
+fn schema_version(connection: &Connection) -> Result<u64, StoreError> {
+    let is_new = !connection.table_exists(None, "refinery_schema_history").map_err(from_sqlite)?;
+    if is_new {
+        return Ok(0);
+    }
+    let version: Option<i64> = connection
+        .query_row("SELECT MAX(version) FROM refinery_schema_history", [], |row| row.get(0))
+        .map_err(from_sqlite)?;
+    Ok(u64::try_from(version.unwrap_or(0)).unwrap_or(0))
+}
+
+/// Sorts SQLite's errors by what the caller can do about them.
+#[expect(clippy::needless_pass_by_value, reason = "this is the shape that `map_err` takes")]
+fn from_sqlite(error: rusqlite::Error) -> StoreError {
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory, PermissionDenied,
+        ReadOnly, SystemIoFailure,
+    };
+    match error.sqlite_error_code() {
+        Some(
+            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory
+            | PermissionDenied | ReadOnly | SystemIoFailure,
+        ) => StoreError::Unavailable(error.to_string()),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable(error.to_string()),
+        _ => StoreError::Refused(error.to_string()),
+    }
+}
+
