@@ -26,7 +26,7 @@ pub enum EventTypeError {
 
 /// Checks an event type that a client posts.
 ///
-/// Standard Webhooks recommends `[a-zA-Z0-9_.]`; '-' and '/' are let through as well because `CloudEvents` producers
+/// Standard Webhooks recommends `[a-zA-Z0-9_.]`; '-' and '/' are let through as well because CloudEvents producers
 /// use them.
 pub fn check_event_type(text: &str) -> Result<(), EventTypeError> {
     check_type_shape(text)?;

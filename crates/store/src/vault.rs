@@ -17,12 +17,15 @@ use crate::StoreError;
 
 const NONCE_BYTES: usize = 24;
 
+/// Where random bytes come from: the system, or the simulator's seeded source.
+pub type Entropy = Box<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// Seals and opens the secrets of a database.
 pub struct Vault {
     ciphers: BTreeMap<u8, XChaCha20Poly1305>,
     current: u8,
-    /// Random bytes for nonces; the simulator passes a seeded source.
-    entropy: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    /// For nonces.
+    entropy: Entropy,
 }
 
 impl Vault {

@@ -451,9 +451,8 @@ pub(super) const SUBSCRIPTION_COLUMNS: &str = "id, channel_id, pattern, filter, 
 
 pub(super) fn read_subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     let pattern: String = row.get(2)?;
-    let pattern = Pattern::parse(&pattern).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let pattern = Pattern::parse(&pattern)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error)))?;
     Ok(Subscription {
         id: SubscriptionId(row.get(0)?),
         channel: ChannelId(row.get(1)?),

@@ -19,9 +19,9 @@ use super::queue::{event_row, expanding};
 use super::segments::{self, Kind};
 use super::writer::BUCKET_MS;
 use super::{SqliteStore, from_sqlite};
+use crate::StoreError;
 use crate::blob;
 use crate::journal::{AttemptQuery, DeliveryQuery, EventRecord, Journal, StateFilter, Stats};
-use crate::StoreError;
 
 #[async_trait]
 impl Journal for SqliteStore {
@@ -36,7 +36,8 @@ impl Journal for SqliteStore {
         after: DeliveryId,
         rows_max: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
-        self.read(move |connection| deliveries_of(connection, tenant, event, after, rows_max).map_err(from_sqlite)).await
+        self.read(move |connection| deliveries_of(connection, tenant, event, after, rows_max).map_err(from_sqlite))
+            .await
     }
 
     async fn delivery(&self, tenant: TenantId, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {
@@ -69,8 +70,7 @@ fn event(connection: &Connection, tenant: TenantId, event: EventId) -> rusqlite:
     let Some(row) = event_row(connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
         return Ok(None);
     };
-    let beyond: usize =
-        expanded(connection, event, DeliveryId(0))?.iter().map(|(_, channels)| channels.len()).sum();
+    let beyond: usize = expanded(connection, event, DeliveryId(0))?.iter().map(|(_, channels)| channels.len()).sum();
     let verdicts = Verdicts {
         config_version: ConfigVersion(row.config_version),
         skipped: blob::decode_skipped(&row.skipped),
@@ -91,9 +91,7 @@ fn expanded(
         Ok((row.get::<_, i64>(0)?, channels))
     };
     let slices: Vec<_> = connection
-        .prepare_cached(
-            "SELECT first_delivery, channels FROM expanded WHERE event_id = ?1 ORDER BY first_delivery",
-        )?
+        .prepare_cached("SELECT first_delivery, channels FROM expanded WHERE event_id = ?1 ORDER BY first_delivery")?
         .query_map([event.0], slice)?
         .collect::<Result<_, _>>()?;
     let reaches = |(first, channels): &(i64, Vec<ChannelId>)| {
@@ -146,8 +144,7 @@ pub(super) fn settled(
 ) -> rusqlite::Result<Option<Delivery>> {
     for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)? {
         let sql = format!("SELECT {SETTLED_COLUMNS} FROM {} WHERE id = ?1 AND tenant_id = ?2", segment.table);
-        let found =
-            connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
+        let found = connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
         if found.is_some() {
             return Ok(found);
         }
@@ -319,11 +316,11 @@ fn settled_list(connection: &Connection, only: &Only, state: Option<State>) -> r
 /// Attempts, newest first. Their ids are in order of settling, as are the segments: the first that fill the page do.
 fn attempts(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> rusqlite::Result<Vec<Attempt>> {
     let before = query.before.map_or(i64::MAX, |before| before.0);
-    let mut condition = "tenant_id = ?1 AND id < ?2".to_owned();
+    let mut conditions = vec!["tenant_id = ?1 AND id < ?2".to_owned()];
     let mut values: Vec<Value> = vec![tenant.0.into(), before.into()];
     let mut add = |column: &str, value: Value| {
         values.push(value);
-        condition += &format!(" AND {column} = ?{}", values.len());
+        conditions.push(format!("{column} = ?{}", values.len()));
     };
     if let Some(delivery) = query.delivery {
         add("delivery_id", delivery.0.into());
@@ -334,6 +331,7 @@ fn attempts(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> 
     if let Some(class) = query.class {
         add("class", class.name().to_owned().into());
     }
+    let condition = conditions.join(" AND ");
     let mut page = Vec::new();
     for segment in segments::list(connection, Kind::Attempts, 0, before)? {
         let wanted = query.rows_max - page.len();

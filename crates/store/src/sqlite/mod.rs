@@ -63,7 +63,10 @@ pub struct SqliteStore {
 enum Writes {
     Thread(WriterHandle),
     /// The simulator's: what waits, until [`SqliteStore::run_writes`].
-    Stepped { waiting: Mutex<Vec<Box<dyn Job>>>, writer: Box<Mutex<Writer>> },
+    Stepped {
+        waiting: Mutex<Vec<Box<dyn Job>>>,
+        writer: Box<Mutex<Writer>>,
+    },
 }
 
 impl SqliteStore {
@@ -208,4 +211,3 @@ fn from_sqlite(error: rusqlite::Error) -> StoreError {
         _ => StoreError::Refused(error.to_string()),
     }
 }
-

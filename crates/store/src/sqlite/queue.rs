@@ -12,12 +12,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::segments::{self, Kind};
 use super::writer::{Tx, next};
 use super::{SqliteStore, from_sqlite};
+use crate::StoreError;
 use crate::blob;
 use crate::queue::{
     AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, Arrival, Cancellation, EVENT_DELIVERIES_MAX,
     IDEMPOTENCY_KEPT_MS, IdempotencyKey, NewDelivery, Next, Queue, RetryAnswer, Settlement, Waiting,
 };
-use crate::StoreError;
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -96,18 +96,18 @@ impl Queue for SqliteStore {
 }
 
 fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptAnswer, StoreError> {
-    if let Some(conflict) = find_reused_key(tx.connection, request).map_err(from_sqlite)? {
-        return Ok(AcceptAnswer::KeyReused(conflict));
+    if let Some(reused) = find_reused_key(tx.connection, request).map_err(from_sqlite)? {
+        return Ok(reused);
     }
     keep_events(tx, request).map(AcceptAnswer::Kept).map_err(from_sqlite)
 }
 
-/// Whether a key of the request stands for another body: its position, or `None` for the request's own key.
-fn find_reused_key(connection: &Connection, request: &AcceptRequest) -> rusqlite::Result<Option<Option<usize>>> {
+/// The refusal, when a key of the request stands for another body.
+fn find_reused_key(connection: &Connection, request: &AcceptRequest) -> rusqlite::Result<Option<AcceptAnswer>> {
     if let Some(key) = &request.key
         && ledger_entry(connection, request, key)?.is_some_and(|entry| entry.body_hash != key.body_hash)
     {
-        return Ok(Some(None));
+        return Ok(Some(AcceptAnswer::KeyReused(None)));
     }
     let mut in_request = BTreeMap::new();
     for (position, event) in request.events.iter().enumerate() {
@@ -115,7 +115,7 @@ fn find_reused_key(connection: &Connection, request: &AcceptRequest) -> rusqlite
         let earlier = in_request.insert(key.key_hash, key.body_hash);
         let kept = ledger_entry(connection, request, key)?.map(|entry| entry.body_hash);
         if earlier.or(kept).is_some_and(|body_hash| body_hash != key.body_hash) {
-            return Ok(Some(Some(position)));
+            return Ok(Some(AcceptAnswer::KeyReused(Some(position))));
         }
     }
     Ok(None)
@@ -240,9 +240,8 @@ fn ledger_entry(
     request: &AcceptRequest,
     key: &IdempotencyKey,
 ) -> rusqlite::Result<Option<LedgerEntry>> {
-    let entry = |row: &Row<'_>| {
-        Ok(LedgerEntry { body_hash: row.get(0)?, first_event: row.get(1)?, events: row.get(2)? })
-    };
+    let entry =
+        |row: &Row<'_>| Ok(LedgerEntry { body_hash: row.get(0)?, first_event: row.get(1)?, events: row.get(2)? });
     connection
         .prepare_cached(
             "SELECT body_hash, event_id, events FROM idempotency_even

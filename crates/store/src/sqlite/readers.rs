@@ -52,9 +52,7 @@ impl Readers {
                 questions.send(question).map_err(|_| stopped())?;
                 answer.await.map_err(|_| stopped())?
             }
-            Self::Inline(connection) => {
-                in_one_view(&connection.lock().unwrap_or_else(PoisonError::into_inner), work)
-            }
+            Self::Inline(connection) => in_one_view(&connection.lock().unwrap_or_else(PoisonError::into_inner), work),
         }
     }
 }

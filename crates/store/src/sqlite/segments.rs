@@ -244,12 +244,7 @@ pub(super) struct Segment {
 }
 
 /// The segments of a kind, newest first, whose ids may reach down to `at_least` and up to `at_most`.
-pub(super) fn list(
-    connection: &Connection,
-    kind: Kind,
-    at_least: i64,
-    at_most: i64,
-) -> rusqlite::Result<Vec<Segment>> {
+pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: i64) -> rusqlite::Result<Vec<Segment>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, last_id FROM segments
          WHERE kind = ?1 AND (last_id IS NULL OR last_id >= ?2) AND first_id <= ?3
