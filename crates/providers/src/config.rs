@@ -9,8 +9,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use domain::Timestamp;
+use base64::Engine as _;
 use domain::secret::MASK;
+use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::spec::{Field, FieldKind};
@@ -153,6 +154,27 @@ pub fn update(
 pub fn masked(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
     let shown = |field: &Field| Some((field.key.to_owned(), mask(field, config.fields.get(field.key)?)));
     provider.spec().fields.iter().filter_map(shown).collect()
+}
+
+/// Every secret text of a config, to be struck out of what comes back from the wire. With the HTTP Basic form of a
+/// user and password, which a receiver that echoes its request headers sends back.
+pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
+    let declared = provider.spec().fields.iter().filter(|field| field.secret);
+    let mut texts: Vec<String> = declared.filter_map(|field| config.fields.get(field.key)).flat_map(texts_in).collect();
+    texts.extend(config.text(PREVIOUS_SECRET).map(ToOwned::to_owned));
+    if let Some(user) = config.text("basic_user") {
+        let pair = format!("{user}:{}", config.text("basic_password").unwrap_or_default());
+        texts.push(base64::engine::general_purpose::STANDARD.encode(pair));
+    }
+    texts.into_iter().map(Secret::new).collect()
+}
+
+fn texts_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Object(values) => values.values().flat_map(texts_in).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn mask(field: &Field, value: &Value) -> Value {

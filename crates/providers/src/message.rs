@@ -4,6 +4,7 @@
 
 use domain::event::Severity;
 use domain::{EventId, Timestamp};
+use jiff::fmt::temporal::DateTimePrinter;
 
 /// One event on its way to one channel.
 #[derive(Clone, Copy, Debug)]
@@ -42,4 +43,24 @@ pub enum PlanError {
     Config(&'static str),
     #[error("the delivery's id on the wire must be visible ASCII without '.'")]
     WireId,
+}
+
+/// A time for people and programs: RFC 3339 in UTC, always with milliseconds. Beyond the year 9999 the nearest that
+/// can be written.
+pub fn rfc3339(at: Timestamp) -> String {
+    let mut out = Vec::new();
+    write_rfc3339(at, &mut out);
+    String::from_utf8(out).expect("a time is ASCII")
+}
+
+pub(crate) fn write_rfc3339(at: Timestamp, out: &mut Vec<u8>) {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    let nearest = if at.as_ms() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    let time = jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or(nearest);
+    PRINTER.print_timestamp(&time, out).expect("a time can be written to memory");
+}
+
+/// Reads a time as RFC 3339 writes it, in any offset; parts of a millisecond are dropped.
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| Timestamp::from_ms(time.as_millisecond()))
 }

@@ -15,12 +15,12 @@ use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::config::{Config, FieldError, SECRET};
+use crate::message::write_rfc3339;
 use crate::message::{Message, PlanContext, PlanError};
 use crate::sign::{SigningKey, sign};
 use crate::spec::{Field, FieldKind, Spec};
@@ -305,19 +305,11 @@ fn standard_body(message: &Message<'_>) -> Vec<u8> {
     body.extend_from_slice(br#"{"type":"#);
     serde_json::to_writer(&mut body, message.event_type).expect("a text can be written to memory");
     body.extend_from_slice(br#","timestamp":""#);
-    write_time(message.occurred_at, &mut body);
+    write_rfc3339(message.occurred_at, &mut body);
     body.extend_from_slice(br#"","data":"#);
     body.extend_from_slice(message.data.as_bytes());
     body.push(b'}');
     body
-}
-
-/// RFC 3339 in UTC, always with milliseconds. Beyond the year 9999 the nearest that can be written.
-fn write_time(at: Timestamp, out: &mut Vec<u8>) {
-    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-    let nearest = if at.as_ms() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    let time = jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or(nearest);
-    PRINTER.print_timestamp(&time, out).expect("a time can be written to memory");
 }
 
 fn percent_decoded(text: &str) -> String {

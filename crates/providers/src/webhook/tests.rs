@@ -66,7 +66,7 @@ fn bodies_are_as_their_format_says() {
 fn times_are_written_with_milliseconds() {
     let check = |ms: i64, expected: &str| {
         let mut out = Vec::new();
-        write_time(Timestamp::from_ms(ms), &mut out);
+        crate::message::write_rfc3339(Timestamp::from_ms(ms), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     check(0, "1970-01-01T00:00:00.000Z");

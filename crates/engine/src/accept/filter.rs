@@ -1,0 +1,132 @@
+//! Filters: expressions over an event that decide whether it goes to a channel.
+//!
+//! An expression sees the keys of the event's data on the top level, and `event` with `type`, `severity`,
+//! `occurred_at` and `data`. It has fuel, so that none can hold up accepting; a name that is missing is undefined,
+//! which is false.
+
+use std::sync::{Arc, LazyLock};
+
+use domain::event::NewEvent;
+use domain::routing::FilterResult;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Expression, UndefinedBehavior};
+
+/// The longest filter, in bytes.
+pub const FILTER_BYTES_MAX: usize = 2000;
+
+/// Instructions that one evaluation may take; a comparison takes about five.
+const FUEL: u64 = 10_000;
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment
+});
+
+/// A compiled filter.
+pub struct Filter(Option<Expression<'static, 'static>>);
+
+impl Filter {
+    /// Compiles a filter from its owner. The error says what is wrong with it.
+    pub fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > FILTER_BYTES_MAX {
+            return Err(format!("must be at most {FILTER_BYTES_MAX} bytes long"));
+        }
+        ENVIRONMENT
+            .compile_expression_owned(text.to_owned())
+            .map(|expression| Self(Some(expression)))
+            .map_err(|error| format!("is not an expression like 'severity == \"critical\"': {error}"))
+    }
+
+    /// Compiles a filter that was checked when it was saved.
+    pub(crate) fn compile_stored(text: &str) -> Self {
+        Self::compile(text).unwrap_or(Self(None))
+    }
+
+    /// What the filter says about an event.
+    pub fn evaluate(&self, event: &Context) -> FilterResult {
+        let Some(expression) = &self.0 else { return FilterResult::Failed };
+        match expression.eval(event.0.clone()) {
+            Ok(value) if value.is_true() => FilterResult::Pass,
+            Ok(_) => FilterResult::Reject,
+            Err(_) => FilterResult::Failed,
+        }
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Filter")
+    }
+}
+
+/// What expressions and templates see of an event.
+#[derive(Clone, Debug)]
+pub struct Context(pub(crate) Value);
+
+impl Context {
+    /// Reads the event's data. Data nested more than 128 deep cannot be read and counts as empty.
+    pub fn of(event: &NewEvent) -> Self {
+        Self::with(event, [])
+    }
+
+    /// The same with further names on the top level, which data cannot hide.
+    pub(crate) fn with(event: &NewEvent, more: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&event.data).unwrap_or_default();
+        let about = Value::from_pairs([
+            ("type", Value::from(Arc::clone(&event.event_type))),
+            ("severity", event.severity.map_or(Value::UNDEFINED, |severity| Value::from(severity.name()))),
+            ("occurred_at", Value::from(providers::message::rfc3339(event.occurred_at))),
+            ("data", Value::from(Serde(&data))),
+        ]);
+        let mut names: std::collections::BTreeMap<String, Value> =
+            data.into_iter().map(|(key, value)| (key, Value::from(Serde(value)))).collect();
+        names.insert("event".to_owned(), about);
+        names.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Self(Value::from_pairs(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::event::Severity;
+    use domain::{TenantId, Timestamp};
+
+    fn event(data: &str) -> NewEvent {
+        NewEvent {
+            tenant: TenantId(1),
+            event_type: "invoice.paid".into(),
+            data: data.into(),
+            occurred_at: Timestamp::from_ms(0),
+            severity: Some(Severity::Error),
+            explicit_channels: None,
+        }
+    }
+
+    #[test]
+    fn filters_see_the_event() {
+        let context = Context::of(&event(r#"{"amount": 12.5, "customer": {"country": "DE"}, "tags": ["a"], "event": 1}"#));
+        let check = |text: &str, expected: FilterResult| {
+            assert_eq!(Filter::compile(text).unwrap().evaluate(&context), expected, "{text}");
+        };
+        check("amount > 10", FilterResult::Pass);
+        check("amount > 20", FilterResult::Reject);
+        check("customer.country == 'DE' and 'a' in tags", FilterResult::Pass);
+        check("event.type == 'invoice.paid' and event.severity == 'error'", FilterResult::Pass);
+        check("event.data.amount == 12.5", FilterResult::Pass);
+        check("event.occurred_at == '1970-01-01T00:00:00Z'", FilterResult::Pass);
+        check("missing", FilterResult::Reject);
+        check("missing.deeper.still == 1", FilterResult::Reject);
+        check("amount > 'x' > 3 + {}", FilterResult::Failed);
+        check("range(100000) | sum > 0", FilterResult::Failed);
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused_with_a_reason() {
+        let error = Filter::compile("amount >").unwrap_err();
+        assert!(error.contains("is not an expression"), "{error}");
+        assert!(Filter::compile(&"x".repeat(2001)).unwrap_err().contains("2000"));
+    }
+}

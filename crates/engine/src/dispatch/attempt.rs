@@ -1,0 +1,153 @@
+//! One try of a delivery: planned by its provider, carried out step by step, judged.
+//!
+//! An [`AttemptRun`] is a state machine without I/O: whoever drives it asks for the next step, carries it out and
+//! hands back the reply. The shell drives it with the transport, the simulator with its world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::delivery::{ATTEMPT_BODY_BYTES_MAX, AttemptRecord};
+use domain::event::Event;
+use domain::outcome::{Class, Outcome, Scope};
+use domain::secret::MASK;
+use domain::{ChannelId, DeliveryId, Timestamp};
+use providers::step::{Reply, Step};
+use providers::{Message, PlanContext};
+
+use crate::registry::LiveChannel;
+
+/// A delivery that is under way.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    pub delivery: DeliveryId,
+    pub channel: ChannelId,
+    /// As it was when the flight started.
+    pub live: Arc<LiveChannel>,
+    pub content: Content,
+}
+
+/// What is known of a waiting delivery.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub event: Arc<Event>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub attempts: u32,
+    pub tries: u32,
+    pub attempts_max: Option<u32>,
+    pub steps_done: u32,
+}
+
+/// A try that is over.
+#[derive(Debug)]
+pub struct Answered {
+    pub flight: Flight,
+    /// One for each step that was tried; never empty.
+    pub records: Vec<AttemptRecord>,
+    pub steps_done: u32,
+}
+
+impl Answered {
+    /// What decides what follows: the outcome of the last step that was tried.
+    pub fn outcome(&self) -> &Outcome {
+        &self.records.last().expect("a try has at least one record").outcome
+    }
+}
+
+/// A try in progress.
+#[derive(Debug)]
+pub struct AttemptRun {
+    flight: Flight,
+    steps: Vec<Step>,
+    position: usize,
+    records: Vec<AttemptRecord>,
+}
+
+impl AttemptRun {
+    /// Plans the try. `instance` is this database's own name, so that wire ids of two databases differ.
+    pub fn plan(flight: Flight, instance: &str, now: Timestamp) -> Self {
+        let position = flight.content.steps_done as usize;
+        match plan_steps(&flight, instance, now) {
+            Ok(steps) => Self { flight, steps, position, records: Vec::new() },
+            Err(note) => {
+                let outcome = Outcome::permanent(Scope::Message, note);
+                let mut run = Self { flight, steps: Vec::new(), position: 0, records: Vec::new() };
+                run.record(outcome, None, String::new(), now, Duration::ZERO);
+                run
+            }
+        }
+    }
+
+    /// The next step to carry out; `None` when the try is over.
+    pub fn next_step(&self) -> Option<&Step> {
+        let last_went_well = self.records.last().is_none_or(|record| record.outcome.class == Class::Delivered);
+        self.steps.get(self.position).filter(|_| last_went_well)
+    }
+
+    /// Takes the reply to the step that [`AttemptRun::next_step`] gave.
+    pub fn answer(&mut self, reply: &Reply, started_at: Timestamp, took: Duration, now: Timestamp) {
+        let outcome = self.flight.live.provider.0.judge(reply, now);
+        let (code, body) = match reply {
+            Reply::Http(answer) => (Some(answer.status.as_u16()), self.readable(&answer.body)),
+            Reply::Failed(_) => (None, String::new()),
+        };
+        let is_delivered = outcome.class == Class::Delivered;
+        self.record(outcome, code, body, started_at, took);
+        self.position += usize::from(is_delivered);
+    }
+
+    /// The result, once there is no next step.
+    pub fn finish(self) -> Answered {
+        let steps_done = u32::try_from(self.position).unwrap_or(u32::MAX);
+        Answered { flight: self.flight, records: self.records, steps_done }
+    }
+
+    fn record(&mut self, outcome: Outcome, code: Option<u16>, body: String, started_at: Timestamp, took: Duration) {
+        self.records.push(AttemptRecord {
+            number: self.flight.content.tries + 1,
+            step: u32::try_from(self.position).unwrap_or(u32::MAX),
+            outcome,
+            code,
+            body,
+            started_at,
+            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+        });
+    }
+
+    /// The beginning of an answer as text, with the channel's secrets struck out: a receiver may echo what it got.
+    fn readable(&self, body: &[u8]) -> String {
+        if body.is_empty() {
+            return String::new();
+        }
+        let live = &self.flight.live;
+        let mut text = String::from_utf8_lossy(body).into_owned();
+        for secret in providers::config::secrets(live.provider.0, &live.config) {
+            if secret.reveal().len() >= SECRET_BYTES_MIN && text.contains(secret.reveal()) {
+                text = text.replace(secret.reveal(), MASK);
+            }
+        }
+        text.truncate(text.floor_char_boundary(ATTEMPT_BODY_BYTES_MAX));
+        text
+    }
+}
+
+/// Shorter texts occur by chance, and striking them out would garble the answer.
+const SECRET_BYTES_MIN: usize = 4;
+
+fn plan_steps(flight: &Flight, instance: &str, now: Timestamp) -> Result<Vec<Step>, String> {
+    let Flight { live, content, .. } = flight;
+    let event = &content.event;
+    let rendered = live.templates.render(live, event)?;
+    let message = Message {
+        event_id: event.id,
+        event_type: &event.content.event_type,
+        data: &event.content.data,
+        occurred_at: event.content.occurred_at,
+        severity: event.content.severity,
+        subject: rendered.subject.as_deref(),
+        body: rendered.body.as_deref(),
+    };
+    let wire_id = format!("dlv_{instance}_{}", flight.delivery);
+    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now };
+    live.provider.0.plan(&live.config, &message, &context).map_err(|error| error.to_string())
+}

@@ -1,0 +1,133 @@
+//! What follows from a try: the one place where an outcome becomes a state.
+//!
+//! Pure. The edges taken here are those of [`domain::delivery::EDGES`].
+
+use domain::delivery::{Cause, State};
+use domain::outcome::{Class, Outcome, Scope};
+use domain::{Timestamp, schedule};
+use std::time::Duration;
+use store::queue::{Next, Settlement};
+
+use super::attempt::{Answered, Flight};
+
+/// The first pause after a throttled answer that names none; doubles with every further one in a row.
+const THROTTLE_BASE: Duration = Duration::from_secs(1);
+
+/// The longest pause that is not asked for.
+const THROTTLE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// What follows from a try.
+#[derive(Debug)]
+pub struct Decision {
+    pub settlement: Settlement,
+    pub for_channel: ForChannel,
+}
+
+/// What follows for the channel as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForChannel {
+    GoOn,
+    /// Nothing starts before then.
+    BlockUntil(Timestamp),
+    /// Nothing starts until its owner mends it; the reason.
+    Pause(String),
+}
+
+/// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
+pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, random: u64) -> Decision {
+    let outcome = answered.outcome().clone();
+    let attempts_before = answered.flight.content.attempts;
+    let is_test = answered.flight.content.attempts_max.is_some();
+    match outcome.class {
+        Class::Delivered => over(answered, attempts_before + 1, Cause::Deliver, String::new(), now),
+        Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
+        Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
+        Class::Throttled if !is_test => throttle(answered, outcome, throttled_in_a_row, now, random),
+        Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
+    }
+}
+
+/// A settlement for a delivery whose turn comes too late, or whose channel no longer wants it.
+pub fn without_try(flight: &Flight, cause: Cause, note: &str, now: Timestamp) -> Settlement {
+    let from = if flight.content.tries == 0 { State::Pending } else { State::Retrying };
+    let state = from.next(cause).expect("an edge of the state machine");
+    settlement(flight, flight.content.attempts, Next::Over { state, note: note.to_owned() }, now)
+}
+
+/// The same try, for a delivery that was cancelled while it was under way and would otherwise wait.
+pub fn cancel(mut settlement: Settlement, reason: &str) -> Settlement {
+    if matches!(settlement.next, Next::Wait { .. }) {
+        let state = State::Processing.next(Cause::Cancel).expect("an edge of the state machine");
+        settlement.next = Next::Over { state, note: reason.to_owned() };
+    }
+    settlement
+}
+
+/// The provider refuses everything on this channel: the delivery waits, uncounted, with all others.
+fn hold(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
+    let attempts = answered.flight.content.attempts;
+    let next = Next::Wait { due_at: now, note: outcome.note.clone() };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::Pause(outcome.note) }
+}
+
+fn throttle(answered: Answered, outcome: Outcome, in_a_row: u32, now: Timestamp, random: u64) -> Decision {
+    let own = THROTTLE_BASE.saturating_mul(1 << in_a_row.min(16)).min(THROTTLE_MAX);
+    let wait = outcome.hint.unwrap_or_else(|| schedule::jittered(own, random));
+    let until = now.after(wait);
+    let attempts = answered.flight.content.attempts;
+    let next = Next::Wait { due_at: until, note: outcome.note };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::BlockUntil(until) }
+}
+
+fn fail(answered: Answered, outcome: &Outcome, now: Timestamp, random: u64) -> Decision {
+    let content = &answered.flight.content;
+    let attempts = content.attempts + 1;
+    let may_retry = content.attempts_max.is_none_or(|max| attempts < max);
+    let wait = answered.flight.live.schedule.wait_after(attempts, outcome.hint, random).filter(|_| may_retry);
+    let Some(wait) = wait else {
+        let note = format!("gave up after {attempts} attempts: {}", outcome.note);
+        return over(answered, attempts, Cause::GiveUp, note, now);
+    };
+    let due_at = now.after(wait);
+    if due_at >= content.expires_at {
+        let note = format!("gave up: the next attempt would come after its time-to-live: {}", outcome.note);
+        return over(answered, attempts, Cause::GiveUp, note, now);
+    }
+    let next = Next::Wait { due_at, note: outcome.note.clone() };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
+}
+
+fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Timestamp) -> Decision {
+    let state = State::Processing.next(cause).expect("an edge of the state machine");
+    Decision {
+        settlement: of(answered, attempts, Next::Over { state, note }, now),
+        for_channel: ForChannel::GoOn,
+    }
+}
+
+fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
+    let mut settlement = settlement(&answered.flight, attempts, next, now);
+    settlement.steps_done = answered.steps_done;
+    settlement.records = answered.records;
+    settlement
+}
+
+fn settlement(flight: &Flight, attempts: u32, next: Next, now: Timestamp) -> Settlement {
+    let Flight { delivery, channel, live, content } = flight;
+    Settlement {
+        delivery: *delivery,
+        channel: *channel,
+        tenant: content.event.content.tenant,
+        event: content.event.id,
+        event_type: content.event.content.event_type.clone(),
+        provider: live.provider_name.clone(),
+        created_at: content.created_at,
+        expires_at: content.expires_at,
+        settled_at: now,
+        tries_before: content.tries,
+        records: Vec::new(),
+        attempts,
+        steps_done: content.steps_done,
+        next,
+    }
+}

@@ -1,0 +1,252 @@
+//! The registry: configuration in memory, so that the way of an event reads no database.
+//!
+//! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops/change.rs`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use domain::channel::{Channel, Pause};
+use domain::routing::{ConfigVersion, Routes, Subscription};
+use domain::schedule::Schedule;
+use domain::tenant::{Key, KeyHash, Tenant};
+use domain::{ChannelId, KeyId, TenantId};
+use providers::{Config, Provider};
+use store::directory::{ChannelWithRoutes, Snapshot};
+
+use crate::accept::filter::Filter;
+use crate::render::Templates;
+use crate::settings::Settings;
+
+/// A channel ready for use.
+#[derive(Debug)]
+pub struct LiveChannel {
+    pub channel: Channel,
+    pub provider: ProviderRef,
+    /// Shared with every attempt's records.
+    pub provider_name: Arc<str>,
+    pub config: Config,
+    pub templates: Templates,
+    pub schedule: Schedule,
+    pub time_to_live: Duration,
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A provider, with a `Debug` that says which.
+#[derive(Clone, Copy)]
+pub struct ProviderRef(pub &'static dyn Provider);
+
+impl std::fmt::Debug for ProviderRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.spec().name)
+    }
+}
+
+/// Why a stored channel cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("channel {0}: this Postrider has no provider {1}; run the version that made it")]
+    UnknownProvider(ChannelId, String),
+    #[error("channel {0}: {1}")]
+    Config(ChannelId, providers::config::UnreadableConfig),
+}
+
+impl LiveChannel {
+    fn new(stored: ChannelWithRoutes, settings: &Settings) -> Result<Self, RegistryError> {
+        let ChannelWithRoutes { channel, subscriptions, .. } = stored;
+        let provider = providers::find(&channel.settings.provider)
+            .ok_or_else(|| RegistryError::UnknownProvider(channel.id, channel.settings.provider.clone()))?;
+        let spec = provider.spec();
+        let config = Config::parse(channel.settings.config.reveal())
+            .map_err(|error| RegistryError::Config(channel.id, error))?;
+        Ok(Self {
+            provider: ProviderRef(provider),
+            provider_name: spec.name.into(),
+            config,
+            templates: Templates::compile(&channel.settings),
+            schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
+            time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
+            channel,
+            subscriptions,
+        })
+    }
+}
+
+/// The routes of a tenant with their filters compiled.
+#[derive(Debug, Default)]
+pub struct TenantRoutes {
+    pub routes: Routes,
+    pub filters: Vec<Filter>,
+}
+
+#[derive(Default)]
+struct State {
+    config_version: ConfigVersion,
+    tenants: BTreeMap<TenantId, Tenant>,
+    slugs: BTreeMap<String, TenantId>,
+    keys: HashMap<KeyHash, Arc<Key>>,
+    channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
+    by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
+    /// Made when first asked for after a change: a thousand changes in a row index nothing.
+    routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
+}
+
+/// Configuration in memory.
+pub struct Registry {
+    /// This database's own name: part of every id on the wire.
+    pub instance: String,
+    settings: Settings,
+    state: RwLock<State>,
+}
+
+impl Registry {
+    pub fn new(snapshot: Snapshot, settings: Settings) -> Result<Self, RegistryError> {
+        let mut state = State { config_version: snapshot.config_version, ..State::default() };
+        for tenant in snapshot.tenants {
+            state.slugs.insert(tenant.slug.clone(), tenant.id);
+            state.tenants.insert(tenant.id, tenant);
+        }
+        state.keys = snapshot.keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        for stored in snapshot.channels {
+            let live = LiveChannel::new(stored, &settings)?;
+            state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
+            state.channels.insert(live.channel.id, Arc::new(live));
+        }
+        Ok(Self { instance: snapshot.instance, settings, state: RwLock::new(state) })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn config_version(&self) -> ConfigVersion {
+        self.read().config_version
+    }
+
+    pub fn key(&self, hash: &KeyHash) -> Option<Arc<Key>> {
+        self.read().keys.get(hash).cloned()
+    }
+
+    /// The keys of a tenant (`None`: the platform's), in order of id.
+    pub fn keys_of(&self, tenant: Option<TenantId>) -> Vec<Arc<Key>> {
+        let state = self.read();
+        let mine: BTreeMap<KeyId, &Arc<Key>> =
+            state.keys.iter().filter(|(_, key)| key.tenant == tenant).map(|(_, key)| (key.id, key)).collect();
+        mine.into_values().cloned().collect()
+    }
+
+    pub fn tenant(&self, slug: &str) -> Option<Tenant> {
+        let state = self.read();
+        state.tenants.get(state.slugs.get(slug)?).cloned()
+    }
+
+    /// Tenants in order of id, those above `after`.
+    pub fn tenants(&self, after: TenantId, rows_max: usize) -> Vec<Tenant> {
+        let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        self.read().tenants.range(above).take(rows_max).map(|(_, tenant)| tenant.clone()).collect()
+    }
+
+    /// A channel of any tenant: for dispatch.
+    pub fn channel(&self, channel: ChannelId) -> Option<Arc<LiveChannel>> {
+        self.read().channels.get(&channel).cloned()
+    }
+
+    /// A channel of this tenant.
+    pub fn channel_of(&self, tenant: TenantId, channel: ChannelId) -> Option<Arc<LiveChannel>> {
+        self.channel(channel).filter(|live| live.channel.tenant == tenant)
+    }
+
+    /// Calls `look` with a look-up of this tenant's channels, all of one moment.
+    pub fn with_channels<T>(
+        &self,
+        tenant: TenantId,
+        look: impl FnOnce(&dyn Fn(ChannelId) -> Option<Arc<LiveChannel>>) -> T,
+    ) -> T {
+        let state = self.read();
+        look(&|channel| state.channels.get(&channel).filter(|live| live.channel.tenant == tenant).cloned())
+    }
+
+    /// Channels of a tenant in order of id, those above `after`.
+    pub fn channels(&self, tenant: TenantId, after: ChannelId, rows_max: usize) -> Vec<Arc<LiveChannel>> {
+        let state = self.read();
+        let ids = state.by_tenant.get(&tenant).into_iter().flatten().filter(|id| **id > after);
+        ids.take(rows_max).filter_map(|id| state.channels.get(id).cloned()).collect()
+    }
+
+    /// The routes of a tenant and the version that they are of.
+    pub fn routes(&self, tenant: TenantId) -> (Arc<TenantRoutes>, ConfigVersion) {
+        {
+            let state = self.read();
+            if let Some(routes) = state.routes.get(&tenant) {
+                return (Arc::clone(routes), state.config_version);
+            }
+        }
+        let mut state = self.write();
+        let ids = state.by_tenant.get(&tenant).map(Vec::as_slice).unwrap_or_default();
+        let live = ids.iter().filter_map(|id| state.channels.get(id));
+        let routes = Routes::new(live.flat_map(|live| &live.subscriptions));
+        // They were checked when they were saved; one that no longer compiles rejects, and says so in its verdict.
+        let filters = routes.filters().iter().map(|text| Filter::compile_stored(text)).collect();
+        let routes = Arc::new(TenantRoutes { routes, filters });
+        state.routes.insert(tenant, Arc::clone(&routes));
+        (routes, state.config_version)
+    }
+
+    pub(crate) fn put_tenant(&self, tenant: Tenant) {
+        let mut state = self.write();
+        state.slugs.insert(tenant.slug.clone(), tenant.id);
+        state.tenants.insert(tenant.id, tenant);
+    }
+
+    pub(crate) fn put_key(&self, key: Key) {
+        self.write().keys.insert(key.hash, Arc::new(key));
+    }
+
+    pub(crate) fn remove_key(&self, key: KeyId) {
+        self.write().keys.retain(|_, held| held.id != key);
+    }
+
+    pub(crate) fn put_channel(&self, stored: ChannelWithRoutes) -> Result<Arc<LiveChannel>, RegistryError> {
+        let version = stored.config_version;
+        let live = Arc::new(LiveChannel::new(stored, &self.settings)?);
+        let (id, tenant) = (live.channel.id, live.channel.tenant);
+        let mut state = self.write();
+        if state.channels.insert(id, Arc::clone(&live)).is_none() {
+            state.by_tenant.entry(tenant).or_default().push(id);
+        }
+        state.routes.remove(&tenant);
+        state.config_version = state.config_version.max(version);
+        Ok(live)
+    }
+
+    pub(crate) fn remove_channel(&self, channel: ChannelId, version: ConfigVersion) {
+        let mut state = self.write();
+        let Some(live) = state.channels.remove(&channel) else { return };
+        let tenant = live.channel.tenant;
+        if let Some(ids) = state.by_tenant.get_mut(&tenant) {
+            ids.retain(|id| *id != channel);
+        }
+        state.routes.remove(&tenant);
+        state.config_version = state.config_version.max(version);
+    }
+
+    pub(crate) fn set_pause(&self, channel: ChannelId, pause: Pause) {
+        let mut state = self.write();
+        let Some(live) = state.channels.get(&channel) else { return };
+        let mut paused = live.channel.clone();
+        paused.pause = Some(pause);
+        let stored = ChannelWithRoutes {
+            channel: paused,
+            subscriptions: live.subscriptions.clone(),
+            config_version: state.config_version,
+        };
+        if let Ok(live) = LiveChannel::new(stored, &self.settings) {
+            state.channels.insert(channel, Arc::new(live));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the operator decides for the engine.
+
+use std::time::Duration;
+
+use domain::lane::Bounds;
+use domain::schedule::Schedule;
+use providers::Spec;
+
+/// The engine's settings; the server reads them from `defaults.toml`, environment and flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The first wait of every default retry schedule, the others in proportion; `None` leaves them as they are.
+    pub retry_base: Option<Duration>,
+    /// Deliveries started and not durably settled, over all channels.
+    pub in_flight_max: usize,
+    /// Deliveries buffered in memory for one channel; what is beyond waits in the queue table.
+    pub lane_items_max: usize,
+    /// Payload bytes buffered in memory over all channels.
+    pub buffered_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { retry_base: None, in_flight_max: 512, lane_items_max: 1024, buffered_bytes_max: 32 << 20 }
+    }
+}
+
+/// Rows read from the queue table at a time: enough to keep a lane busy, few enough to be read in a millisecond.
+const LOAD_ITEMS_MAX: usize = 256;
+
+impl Settings {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            unsettled_max: self.in_flight_max,
+            lane_items_max: self.lane_items_max,
+            buffered_bytes_max: self.buffered_bytes_max,
+            load_items_max: LOAD_ITEMS_MAX,
+        }
+    }
+
+    /// The schedule of a channel that names none.
+    pub(crate) fn default_schedule(&self, spec: &Spec) -> Schedule {
+        let schedule = (spec.retry)();
+        self.retry_base.map_or(schedule.clone(), |base| schedule.with_base(base))
+    }
+}
