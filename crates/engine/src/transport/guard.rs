@@ -34,7 +34,7 @@ pub enum Refusal {
 impl EgressRules {
     /// `allow_networks` with all their ports; `allow_sockets` one port each, for what this process itself listens on.
     pub fn new(allow_networks: Vec<IpNet>, allow_sockets: Vec<SocketAddr>) -> Self {
-        Self { allow_networks, allow_sockets }
+        Self { allow_networks, allow_sockets: allow_sockets.into_iter().map(canonical).collect() }
     }
 
     /// The first wall: all that can be said of a URL before its name is resolved.
@@ -80,16 +80,14 @@ impl EgressRules {
             return Ok(());
         }
         let address = target.ip();
-        match address.to_canonical() {
-            IpAddr::V4(bare) if address.is_ipv4() => {
-                refuse_if(blocked_v4(bare), |what| Refusal::Address { address, what })
-            }
-            IpAddr::V4(carried) => self.check_carried(address, carried),
-            IpAddr::V6(bare) => match carried_v4(bare) {
-                Some(carried) => self.check_carried(address, carried),
-                None => refuse_if(blocked_v6(bare), |what| Refusal::Address { address, what }),
+        let what = match address {
+            IpAddr::V4(bare) => blocked_v4(bare),
+            IpAddr::V6(outer) => match carried_v4(outer) {
+                Some(carried) => return self.check_carried(address, carried),
+                None => blocked_v6(outer),
             },
-        }
+        };
+        what.map_or(Ok(()), |what| Err(Refusal::Address { address, what }))
     }
 
     fn check_carried(&self, address: IpAddr, carried: Ipv4Addr) -> Result<(), Refusal> {
@@ -97,15 +95,15 @@ impl EgressRules {
         if self.allows_network(carried.into()) {
             return Ok(());
         }
-        refuse_if(blocked_v4(carried), |what| Refusal::Carried { address, carried, what })
+        blocked_v4(carried).map_or(Ok(()), |what| Err(Refusal::Carried { address, carried, what }))
     }
 
-    /// Whether the operator named this target; a v4-mapped address is the same target as its IPv4 address.
+    /// Whether the operator named this target.
     fn allows(&self, target: SocketAddr) -> bool {
-        let canonical = SocketAddr::new(target.ip().to_canonical(), target.port());
+        let canonical = canonical(target);
         self.allows_network(target.ip())
             || self.allows_network(canonical.ip())
-            || self.allow_sockets.iter().any(|socket| *socket == canonical)
+            || self.allow_sockets.contains(&canonical)
     }
 
     fn allows_network(&self, address: IpAddr) -> bool {
@@ -162,6 +160,11 @@ const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16);
 
+/// A v4-mapped address is the same socket as its IPv4 address; flow and scope do not matter here.
+fn canonical(socket: SocketAddr) -> SocketAddr {
+    SocketAddr::new(socket.ip().to_canonical(), socket.port())
+}
+
 fn blocked_v4(address: Ipv4Addr) -> Option<&'static str> {
     BLOCKED_V4.iter().find(|(network, _)| network.contains(&address)).map(|(_, what)| *what)
 }
@@ -171,7 +174,7 @@ fn blocked_v6(address: Ipv6Addr) -> Option<&'static str> {
     listed.or_else(|| (!GLOBAL_UNICAST.contains(&address)).then_some("not global unicast"))
 }
 
-/// What a translated address leads to. V4-mapped addresses are not here: the standard library knows them.
+/// What a v4-mapped or translated address leads to.
 fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     if NAT64.contains(&address) {
@@ -179,7 +182,7 @@ fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     } else if SIX_TO_FOUR.contains(&address) {
         Some(Ipv4Addr::new(octets[2], octets[3], octets[4], octets[5]))
     } else {
-        None
+        address.to_ipv4_mapped()
     }
 }
 
@@ -191,16 +194,10 @@ fn local_zone(name: &str) -> Option<&'static str> {
     })
 }
 
-fn refuse_if(blocked: Option<&'static str>, refusal: impl FnOnce(&'static str) -> Refusal) -> Result<(), Refusal> {
-    blocked.map_or(Ok(()), |what| Err(refusal(what)))
+const fn v4(o: [u8; 4], prefix_len: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(o[0], o[1], o[2], o[3]), prefix_len)
 }
 
-const fn v4(octets: [u8; 4], prefix_len: u8) -> Ipv4Net {
-    let [a, b, c, d] = octets;
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix_len)
-}
-
-const fn v6(segments: [u16; 8], prefix_len: u8) -> Ipv6Net {
-    let [a, b, c, d, e, f, g, h] = segments;
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix_len)
+const fn v6(s: [u16; 8], prefix_len: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), prefix_len)
 }

@@ -46,7 +46,7 @@ impl TlsRoots {
 /// Shakes hands over connected sockets.
 pub(super) struct Tls(TlsConnector);
 
-/// As [`CONNECT_TIMEOUT`](super::dialer), and two round trips more are well within it.
+/// Two round trips and some arithmetic; as generous as the dialer is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Tls {
