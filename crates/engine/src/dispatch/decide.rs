@@ -2,13 +2,15 @@
 //!
 //! Pure. The edges taken here are those of [`domain::delivery::EDGES`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use domain::delivery::{Cause, State};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{Timestamp, schedule};
-use std::time::Duration;
+use domain::{ChannelId, DeliveryId, Timestamp, schedule};
 use store::queue::{Next, Settlement};
 
-use super::attempt::{Answered, Flight};
+use super::attempt::{Answered, Content};
 
 /// The first pause after a throttled answer that names none; doubles with every further one in a row.
 const THROTTLE_BASE: Duration = Duration::from_secs(1);
@@ -48,10 +50,17 @@ pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, rando
 }
 
 /// A settlement for a delivery whose turn comes too late, or whose channel no longer wants it.
-pub fn without_try(flight: &Flight, cause: Cause, note: &str, now: Timestamp) -> Settlement {
-    let from = if flight.content.tries == 0 { State::Pending } else { State::Retrying };
+pub fn without_try(
+    delivery: DeliveryId,
+    channel: ChannelId,
+    content: &Content,
+    cause: Cause,
+    note: &str,
+    now: Timestamp,
+) -> Settlement {
+    let from = if content.tries == 0 { State::Pending } else { State::Retrying };
     let state = from.next(cause).expect("an edge of the state machine");
-    settlement(flight, flight.content.attempts, Next::Over { state, note: note.to_owned() }, now)
+    settlement(delivery, channel, content, Next::Over { state, note: note.to_owned() }, now)
 }
 
 /// The same try, for a delivery that was cancelled while it was under way and would otherwise wait.
@@ -106,27 +115,34 @@ fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Time
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
-    let mut settlement = settlement(&answered.flight, attempts, next, now);
-    settlement.steps_done = answered.steps_done;
-    settlement.records = answered.records;
-    settlement
+    let Answered { flight, records, steps_done } = answered;
+    let provider = Arc::clone(&flight.live.provider_name);
+    let unchanged = settlement(flight.delivery, flight.channel, &flight.content, next, now);
+    Settlement { provider, records, attempts, steps_done, ..unchanged }
 }
 
-fn settlement(flight: &Flight, attempts: u32, next: Next, now: Timestamp) -> Settlement {
-    let Flight { delivery, channel, live, content } = flight;
+fn settlement(
+    delivery: DeliveryId,
+    channel: ChannelId,
+    content: &Content,
+    next: Next,
+    now: Timestamp,
+) -> Settlement {
+    let event = &content.event;
     Settlement {
-        delivery: *delivery,
-        channel: *channel,
-        tenant: content.event.content.tenant,
-        event: content.event.id,
-        event_type: content.event.content.event_type.clone(),
-        provider: live.provider_name.clone(),
+        delivery,
+        channel,
+        tenant: event.content.tenant,
+        event: event.id,
+        event_type: Arc::clone(&event.content.event_type),
+        // Only attempts name it.
+        provider: "".into(),
         created_at: content.created_at,
         expires_at: content.expires_at,
         settled_at: now,
         tries_before: content.tries,
         records: Vec::new(),
-        attempts,
+        attempts: content.attempts,
         steps_done: content.steps_done,
         next,
     }

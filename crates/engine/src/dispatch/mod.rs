@@ -1,0 +1,411 @@
+//! Dispatch: decides what starts when, and what becomes of it.
+//!
+//! [`Dispatcher`] is a state machine without I/O: inputs go in, [`Action`]s come out, time and randomness are
+//! arguments. [`run`] is the shell that gives it tasks, timers and the store; the simulator is the other one. Start
+//! reading at [`Dispatcher::handle`]; what an outcome means for a delivery is in [`decide`].
+//!
+//! In flight means started and not durably settled: a result that the store cannot take is kept and offered again, and
+//! meanwhile it counts against the bound on what may start.
+
+pub mod attempt;
+pub mod decide;
+pub mod run;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::channel::{CONCURRENCY_DEFAULT, Pause};
+use domain::delivery::Cause;
+use domain::lane::{Lanes, Load, Loaded, Ready};
+use domain::outcome::Class;
+use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
+
+use crate::random::Entropy;
+use crate::registry::Registry;
+use crate::settings::Settings;
+use attempt::{Answered, Content, Flight};
+use decide::{Decision, ForChannel, decide};
+
+/// How long to wait before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_millis(250);
+
+/// How often the deliveries of paused channels are looked through for expired ones.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Deliveries have become durable.
+    Arrived(Vec<Arrival>),
+    /// A try is over.
+    Answered(Box<Answered>),
+    /// The store took settlements.
+    Settled(Vec<Settlement>),
+    /// The store did not take settlements.
+    SettleFailed(Vec<Settlement>),
+    /// A load was carried out, or could not be.
+    Loaded(Load, Option<Vec<Waiting>>),
+    /// A channel was made, changed, resumed or deleted; the registry has it already.
+    ChannelChanged(ChannelId),
+    /// What waits for a channel is ordered cancelled; the store has the order already.
+    Cancelled(Cancellation),
+    /// A person asked for another try; the store has made it due already.
+    RetryAsked(ChannelId, DeliveryId),
+    /// There are fan-outs to expand.
+    ExpandAsked,
+    /// A piece of work was done, and whether more is left; `None`: the store failed.
+    WorkDone(Work, Option<bool>),
+    /// Start nothing more.
+    Stop,
+}
+
+/// Work in slices that the store does for dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Write a slice of a large fan-out.
+    Expand,
+    /// Cancel a slice of what waits for a channel.
+    Cancel(ChannelId),
+    /// Expire a slice of what waits for a paused channel.
+    Expire(ChannelId),
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Try a delivery; comes back as [`Input::Answered`].
+    Send(Box<Flight>),
+    /// Write down results; comes back as [`Input::Settled`] or [`Input::SettleFailed`].
+    Settle(Vec<Settlement>),
+    /// Read from the queue table; comes back as [`Input::Loaded`].
+    Load(Load),
+    /// Pause a channel durably; done again until it goes through.
+    Pause(ChannelId, Pause),
+    /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
+    Work(Work, Vec<DeliveryId>),
+}
+
+/// What the dispatcher finds in the store when it starts.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Channels with waiting deliveries.
+    pub waiting: Vec<ChannelId>,
+    /// Orders that are not carried out.
+    pub cancellations: Vec<Cancellation>,
+}
+
+/// Decides what starts when. One for all channels that this process owns.
+pub struct Dispatcher {
+    registry: Arc<Registry>,
+    entropy: Arc<dyn Entropy>,
+    lanes: Lanes<Content>,
+    /// Tests under way: they use no lane.
+    tests: BTreeSet<DeliveryId>,
+    /// Results that the store does not have yet.
+    unsaved: Vec<Settlement>,
+    /// Before this, the store is not asked to take results or load: it has just failed.
+    store_rest_until: Option<Timestamp>,
+    throttled_in_a_row: BTreeMap<ChannelId, u32>,
+    /// What waits at or below is ordered cancelled, and why.
+    cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
+    paused: BTreeSet<ChannelId>,
+    work: BTreeSet<Work>,
+    work_under_way: BTreeSet<Work>,
+    expiry_due: Timestamp,
+    actions: Vec<Action>,
+    is_stopping: bool,
+}
+
+impl Dispatcher {
+    /// A dispatcher that goes on where the last one ended.
+    pub fn new(
+        registry: Arc<Registry>,
+        entropy: Arc<dyn Entropy>,
+        settings: &Settings,
+        found: Found,
+        now: Timestamp,
+    ) -> Self {
+        let mut dispatcher = Self {
+            registry,
+            entropy,
+            lanes: Lanes::new(settings.bounds()),
+            tests: BTreeSet::new(),
+            unsaved: Vec::new(),
+            store_rest_until: None,
+            throttled_in_a_row: BTreeMap::new(),
+            cancelled: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            work: BTreeSet::from([Work::Expand]),
+            work_under_way: BTreeSet::new(),
+            expiry_due: now,
+            actions: Vec::new(),
+            is_stopping: false,
+        };
+        for channel in found.waiting {
+            dispatcher.channel_changed(channel, now);
+            dispatcher.lanes.spill(channel);
+        }
+        for cancellation in found.cancellations {
+            dispatcher.cancel(cancellation, now);
+        }
+        dispatcher
+    }
+
+    /// Takes something that happened.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Arrived(arrivals) => arrivals.into_iter().for_each(|arrival| self.arrived(arrival, now)),
+            Input::Answered(answered) => self.answered(*answered, now),
+            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement)),
+            Input::SettleFailed(settlements) => {
+                self.unsaved.extend(settlements);
+                self.rest(now);
+            }
+            Input::Loaded(load, found) => self.loaded(load, found, now),
+            Input::ChannelChanged(channel) => self.channel_changed(channel, now),
+            Input::Cancelled(cancellation) => self.cancel(cancellation, now),
+            Input::RetryAsked(channel, delivery) => {
+                self.ensure_lane(channel, now);
+                self.lanes.recall(channel, delivery);
+            }
+            Input::ExpandAsked => {
+                self.work.insert(Work::Expand);
+            }
+            Input::WorkDone(work, more) => self.work_done(work, more, now),
+            Input::Stop => self.is_stopping = true,
+        }
+    }
+
+    /// Moves time on and tells what is to be done now.
+    pub fn actions(&mut self, now: Timestamp) -> Vec<Action> {
+        self.lanes.advance(now);
+        if !self.is_stopping {
+            self.start_all(now);
+        }
+        if self.store_rest_until.is_some_and(|until| until <= now) {
+            self.store_rest_until = None;
+        }
+        if self.store_rest_until.is_none() {
+            if !self.unsaved.is_empty() {
+                self.actions.push(Action::Settle(std::mem::take(&mut self.unsaved)));
+            }
+            if !self.is_stopping {
+                self.load_all();
+                self.do_work(now);
+            }
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Dispatcher::actions`] has something to do next, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let expiry = (!self.paused.is_empty()).then_some(self.expiry_due);
+        [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.unsettled() == 0 && self.tests.is_empty() && self.unsaved.is_empty()
+    }
+
+    /// Deliveries started and not durably settled.
+    pub fn in_flight(&self) -> usize {
+        self.lanes.unsettled() + self.tests.len()
+    }
+
+    /// Whether this delivery is started and not durably settled.
+    pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
+        self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
+    }
+
+    fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
+        let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
+        let content =
+            Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
+        if attempts_max.is_some() {
+            self.tests.insert(delivery);
+            self.start(channel, delivery, content, now);
+            return;
+        }
+        self.ensure_lane(channel, now);
+        self.lanes.arrive(channel, ready(delivery, content), now);
+    }
+
+    fn ensure_lane(&mut self, channel: ChannelId, now: Timestamp) {
+        if !self.lanes.is_open(channel) {
+            self.channel_changed(channel, now);
+        }
+    }
+
+    fn start_all(&mut self, now: Timestamp) {
+        while let Some(start) = self.lanes.start_next(now) {
+            self.start(start.channel, start.delivery, start.item, now);
+        }
+    }
+
+    /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
+    fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
+        let refused = match self.registry.channel(channel) {
+            _ if content.expires_at <= now => Some((Cause::Expire, "its time-to-live ended before it could be tried")),
+            None => Some((Cause::Cancel, "the channel was deleted")),
+            Some(live) if !live.channel.settings.is_active => Some((Cause::Cancel, "the channel was switched off")),
+            Some(live) => {
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content: content.clone() })));
+                None
+            }
+        };
+        if let Some((cause, note)) = refused {
+            self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+            self.lane_answered(channel, delivery, now);
+        }
+    }
+
+    fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
+        if !self.tests.contains(&delivery) {
+            self.lanes.answered(channel, now);
+        }
+    }
+
+    fn answered(&mut self, answered: Answered, now: Timestamp) {
+        let channel = answered.flight.channel;
+        let delivery = answered.flight.delivery;
+        let class = answered.outcome().class;
+        let used = Arc::clone(&answered.flight.live);
+        let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
+        let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
+        match class {
+            Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
+            Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
+            Class::Retry | Class::Permanent | Class::Unknown => {}
+        }
+        match for_channel {
+            ForChannel::GoOn => {}
+            ForChannel::BlockUntil(until) => self.lanes.block(channel, until),
+            ForChannel::Pause(reason) => {
+                // Not when its owner has changed the channel since: the new config has not been tried.
+                let is_current = self.registry.channel(channel).is_some_and(|live| Arc::ptr_eq(&live, &used));
+                if is_current && self.paused.insert(channel) {
+                    self.lanes.pause(channel);
+                    self.actions.push(Action::Pause(channel, Pause { reason, since: now }));
+                }
+            }
+        }
+        if let Some((up_to, reason)) = self.cancelled.get(&channel)
+            && delivery <= *up_to
+        {
+            settlement = decide::cancel(settlement, reason);
+        }
+        self.unsaved.push(settlement);
+        self.lane_answered(channel, delivery, now);
+    }
+
+    fn settled(&mut self, settlement: &Settlement) {
+        if self.tests.remove(&settlement.delivery) {
+            return;
+        }
+        let due = match &settlement.next {
+            Next::Wait { due_at, .. } => Some(*due_at),
+            Next::Over { .. } => None,
+        };
+        self.lanes.settled(settlement.channel, settlement.delivery, due);
+    }
+
+    fn rest(&mut self, now: Timestamp) {
+        self.store_rest_until = Some(now.after(STORE_RETRY));
+    }
+
+    fn load_all(&mut self) {
+        while let Some(load) = self.lanes.next_load() {
+            self.actions.push(Action::Load(load));
+        }
+    }
+
+    fn loaded(&mut self, load: Load, found: Option<Vec<Waiting>>, now: Timestamp) {
+        let Some(rows) = found else {
+            self.lanes.load_failed(load);
+            self.rest(now);
+            return;
+        };
+        let mut result = Loaded {
+            ready: Vec::new(),
+            later: Vec::new(),
+            reached: rows.last().map(|row| row.delivery),
+            is_drained: rows.len() < load.items_max,
+        };
+        for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
+            let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
+            match row.event {
+                Some(event) => {
+                    let content =
+                        Content { event, created_at, expires_at, attempts, tries, attempts_max, steps_done };
+                    result.ready.push(ready(delivery, content));
+                }
+                None => result.later.push((delivery, row.due_at)),
+            }
+        }
+        self.lanes.loaded(&load, result, now);
+    }
+
+    fn channel_changed(&mut self, channel: ChannelId, now: Timestamp) {
+        let live = self.registry.channel(channel);
+        let (tenant, concurrency) = live.as_ref().map_or((TenantId(0), CONCURRENCY_DEFAULT), |live| {
+            (live.channel.tenant, live.channel.settings.concurrency)
+        });
+        self.lanes.open(channel, tenant, concurrency, now);
+        // What waits for a deleted channel still has its turn, to be cancelled.
+        if live.is_some_and(|live| live.channel.pause.is_some()) {
+            if self.paused.insert(channel) {
+                self.lanes.pause(channel);
+            }
+        } else if self.paused.remove(&channel) {
+            self.throttled_in_a_row.remove(&channel);
+            self.lanes.resume(channel);
+        }
+    }
+
+    fn cancel(&mut self, cancellation: Cancellation, now: Timestamp) {
+        let Cancellation { channel, up_to, reason } = cancellation;
+        self.ensure_lane(channel, now);
+        self.lanes.forget(channel, up_to);
+        self.cancelled.insert(channel, (up_to, reason));
+        self.work.insert(Work::Cancel(channel));
+    }
+
+    /// Hands out the work that waits, each kind once at a time.
+    fn do_work(&mut self, now: Timestamp) {
+        if self.expiry_due <= now && !self.paused.is_empty() {
+            self.expiry_due = now.after(EXPIRY_INTERVAL);
+            self.work.extend(self.paused.iter().map(|channel| Work::Expire(*channel)));
+        }
+        let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
+        for work in due {
+            self.work.remove(&work);
+            self.work_under_way.insert(work);
+            let under_way = match work {
+                Work::Expand => Vec::new(),
+                Work::Cancel(channel) | Work::Expire(channel) => self.lanes.under_way(channel),
+            };
+            self.actions.push(Action::Work(work, under_way));
+        }
+    }
+
+    fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
+        self.work_under_way.remove(&work);
+        match more {
+            Some(true) => drop(self.work.insert(work)),
+            Some(false) => {}
+            None => {
+                self.work.insert(work);
+                self.rest(now);
+            }
+        }
+    }
+}
+
+fn ready(delivery: DeliveryId, content: Content) -> Ready<Content> {
+    // The event's text, and about what the rest takes.
+    let bytes = content.event.content.data.len() + 256;
+    Ready { delivery, bytes, item: content }
+}

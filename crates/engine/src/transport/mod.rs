@@ -1,0 +1,41 @@
+//! The way out: the only place of the program that opens connections for tenants.
+//!
+//! Start at [`Transport`], the seam that dispatch sees and the simulator replaces. [`GuardedHttp`] carries HTTP steps out
+//! behind three walls: the URL's host is checked before anything else, every resolved address is checked and the
+//! connection goes to a checked one, and redirects are never followed. The rules themselves are pure: [`EgressRules`].
+//!
+//! Nothing here retries for the sake of the message, reads settings or judges an answer; proxies from the environment are
+//! not looked at, because they would move the connection past the walls.
+
+mod body;
+mod connector;
+mod dialer;
+mod guard;
+mod http;
+mod resolve;
+mod tls;
+
+use std::sync::Arc;
+
+use providers::step::{Failure, FailureKind, HttpStep, Reply};
+
+pub use guard::{EgressRules, Refusal};
+pub use http::GuardedHttp;
+pub use resolve::{Resolve, SystemResolver};
+pub use tls::{RootsError, TlsRoots};
+
+/// Carries steps out. It always answers, at the latest when the step's timeout has passed.
+pub trait Transport: Send + Sync + 'static {
+    fn send(&self, step: HttpStep) -> impl Future<Output = Reply> + Send;
+}
+
+impl<T: Transport> Transport for Arc<T> {
+    fn send(&self, step: HttpStep) -> impl Future<Output = Reply> + Send {
+        T::send(self, step)
+    }
+}
+
+/// The caller keeps URL, headers and body out of `detail`.
+fn failed(kind: FailureKind, detail: impl Into<String>) -> Failure {
+    Failure { kind, detail: detail.into() }
+}

@@ -1,0 +1,3 @@
+//! The engine's integration tests, one folder per module.
+
+mod transport;
