@@ -9,12 +9,9 @@ use engine::transport::{EgressRules, GuardedHttp, Resolve, TlsRoots};
 use providers::step::FailureKind::{self, Connect, Dns, Garbled, NoAnswer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
+use tokio::sync::mpsc;
 
 use super::{LOCALHOST, Names, Server, failure, loopback_allowed, read_request, step, transport, transport_with_names};
-
-const SHORT: Duration = Duration::from_millis(50);
-/// On loopback, on a machine that builds beside it.
-const LONG_ENOUGH_TO_WRITE: Duration = Duration::from_millis(500);
 
 /// A name server that never answers.
 struct Silence;
@@ -31,17 +28,28 @@ async fn check_answer(answer: &str, expect: FailureKind) {
     assert_eq!(failure.kind, expect, "{answer:?}: {}", failure.detail);
 }
 
-/// A server that reads the whole request, answers this much, and then holds the line.
+/// Against a server that reads the whole request, answers this much, and then holds the line.
 async fn check_stall(partial: &'static str, body: &'static str) {
-    let server = Server::start(move |mut stream| async move {
-        read_request(&mut stream).await;
-        stream.write_all(partial.as_bytes()).await.unwrap();
-        pending::<()>().await;
+    let (stalling, mut stalled) = mpsc::unbounded_channel();
+    let server = Server::start(move |mut stream| {
+        let stalling = stalling.clone();
+        async move {
+            read_request(&mut stream).await;
+            stream.write_all(partial.as_bytes()).await.unwrap();
+            stalling.send(()).unwrap();
+            pending::<()>().await;
+        }
     })
     .await;
     let mut step = server.step();
-    (step.timeout, step.body) = (LONG_ENOUGH_TO_WRITE, body.into());
-    let failure = failure(&transport(loopback_allowed()), step).await;
+    step.body = body.into();
+    let transport = transport(loopback_allowed());
+    let (failure, ()) = tokio::join!(failure(&transport, step), async {
+        stalled.recv().await.unwrap();
+        // Nothing else is under way now, so a paused clock jumps to the timeout.
+        tokio::time::pause();
+    });
+    tokio::time::resume();
     assert_eq!(failure.kind, NoAnswer, "{partial:?}: {}", failure.detail);
 }
 
@@ -66,36 +74,29 @@ async fn names_without_addresses_are_dns_failures() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn time_that_runs_out_before_the_request_is_no_connection() {
     let resolving = GuardedHttp::with_resolver(loopback_allowed(), TlsRoots::system(), Silence).unwrap();
-    let mut step = step("http://hook.example/s3cret");
-    step.timeout = SHORT;
-    assert_eq!(failure(&resolving, step).await.kind, Connect);
+    assert_eq!(failure(&resolving, step("http://hook.example/s3cret")).await.kind, Connect);
     // Accepts and never shakes hands.
     let server = Server::start(|stream| async move {
         pending::<()>().await;
         drop(stream);
     })
     .await;
-    let mut step = super::step(&format!("https://{}/s3cret", server.address));
-    step.timeout = SHORT;
+    let mut step = step(&format!("https://{}/s3cret", server.address));
+    step.timeout = Duration::from_secs(1);
     let failure = failure(&transport(loopback_allowed()), step).await;
     assert_eq!(failure.kind, Connect, "{}", failure.detail);
 }
 
 #[tokio::test]
 async fn time_that_runs_out_after_the_request_is_no_answer() {
-    let cut_short = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab";
-    // At once, so that the time runs out once.
-    tokio::join!(
-        check_stall("", ""),
-        check_stall("", "s3cret"),
-        check_stall("HTTP/1.1 200", ""),
-        check_stall("HTTP/1.1 200", "s3cret"),
-        check_stall(cut_short, ""),
-        check_stall(cut_short, "s3cret"),
-    );
+    for partial in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab"] {
+        for body in ["", "s3cret"] {
+            check_stall(partial, body).await;
+        }
+    }
 }
 
 #[tokio::test]
