@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn filters_see_the_event() {
-        let context = Context::of(&event(r#"{"amount": 12.5, "customer": {"country": "DE"}, "tags": ["a"], "event": 1}"#));
+        let context =
+            Context::of(&event(r#"{"amount": 12.5, "customer": {"country": "DE"}, "tags": ["a"], "event": 1}"#));
         let check = |text: &str, expected: FilterResult| {
             assert_eq!(Filter::compile(text).unwrap().evaluate(&context), expected, "{text}");
         };

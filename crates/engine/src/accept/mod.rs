@@ -88,31 +88,31 @@ pub fn prepare(
     }
     let (routes, config_version) = registry.routes(tenant);
     let mut whole = Sha256::new();
-    let prepared: Vec<AcceptEvent> = events
-        .into_iter()
-        .map(|event| {
-            let body_hash = (key.is_some() || event.idempotency_key.is_some()).then(|| body_hash(&event));
-            if let Some(hash) = &body_hash {
-                whole.update(hash);
-            }
-            let event_key = event.idempotency_key.as_deref().zip(body_hash).map(|(key, body_hash)| IdempotencyKey {
-                key_hash: Sha256::digest(key.as_bytes()).into(),
-                body_hash,
-            });
-            let content = Arc::new(NewEvent {
-                tenant,
-                event_type: event.event_type.into(),
-                data: Box::<str>::from(event.data).into(),
-                occurred_at: event.occurred_at.unwrap_or(now),
-                severity: event.severity,
-                explicit_channels: event.channels,
-            });
-            let routed = route(&routes, &content);
-            let (deliveries, skipped) = admit(registry, tenant, routed, now);
-            let verdicts = Verdicts::new(config_version, skipped);
-            AcceptEvent { content, deliveries, verdicts, key: event_key, attempts_max: None }
-        })
-        .collect();
+    let prepared: Vec<AcceptEvent> =
+        events
+            .into_iter()
+            .map(|event| {
+                let body_hash = (key.is_some() || event.idempotency_key.is_some()).then(|| body_hash(&event));
+                if let Some(hash) = &body_hash {
+                    whole.update(hash);
+                }
+                let event_key = event.idempotency_key.as_deref().zip(body_hash).map(|(key, body_hash)| {
+                    IdempotencyKey { key_hash: Sha256::digest(key.as_bytes()).into(), body_hash }
+                });
+                let content = Arc::new(NewEvent {
+                    tenant,
+                    event_type: event.event_type.into(),
+                    data: Box::<str>::from(event.data).into(),
+                    occurred_at: event.occurred_at.unwrap_or(now),
+                    severity: event.severity,
+                    explicit_channels: event.channels,
+                });
+                let routed = route(&routes, &content);
+                let (deliveries, skipped) = admit(registry, tenant, routed, now);
+                let verdicts = Verdicts::new(config_version, skipped);
+                AcceptEvent { content, deliveries, verdicts, key: event_key, attempts_max: None }
+            })
+            .collect();
     let rows: usize = prepared.iter().map(|event| event.deliveries.len().min(EVENT_DELIVERIES_MAX)).sum();
     if rows > ROWS_MAX {
         return Err(Refused::TooManyDeliveries(rows));

@@ -108,10 +108,7 @@ fn fail(answered: Answered, outcome: &Outcome, now: Timestamp, random: u64) -> D
 
 fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Timestamp) -> Decision {
     let state = State::Processing.next(cause).expect("an edge of the state machine");
-    Decision {
-        settlement: of(answered, attempts, Next::Over { state, note }, now),
-        for_channel: ForChannel::GoOn,
-    }
+    Decision { settlement: of(answered, attempts, Next::Over { state, note }, now), for_channel: ForChannel::GoOn }
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
@@ -121,13 +118,7 @@ fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settleme
     Settlement { provider, records, attempts, steps_done, ..unchanged }
 }
 
-fn settlement(
-    delivery: DeliveryId,
-    channel: ChannelId,
-    content: &Content,
-    next: Next,
-    now: Timestamp,
-) -> Settlement {
+fn settlement(delivery: DeliveryId, channel: ChannelId, content: &Content, next: Next, now: Timestamp) -> Settlement {
     let event = &content.event;
     Settlement {
         delivery,

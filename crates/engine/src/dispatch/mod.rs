@@ -220,10 +220,14 @@ impl Dispatcher {
         self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
     }
 
+    /// Whether this test is started and not durably settled.
+    pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
+        self.tests.contains(&test)
+    }
+
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
-        let content =
-            Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
+        let content = Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
         if attempts_max.is_some() {
             self.tests.insert(delivery);
             self.start(channel, delivery, content, now);
@@ -338,8 +342,7 @@ impl Dispatcher {
             let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
             match row.event {
                 Some(event) => {
-                    let content =
-                        Content { event, created_at, expires_at, attempts, tries, attempts_max, steps_done };
+                    let content = Content { event, created_at, expires_at, attempts, tries, attempts_max, steps_done };
                     result.ready.push(ready(delivery, content));
                 }
                 None => result.later.push((delivery, row.due_at)),

@@ -30,6 +30,8 @@ enum Message {
     Input(Input),
     /// Which of these are under way.
     UnderWay(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Vec<DeliveryId>>),
+    /// Tell when this test is settled; at once when it is not under way.
+    TestSettled(DeliveryId, oneshot::Sender<()>),
     /// Tell when nothing is under way.
     Idle(oneshot::Sender<()>),
 }
@@ -67,6 +69,14 @@ impl Handle {
         answer.await.unwrap_or_default()
     }
 
+    /// Waits until a test is settled, for at most `patience`.
+    pub(crate) async fn settled(&self, test: DeliveryId, patience: Duration) {
+        let (reply, settled) = oneshot::channel();
+        let _ = self.0.send(Message::TestSettled(test, reply));
+        // Whoever waits looks at the delivery itself afterwards.
+        let _ = tokio::time::timeout(patience, settled).await;
+    }
+
     /// Starts nothing more, and waits at most `patience` until everything under way is settled. Returns whether it is.
     pub async fn stop(&self, patience: Duration) -> bool {
         let (reply, idle) = oneshot::channel();
@@ -86,23 +96,26 @@ pub struct Shell<T> {
 }
 
 impl<T: Transport> Shell<T> {
-    /// Runs the dispatcher until every [`Handle`] is gone.
+    /// Runs the dispatcher until it was told to stop and everything under way is settled.
     pub async fn run(self, mut dispatcher: Dispatcher, mut inbox: Inbox) {
         let shell = Arc::new(self);
         let tasks = TaskTracker::new();
         let mut messages = Vec::with_capacity(INPUTS_MAX);
-        let mut waiting_for_idle = Vec::new();
+        let mut waiting_for_idle: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut waiting_for_tests: Vec<(DeliveryId, oneshot::Sender<()>)> = Vec::new();
         loop {
             for action in dispatcher.actions(shell.clock.now()) {
                 shell.act(&tasks, action);
             }
-            if dispatcher.is_idle() {
-                waiting_for_idle.drain(..).for_each(|reply: oneshot::Sender<()>| drop(reply.send(())));
-            }
-            let wait = dispatcher.wake_at().map(|at| at.since(shell.clock.now()));
-            if !receive(&mut inbox, &mut messages, wait).await {
+            if dispatcher.is_idle() && !waiting_for_idle.is_empty() {
+                // Dropping the senders tells.
+                waiting_for_idle.clear();
                 return;
             }
+            // Dropping the sender tells.
+            waiting_for_tests.retain(|(test, _)| dispatcher.is_test_under_way(*test));
+            let wait = dispatcher.wake_at().map(|at| at.since(shell.clock.now()));
+            receive(&mut inbox, &mut messages, wait).await;
             let now = shell.clock.now();
             for message in messages.drain(..) {
                 match message {
@@ -112,6 +125,7 @@ impl<T: Transport> Shell<T> {
                         // Whoever asked may have gone.
                         let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
                     }
+                    Message::TestSettled(test, reply) => waiting_for_tests.push((test, reply)),
                     Message::Idle(reply) => waiting_for_idle.push(reply),
                 }
             }
@@ -189,12 +203,13 @@ impl<T: Transport> Shell<T> {
     }
 }
 
-/// Takes what waits, for at most `wait` when nothing does. Returns whether anybody is left who could send.
-async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Duration>) -> bool {
+/// Takes what waits, for at most `wait` when nothing does. The shell holds a handle itself, so somebody can always send.
+async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Duration>) {
     let received = inbox.0.recv_many(messages, INPUTS_MAX);
     match wait {
-        Some(wait) => tokio::time::timeout(wait, received).await.is_ok_and(|count| count == 0).then_some(()).is_none(),
-        None => received.await > 0,
+        // Nothing within that time is as good as something: time has moved on.
+        Some(wait) => drop(tokio::time::timeout(wait, received).await),
+        None => drop(received.await),
     }
 }
 

@@ -1,2 +1,120 @@
-//! x
-pub struct Engine;
+//! Operations: the only door of the engine. One function for each thing that a face can ask for, checked against the
+//! tenant that asks.
+//!
+//! Faces translate their wire into these calls and the answers back; they add no behaviour. Errors say which field is
+//! wrong or what is missing ([`OpsError`]); each face puts them into its own envelope.
+
+mod channels;
+mod deliveries;
+mod events;
+mod tenants;
+
+use std::sync::Arc;
+
+use domain::{ChannelId, Clock, TenantId};
+use providers::FieldError;
+use store::{Store, StoreError};
+use tokio::sync::Mutex;
+
+use crate::dispatch::run::Handle;
+use crate::random::Entropy;
+use crate::registry::{LiveChannel, Registry, RegistryError};
+
+pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
+pub use deliveries::{AttemptFilter, DeliveryFilter, StatsShown};
+pub use events::{Accepted, EventShown, Explained};
+pub use tenants::{IssuedKey, KeyRequest, hash_key};
+
+/// The application. Faces hold it in an `Arc`.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+    dispatch: Handle,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Held while configuration changes, so that the registry sees changes in the order of the store.
+    changing: Mutex<()>,
+}
+
+/// Why an operation was not done. Nothing is half done.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// Fields that are wrong, and what would be right.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldError>),
+    /// The tenant has no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// It cannot be done as things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request is larger than a bound that the message names.
+    #[error("{0}")]
+    TooLarge(String),
+    /// It cannot be done now and may be done later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for OpsError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        if error.is_transient() { Self::Unavailable(message) } else { Self::Internal(message) }
+    }
+}
+
+impl From<RegistryError> for OpsError {
+    fn from(error: RegistryError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl OpsError {
+    fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    fn no_channel(channel: ChannelId) -> Self {
+        Self::NotFound(format!("channel {channel}"))
+    }
+}
+
+impl Engine {
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<Registry>,
+        dispatch: Handle,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { store, registry, dispatch, clock, entropy, changing: Mutex::default() }
+    }
+
+    /// The time that operations go by.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Whether the store answers: for readiness.
+    pub async fn check_store(&self) -> Result<(), OpsError> {
+        self.store.cancellations().await?;
+        Ok(())
+    }
+
+    fn live_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<Arc<LiveChannel>, OpsError> {
+        self.registry.channel_of(tenant, channel).ok_or_else(|| OpsError::no_channel(channel))
+    }
+}
+
+/// Checks the length of a name, in characters.
+fn check_name(name: &str) -> Result<(), OpsError> {
+    let max = domain::channel::NAME_CHARS_MAX;
+    let count = name.chars().count();
+    if (1..=max).contains(&count) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(OpsError::invalid("name", format!("must be 1 to {max} characters, without control characters")))
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::channel::ChannelSettings;
 use domain::event::Event;
-use minijinja::value::{Serde, Value};
+use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use crate::accept::filter::Context;
@@ -59,19 +59,14 @@ impl Templates {
     pub(crate) fn render(&self, live: &LiveChannel, event: &Event) -> Result<Rendered, String> {
         let Some(environment) = &self.0 else { return Ok(Rendered::default()) };
         let settings = &live.channel.settings;
-        let channel = Value::from_pairs([
-            ("id", Value::from(live.channel.id.0)),
-            ("name", Value::from(settings.name.as_str())),
-        ]);
+        let channel =
+            Value::from_pairs([("id", Value::from(live.channel.id.0)), ("name", Value::from(settings.name.as_str()))]);
         let context = Context::with(&event.content, [("channel", channel)]);
         let one = |name: &str, template: &Option<String>| match template {
             Some(_) => render_one(environment, name, &context).map(Some),
             None => Ok(None),
         };
-        Ok(Rendered {
-            subject: one(SUBJECT, &settings.subject_template)?,
-            body: one(BODY, &settings.body_template)?,
-        })
+        Ok(Rendered { subject: one(SUBJECT, &settings.subject_template)?, body: one(BODY, &settings.body_template)? })
     }
 }
 
@@ -116,8 +111,8 @@ fn write_for_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) ->
     if value.is_safe() {
         return out.write_str(value.as_str().unwrap_or_default()).map_err(failed);
     }
-    let json = serde_json::to_string(&Serde(value))
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    let json =
+        serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     let inner = if value.as_str().is_some() { &json[1..json.len() - 1] } else { &json };
     out.write_str(inner).map_err(failed)
 }

@@ -1,0 +1,327 @@
+//! Channels: made, changed, shown, tested, deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::channel::{CONCURRENCY_MAX, ChannelSettings, TIME_TO_LIVE_MAX};
+use domain::delivery::{Attempt, Delivery};
+use domain::event::NewEvent;
+use domain::routing::Pattern;
+use domain::schedule::Schedule;
+use domain::verdict::Verdicts;
+use domain::{ChannelId, DeliveryId, Secret, TenantId};
+use providers::{Config, FieldError, Provider};
+use serde_json::{Map, Value};
+use store::directory::{Changed, ChannelChange, NewRoute};
+use store::journal::AttemptQuery;
+use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
+
+use super::{Engine, OpsError, check_name};
+use crate::accept::filter::Filter;
+use crate::dispatch::Input;
+use crate::registry::LiveChannel;
+use crate::render;
+
+/// The most channels of one tenant.
+const CHANNELS_MAX: usize = 100_000;
+
+/// The most event types of one channel.
+const EVENT_TYPES_MAX: usize = 100;
+
+/// How long a test waits for its answer.
+const TEST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The type of a test's event.
+const TEST_EVENT_TYPE: &str = "postrider.test";
+
+/// A channel to be made.
+#[derive(Debug)]
+pub struct NewChannel {
+    pub name: String,
+    pub provider: String,
+    pub config: Map<String, Value>,
+    pub edit: ChannelEdit,
+    /// Which face makes it; `None` for the native API.
+    pub dialect: Option<String>,
+}
+
+/// What may be changed of a channel. `None` leaves a field as it is; an inner `None` clears it.
+#[derive(Debug, Default)]
+pub struct ChannelEdit {
+    pub name: Option<String>,
+    /// A merge patch.
+    pub config: Option<Map<String, Value>>,
+    pub is_active: Option<bool>,
+    /// Patterns that bring events here; replaces those before.
+    pub event_types: Option<Vec<String>>,
+    /// One filter for all of `event_types`.
+    pub filter: Option<Option<String>>,
+    pub subject_template: Option<Option<String>>,
+    pub body_template: Option<Option<String>>,
+    pub retry: Option<Option<Schedule>>,
+    pub time_to_live: Option<Option<Duration>>,
+    pub concurrency: Option<u32>,
+}
+
+/// A channel as its owner sees it: secrets masked, except those just generated.
+#[derive(Debug)]
+pub struct ChannelShown {
+    pub live: Arc<LiveChannel>,
+    pub config: Map<String, Value>,
+}
+
+/// What came of a test.
+#[derive(Debug)]
+pub struct TestResult {
+    pub delivery: Delivery,
+    /// `None` when no answer came in time; the delivery goes on.
+    pub attempt: Option<Attempt>,
+}
+
+impl Engine {
+    pub fn channel(&self, tenant: TenantId, channel: ChannelId) -> Result<ChannelShown, OpsError> {
+        Ok(show(self.live_channel(tenant, channel)?))
+    }
+
+    /// Channels in order of id, those above `after`.
+    pub fn channels(&self, tenant: TenantId, after: ChannelId, rows_max: usize) -> Vec<ChannelShown> {
+        self.registry.channels(tenant, after, rows_max).into_iter().map(show).collect()
+    }
+
+    /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
+    pub async fn create_channel(&self, tenant: TenantId, new: NewChannel) -> Result<ChannelShown, OpsError> {
+        check_name(&new.name)?;
+        let provider = find_provider(&new.provider)?;
+        let mut config = providers::create(provider, &new.config).map_err(OpsError::Invalid)?;
+        let mut entropy = [0; 32];
+        self.entropy.fill(&mut entropy);
+        let generated = provider.complete(&mut config, entropy);
+        let mut settings = ChannelSettings {
+            name: new.name,
+            provider: new.provider,
+            config: Secret::new(config.to_json()),
+            is_active: true,
+            subject_template: None,
+            body_template: None,
+            retry: None,
+            time_to_live: None,
+            concurrency: domain::channel::CONCURRENCY_DEFAULT,
+            dialect: new.dialect,
+            shard: 0,
+        };
+        apply(&mut settings, &new.edit)?;
+        check_format(&config, &settings)?;
+        let patterns = new.edit.event_types.unwrap_or_else(|| vec!["*".to_owned()]);
+        let routes = check_routes(&patterns, new.edit.filter.flatten().as_deref())?;
+        if self.registry.channels(tenant, ChannelId(0), CHANNELS_MAX).len() >= CHANNELS_MAX {
+            return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
+        }
+        let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
+        let _changing = self.changing.lock().await;
+        let made = self.store.create_channel(new, self.clock.now()).await?;
+        let live = self.registry.put_channel(made)?;
+        let mut shown = show(live);
+        for key in generated {
+            let value = shown.live.config.text(key).map(Value::from);
+            shown.config.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        Ok(shown)
+    }
+
+    /// Changes a channel. Switching it off cancels what waits; a new config, or switching it on, ends a pause.
+    pub async fn update_channel(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        edit: ChannelEdit,
+    ) -> Result<ChannelShown, OpsError> {
+        let _changing = self.changing.lock().await;
+        let live = self.live_channel(tenant, channel)?;
+        let now = self.clock.now();
+        let before = &live.channel.settings;
+        let mut settings = before.clone();
+        let mut config =
+            Config::parse(before.config.reveal()).map_err(|error| OpsError::Internal(error.to_string()))?;
+        if let Some(patch) = &edit.config {
+            config = providers::update(live.provider.0, &config, patch, now).map_err(OpsError::Invalid)?;
+            settings.config = Secret::new(config.to_json());
+        }
+        apply(&mut settings, &edit)?;
+        check_format(&config, &settings)?;
+        let routes = if edit.event_types.is_some() || edit.filter.is_some() {
+            let (patterns, filter) = routes_of(&live);
+            let patterns = edit.event_types.unwrap_or(patterns);
+            let filter = edit.filter.unwrap_or(filter);
+            Some(check_routes(&patterns, filter.as_deref())?)
+        } else {
+            None
+        };
+        let is_switched_off = before.is_active && !settings.is_active;
+        let change = ChannelChange {
+            tenant,
+            channel,
+            resumes: edit.config.is_some() || edit.is_active == Some(true),
+            cancels: is_switched_off.then(|| "the channel was switched off".to_owned()),
+            settings,
+            routes,
+        };
+        let changed = self.store.update_channel(change, now).await?.ok_or_else(|| OpsError::no_channel(channel))?;
+        let live = self.registry.put_channel(changed.after.clone())?;
+        self.tell_dispatch(channel, &changed, "the channel was switched off");
+        Ok(show(live))
+    }
+
+    /// Deletes a channel; what waits is cancelled, history stays.
+    pub async fn delete_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<(), OpsError> {
+        let _changing = self.changing.lock().await;
+        let changed = self.store.delete_channel(tenant, channel, self.clock.now()).await?;
+        let changed = changed.ok_or_else(|| OpsError::no_channel(channel))?;
+        self.registry.remove_channel(channel, changed.after.config_version);
+        self.tell_dispatch(channel, &changed, "the channel was deleted");
+        Ok(())
+    }
+
+    fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, reason: &str) {
+        self.dispatch.input(Input::ChannelChanged(channel));
+        if let Some(up_to) = changed.cancelled_up_to {
+            self.dispatch.input(Input::Cancelled(Cancellation { channel, up_to, reason: reason.to_owned() }));
+        }
+    }
+
+    /// Sends a test to a channel at once, outside queue order, limits and retries, and waits for what comes of it.
+    pub async fn test_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<TestResult, OpsError> {
+        let live = self.live_channel(tenant, channel)?;
+        if !live.channel.settings.is_active {
+            return Err(OpsError::Conflict(format!("channel {channel} is switched off; switch it on to test it")));
+        }
+        let delivery = self.accept_test(tenant, &live).await?;
+        // Whatever the answer is, and also when none came in time, the store knows by now what there is to know.
+        self.dispatch.settled(delivery, TEST_PATIENCE).await;
+        let query = AttemptQuery { delivery: Some(delivery), channel: None, class: None, before: None, rows_max: 1 };
+        let attempt = self.store.attempts(tenant, query).await?.into_iter().next();
+        Ok(TestResult { delivery: self.delivery(tenant, delivery).await?, attempt })
+    }
+
+    async fn accept_test(&self, tenant: TenantId, live: &LiveChannel) -> Result<DeliveryId, OpsError> {
+        let now = self.clock.now();
+        let text = "This is a test of the channel by Postrider.";
+        let data = serde_json::json!({"message": text, "channel": live.channel.settings.name});
+        let content = NewEvent {
+            tenant,
+            event_type: TEST_EVENT_TYPE.into(),
+            data: data.to_string().into(),
+            occurred_at: now,
+            severity: None,
+            explicit_channels: Some(vec![live.channel.id]),
+        };
+        let event = AcceptEvent {
+            content: Arc::new(content),
+            deliveries: vec![NewDelivery { channel: live.channel.id, expires_at: now.after(live.time_to_live) }],
+            verdicts: Verdicts::new(self.registry.config_version(), Vec::new()),
+            key: None,
+            attempts_max: Some(1),
+        };
+        let request = AcceptRequest { tenant, now, key: None, events: vec![event] };
+        let AcceptAnswer::Kept(kept) = self.store.accept(request).await? else {
+            return Err(OpsError::Internal("a test has no idempotency key".to_owned()));
+        };
+        let made = kept.first().and_then(|event| event.deliveries.first());
+        made.map(|(delivery, _)| *delivery).ok_or_else(|| OpsError::Internal("a test has one delivery".to_owned()))
+    }
+}
+
+fn show(live: Arc<LiveChannel>) -> ChannelShown {
+    ChannelShown { config: providers::masked(live.provider.0, &live.config), live }
+}
+
+fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
+    providers::find(name).ok_or_else(|| {
+        let known: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
+        OpsError::invalid("provider", format!("must be one of {}", known.join(", ")))
+    })
+}
+
+/// The patterns and the filter of a channel's subscriptions, as the shorthand `event_types` and `filter` says them.
+pub(crate) fn routes_of(live: &LiveChannel) -> (Vec<String>, Option<String>) {
+    let patterns = live.subscriptions.iter().map(|one| one.pattern.to_string()).collect();
+    let filter = live.subscriptions.iter().find_map(|one| one.filter.as_deref().map(ToOwned::to_owned));
+    (patterns, filter)
+}
+
+impl ChannelShown {
+    /// The shorthand of its subscriptions: patterns, and the filter that they share.
+    pub fn routes(&self) -> (Vec<String>, Option<String>) {
+        routes_of(&self.live)
+    }
+}
+
+fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {
+    if let Some(name) = &edit.name {
+        check_name(name)?;
+        settings.name.clone_from(name);
+    }
+    let mut errors = Vec::new();
+    for (field, template) in [("subject_template", &edit.subject_template), ("body_template", &edit.body_template)] {
+        if let Some(Some(text)) = template
+            && let Err(message) = render::check(text)
+        {
+            errors.push(FieldError { field: field.to_owned(), message });
+        }
+    }
+    if edit.concurrency.is_some_and(|count| !(1..=CONCURRENCY_MAX).contains(&count)) {
+        errors.push(FieldError { field: "concurrency".into(), message: format!("must be 1 to {CONCURRENCY_MAX}") });
+    }
+    let too_long = |wait: Duration| wait.is_zero() || wait > TIME_TO_LIVE_MAX;
+    if edit.time_to_live.flatten().is_some_and(too_long) {
+        let message = format!("must be 1 to {} seconds", TIME_TO_LIVE_MAX.as_secs());
+        errors.push(FieldError { field: "time_to_live_seconds".into(), message });
+    }
+    if !errors.is_empty() {
+        return Err(OpsError::Invalid(errors));
+    }
+    let set = |field: &mut Option<String>, value: &Option<Option<String>>| {
+        if let Some(value) = value {
+            field.clone_from(value);
+        }
+    };
+    set(&mut settings.subject_template, &edit.subject_template);
+    set(&mut settings.body_template, &edit.body_template);
+    settings.is_active = edit.is_active.unwrap_or(settings.is_active);
+    settings.concurrency = edit.concurrency.unwrap_or(settings.concurrency);
+    settings.time_to_live = edit.time_to_live.unwrap_or(settings.time_to_live);
+    if let Some(retry) = &edit.retry {
+        settings.retry.clone_from(retry);
+    }
+    Ok(())
+}
+
+/// A body format that needs a template has one.
+fn check_format(config: &Config, settings: &ChannelSettings) -> Result<(), OpsError> {
+    if config.text("format") == Some("template") && settings.body_template.is_none() {
+        return Err(OpsError::invalid("body_template", "is required when config.format is 'template'"));
+    }
+    Ok(())
+}
+
+fn check_routes(patterns: &[String], filter: Option<&str>) -> Result<Vec<NewRoute>, OpsError> {
+    if patterns.len() > EVENT_TYPES_MAX {
+        let message = format!("may hold at most {EVENT_TYPES_MAX} patterns, and holds {}", patterns.len());
+        return Err(OpsError::invalid("event_types", message));
+    }
+    let filter: Option<Arc<str>> = filter.map(Into::into);
+    if let Some(text) = &filter {
+        Filter::compile(text).map_err(|message| OpsError::invalid("filter", message))?;
+    }
+    let mut errors = Vec::new();
+    let mut routes = Vec::new();
+    for (position, text) in patterns.iter().enumerate() {
+        match Pattern::parse(text) {
+            Ok(pattern) => routes.push(NewRoute { pattern, filter: filter.clone() }),
+            Err(error) => errors.push(FieldError {
+                field: format!("event_types[{position}]"),
+                message: format!("{error}; patterns are '*', 'prefix.*' or a type"),
+            }),
+        }
+    }
+    if errors.is_empty() { Ok(routes) } else { Err(OpsError::Invalid(errors)) }
+}

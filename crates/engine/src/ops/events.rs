@@ -1,0 +1,139 @@
+//! Accepting events, and telling what became of them.
+
+use domain::delivery::Delivery;
+use domain::routing::FilterResult;
+use domain::verdict::Reason;
+use domain::{ChannelId, DeliveryId, EventId, TenantId};
+use store::journal::EventRecord;
+use store::queue::{AcceptAnswer, AcceptedEvent};
+
+use super::{Engine, OpsError};
+use crate::accept::filter::{Context, Filter};
+use crate::accept::{self, EventIn, ROWS_MAX, Refused};
+use crate::dispatch::Input;
+
+/// An event that is kept, and why it did not reach some channels.
+#[derive(Debug)]
+pub struct Accepted {
+    pub event: AcceptedEvent,
+    /// Channels whose pattern matched, or that were named, and that did not get it.
+    pub skipped: Vec<(ChannelId, Reason)>,
+}
+
+/// An event with its deliveries.
+#[derive(Debug)]
+pub struct EventShown {
+    pub record: EventRecord,
+    /// The first of them, in order of id.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// Why an event did or did not become a delivery to a channel.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// It did.
+    Delivery(Box<Delivery>),
+    /// It will: the fan-out is being written.
+    Expanding,
+    Skipped(Reason),
+    /// The event named its channels, and not this one.
+    NotNamed,
+    NoSubscription,
+    /// The channel was made after the event.
+    ChannelIsYounger,
+    /// The pattern matched and the reason is beyond what is kept for one event.
+    NotKept,
+}
+
+impl Explained {
+    /// The code in the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Delivery(delivery) => delivery.state.name(),
+            Self::Expanding => "expanding",
+            Self::Skipped(reason) => reason.code(),
+            Self::NotNamed => "not_named",
+            Self::NoSubscription => "no_subscription",
+            Self::ChannelIsYounger => "channel_is_younger",
+            Self::NotKept => "reason_not_kept",
+        }
+    }
+}
+
+impl Engine {
+    /// Keeps the events of one request, all or none. When this returns they are durable.
+    ///
+    /// `is_list` says how fields are named in errors; `key` is an idempotency key for the whole request.
+    pub async fn accept_events(
+        &self,
+        tenant: TenantId,
+        events: Vec<EventIn>,
+        is_list: bool,
+        key: Option<&str>,
+    ) -> Result<Vec<Accepted>, OpsError> {
+        let now = self.clock.now();
+        let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
+        let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
+        match self.store.accept(request).await? {
+            AcceptAnswer::Kept(kept) => {
+                if kept.iter().any(|event| event.expanding > 0) {
+                    self.dispatch.input(Input::ExpandAsked);
+                }
+                Ok(kept.into_iter().zip(skipped).map(|(event, skipped)| Accepted { event, skipped }).collect())
+            }
+            AcceptAnswer::KeyReused(position) => {
+                let which = position.map_or(String::new(), |position| format!(" of event [{position}]"));
+                Err(OpsError::Conflict(format!(
+                    "the idempotency key{which} was used in the last 24 hours for another body; nothing was kept"
+                )))
+            }
+        }
+    }
+
+    /// An event with at most `deliveries_max` of its deliveries.
+    pub async fn event(&self, tenant: TenantId, event: EventId, deliveries_max: usize) -> Result<EventShown, OpsError> {
+        let missing = || OpsError::NotFound(format!("event {}", event.public()));
+        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let deliveries = self.store.deliveries_of(tenant, event, DeliveryId(0), deliveries_max).await?;
+        Ok(EventShown { record, deliveries: self.as_they_stand(deliveries).await })
+    }
+
+    /// Why an event did or did not become a delivery to a channel of the tenant.
+    pub async fn explain(&self, tenant: TenantId, event: EventId, channel: ChannelId) -> Result<Explained, OpsError> {
+        let missing = || OpsError::NotFound(format!("event {}", event.public()));
+        let live = self.live_channel(tenant, channel)?;
+        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let made = self.store.deliveries_of(tenant, event, DeliveryId(0), usize::MAX).await?;
+        if let Some(delivery) = self.as_they_stand(made).await.into_iter().find(|one| one.channel == channel) {
+            return Ok(Explained::Delivery(Box::new(delivery)));
+        }
+        if let Some((_, reason)) = record.verdicts.skipped.iter().find(|(skipped, _)| *skipped == channel) {
+            return Ok(Explained::Skipped(*reason));
+        }
+        if record.event.content.explicit_channels.is_some() {
+            return Ok(Explained::NotNamed);
+        }
+        let version = record.verdicts.config_version;
+        let then = self.store.subscriptions_at(tenant, channel, version).await?;
+        let matching: Vec<_> =
+            then.iter().filter(|one| one.pattern.matches(&record.event.content.event_type)).collect();
+        if matching.is_empty() {
+            let is_younger = live.channel.created_at > record.event.accepted_at;
+            return Ok(if is_younger { Explained::ChannelIsYounger } else { Explained::NoSubscription });
+        }
+        let context = Context::of(&record.event.content);
+        let passes = |filter: &str| Filter::compile_stored(filter).evaluate(&context) == FilterResult::Pass;
+        let passed = matching.iter().any(|one| one.filter.as_deref().is_none_or(passes));
+        Ok(if passed && record.expanding > 0 { Explained::Expanding } else { Explained::NotKept })
+    }
+}
+
+fn refuse(refused: Refused) -> OpsError {
+    match refused {
+        Refused::Invalid(errors) => OpsError::Invalid(errors),
+        Refused::TooManyDeliveries(rows) => OpsError::TooLarge(format!(
+            "the events of this request would make {rows} deliveries at once, and the limit is {ROWS_MAX}; send fewer \
+             events per request"
+        )),
+    }
+}

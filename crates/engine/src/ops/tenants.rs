@@ -1,0 +1,175 @@
+//! Tenants and their API keys.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::tenant::{Key, KeyHash, Scope, Tenant, check_slug};
+use domain::{KeyId, Secret, TenantId, Timestamp};
+use sha2::{Digest as _, Sha256};
+use store::directory::{NewKey, NewTenant};
+
+use super::{Engine, OpsError, check_name};
+
+/// The shortest secret that may be imported: what is shorter can be guessed.
+const IMPORTED_KEY_BYTES_MIN: usize = 16;
+
+/// The longest secret that may be imported.
+const IMPORTED_KEY_BYTES_MAX: usize = 256;
+
+/// The characters of a key that stay readable, to tell keys apart.
+const PREFIX_CHARS: usize = 8;
+
+/// The most keys of one tenant.
+const KEYS_MAX: usize = 1000;
+
+/// What a key is to be.
+#[derive(Debug)]
+pub struct KeyRequest {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// The user name that goes with it in HTTP Basic.
+    pub username: Option<String>,
+    pub expires_at: Option<Timestamp>,
+    /// An existing secret to import; `None` makes one.
+    pub secret: Option<Secret>,
+}
+
+/// A key with its secret, which is shown this once.
+#[derive(Debug)]
+pub struct IssuedKey {
+    pub key: Key,
+    pub secret: Secret,
+}
+
+/// What stands for a key's secret in the store.
+pub fn hash_key(secret: &str) -> KeyHash {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+impl Engine {
+    /// Makes a tenant, or gives the one with this slug a new name and address.
+    pub async fn put_tenant(&self, slug: &str, name: &str, email: Option<&str>) -> Result<Tenant, OpsError> {
+        if !check_slug(slug) {
+            return Err(OpsError::invalid(
+                "slug",
+                "must be 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+            ));
+        }
+        check_name(name)?;
+        if email.is_some_and(|email| !is_address(email)) {
+            return Err(OpsError::invalid("email", "must be a mail address, like ops@example.com"));
+        }
+        let new = NewTenant { slug: slug.to_owned(), name: name.to_owned(), email: email.map(ToOwned::to_owned) };
+        let _changing = self.changing.lock().await;
+        let tenant = self.store.put_tenant(new, self.clock.now()).await?;
+        self.registry.put_tenant(tenant.clone());
+        Ok(tenant)
+    }
+
+    pub fn tenant(&self, slug: &str) -> Option<Tenant> {
+        self.registry.tenant(slug)
+    }
+
+    /// Tenants in order of id, those above `after`.
+    pub fn tenants(&self, after: TenantId, rows_max: usize) -> Vec<Tenant> {
+        self.registry.tenants(after, rows_max)
+    }
+
+    /// Makes a key of a tenant, or a platform key (`None`).
+    pub async fn create_key(&self, tenant: Option<TenantId>, request: KeyRequest) -> Result<IssuedKey, OpsError> {
+        check_name(&request.name)?;
+        check_scopes(tenant, &request.scopes)?;
+        let now = self.clock.now();
+        if request.expires_at.is_some_and(|end| end <= now) {
+            return Err(OpsError::invalid("expires_at", "must lie in the future"));
+        }
+        if request.username.as_deref().is_some_and(|name| name.is_empty() || name.len() > 128 || name.contains(':')) {
+            return Err(OpsError::invalid("username", "must be 1 to 128 characters without ':'"));
+        }
+        if self.registry.keys_of(tenant).len() >= KEYS_MAX {
+            return Err(OpsError::Conflict(format!(
+                "there are {KEYS_MAX} keys already; revoke those that are not used"
+            )));
+        }
+        let secret = match request.secret {
+            Some(secret) => checked_import(secret)?,
+            None => self.make_secret(tenant.is_none()),
+        };
+        let new = NewKey {
+            tenant,
+            name: request.name,
+            hash: hash_key(secret.reveal()),
+            prefix: secret.reveal().chars().take(PREFIX_CHARS).collect(),
+            username: request.username,
+            scopes: request.scopes,
+            expires_at: request.expires_at,
+        };
+        let _changing = self.changing.lock().await;
+        let in_use = || OpsError::Conflict("this key is in use already; import another".to_owned());
+        let key = self.store.create_key(new, now).await?.ok_or_else(in_use)?;
+        self.registry.put_key(key.clone());
+        Ok(IssuedKey { key, secret })
+    }
+
+    /// The keys of a tenant in order of id.
+    pub fn keys(&self, tenant: Option<TenantId>) -> Vec<Arc<Key>> {
+        self.registry.keys_of(tenant)
+    }
+
+    pub async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId) -> Result<(), OpsError> {
+        let _changing = self.changing.lock().await;
+        if !self.store.revoke_key(tenant, key, self.clock.now()).await? {
+            return Err(OpsError::NotFound(format!("key {key}")));
+        }
+        self.registry.remove_key(key);
+        Ok(())
+    }
+
+    /// The key with this secret, unless it has expired.
+    pub fn authenticate(&self, secret: &str) -> Option<Arc<Key>> {
+        let key = self.registry.key(&hash_key(secret))?;
+        (!key.is_expired(self.clock.now())).then_some(key)
+    }
+
+    fn make_secret(&self, is_platform: bool) -> Secret {
+        let mut bytes = [0; 24];
+        self.entropy.fill(&mut bytes);
+        let kind = if is_platform { "pp" } else { "pk" };
+        Secret::new(format!("{kind}_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    }
+}
+
+fn check_scopes(tenant: Option<TenantId>, scopes: &[Scope]) -> Result<(), OpsError> {
+    let allowed: &[Scope] = if tenant.is_some() { &Scope::TENANT } else { &Scope::ALL };
+    let names = || allowed.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", ");
+    if scopes.is_empty() {
+        return Err(OpsError::invalid("scopes", format!("must name at least one of {}", names())));
+    }
+    match scopes.iter().find(|scope| !allowed.contains(scope)) {
+        Some(scope) => Err(OpsError::invalid("scopes", format!("{} is not one of {}", scope.name(), names()))),
+        None => Ok(()),
+    }
+}
+
+fn checked_import(secret: Secret) -> Result<Secret, OpsError> {
+    let text = secret.reveal();
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible && (IMPORTED_KEY_BYTES_MIN..=IMPORTED_KEY_BYTES_MAX).contains(&text.len()) {
+        return Ok(secret);
+    }
+    Err(OpsError::invalid(
+        "key",
+        format!("must be {IMPORTED_KEY_BYTES_MIN} to {IMPORTED_KEY_BYTES_MAX} visible ASCII characters without spaces"),
+    ))
+}
+
+/// Enough to catch a slip; only a mail server knows whether an address exists.
+fn is_address(text: &str) -> bool {
+    let has_space = text.chars().any(|character| character.is_whitespace() || character.is_control());
+    !has_space
+        && text.len() <= 254
+        && text
+            .rsplit_once('@')
+            .is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.ends_with('.'))
+}
