@@ -9,6 +9,7 @@ pub mod channel;
 pub mod delivery;
 pub mod event;
 pub mod ids;
+pub mod lane;
 pub mod outcome;
 pub mod routing;
 pub mod schedule;

@@ -142,7 +142,7 @@ impl Routes {
     /// Finds the channels for `event_type`. `evaluate` is called at most once for each distinct filter.
     pub fn route(&self, event_type: &str, mut evaluate: impl FnMut(usize) -> FilterResult) -> Routed {
         let mut known = vec![None; self.filters.len()];
-        let mut results: Vec<(ChannelId, FilterResult)> = self
+        let mut answers: Vec<(ChannelId, FilterResult)> = self
             .candidates(event_type)
             .map(|route| {
                 let result = route
@@ -151,8 +151,8 @@ impl Routes {
                 (route.channel, result)
             })
             .collect();
-        results.sort_unstable_by_key(|(channel, _)| *channel);
-        collect_routed(&results)
+        answers.sort_unstable_by_key(|(channel, _)| *channel);
+        collect_routed(&answers)
     }
 
     fn candidates<'a>(&'a self, event_type: &'a str) -> impl Iterator<Item = &'a Route> {
@@ -164,9 +164,9 @@ impl Routes {
 }
 
 /// Folds the results of several subscriptions of one channel: one that passes is enough.
-fn collect_routed(results: &[(ChannelId, FilterResult)]) -> Routed {
+fn collect_routed(answers: &[(ChannelId, FilterResult)]) -> Routed {
     let mut routed = Routed::default();
-    for group in results.chunk_by(|left, right| left.0 == right.0) {
+    for group in answers.chunk_by(|left, right| left.0 == right.0) {
         let channel = group[0].0;
         if group.iter().any(|(_, result)| *result == FilterResult::Pass) {
             routed.matched.push(channel);

@@ -80,7 +80,7 @@ impl Schedule {
 /// A wait spread evenly over [wait/2, wait].
 pub fn jittered(wait: Duration, random: u64) -> Duration {
     let half = wait / 2;
-    let spread = u64::try_from((wait - half).as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+    let spread = u64::try_from(wait.saturating_sub(half).as_micros()).unwrap_or(u64::MAX).saturating_add(1);
     half + Duration::from_micros(random % spread)
 }
 

@@ -1,2 +1,66 @@
-//! The kinds of destination.
+//! The kinds of destination, pure: what each wants configured, what it is sent, how its answer is judged.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time and entropy are arguments, a [`step::Step`] is
+//! what should be done and a [`step::Reply`] what came of it.
+//!
+//! Adding a provider is one file and one word in [`all`]. Start reading at [`Provider`], then [`webhook`]; what is
+//! shared between providers is in [`config`], [`judge`] and [`sign`].
+
+pub mod config;
+mod field;
+mod form;
+pub mod judge;
+pub mod message;
+pub mod sign;
+pub mod spec;
 pub mod step;
+pub mod webhook;
+
+use domain::Timestamp;
+use domain::outcome::Outcome;
+use serde_json::{Map, Value};
+
+pub use config::{Config, FieldError, create, masked, update};
+pub use message::{Message, PlanContext, PlanError};
+pub use spec::{Field, FieldKind, Spec};
+use step::{Reply, Step};
+
+/// One kind of destination.
+pub trait Provider: Sync {
+    /// Its name, its fields and its defaults: what validation, masking, the console and the docs derive from.
+    fn spec(&self) -> &'static Spec;
+
+    /// Puts what an owner sent into the shape of the fields, before any of it is checked; for values that are accepted
+    /// in more than one place.
+    fn tidy(&self, _given: &mut Map<String, Value>) {}
+
+    /// Checks what goes beyond single fields; errors name the field.
+    fn check(&self, _config: &Config) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
+    /// Fills in what the owner left out and Postrider can make, like a signing secret, and returns the keys of it.
+    /// `entropy` is 32 random bytes, used for nothing else.
+    fn complete(&self, _config: &mut Config, _entropy: [u8; 32]) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// What to do to deliver `message`: one step or several, in order. The same arguments give the same steps.
+    fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError>;
+
+    /// What `reply` means for the message and its channel. `now` is when the reply came.
+    fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome;
+}
+
+/// Every provider, in the order in which people are shown them.
+pub fn all() -> &'static [&'static dyn Provider] {
+    &[&webhook::Webhook]
+}
+
+/// The provider of that name in its SPEC.
+pub fn find(name: &str) -> Option<&'static dyn Provider> {
+    all().iter().copied().find(|provider| provider.spec().name == name)
+}
+
+#[cfg(test)]
+mod suite;

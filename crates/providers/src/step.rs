@@ -21,7 +21,8 @@ pub struct HttpStep {
     pub method: Method,
     /// Absolute, http or https, without user info. Secret, because providers put tokens in paths and queries.
     pub url: Secret,
-    /// Without `host`, `content-length` and `user-agent`, which the transport sets.
+    /// Without `host` and `content-length`, which the transport sets, and without `user-agent`, unless the channel's
+    /// owner set one: then the transport leaves it.
     pub headers: HeaderMap,
     pub body: Bytes,
     /// For the whole exchange, from name resolution to the last byte of the answer that is read.

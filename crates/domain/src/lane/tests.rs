@@ -1,0 +1,192 @@
+//! Lanes against a small queue table, step by step.
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds { unsettled_max: 10, lane_items_max: 4, buffered_bytes_max: 1000, load_items_max: 3 };
+const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+/// Lanes with the table that they load from: every waiting delivery of channel 1 with its due time.
+struct World {
+    lanes: Lanes<i64>,
+    table: BTreeMap<i64, Timestamp>,
+    next: i64,
+}
+
+impl World {
+    fn new(bounds: Bounds) -> Self {
+        let mut lanes = Lanes::new(bounds);
+        lanes.open(ChannelId(1), TenantId(1), 2, NOW);
+        Self { lanes, table: BTreeMap::new(), next: 1 }
+    }
+
+    fn accept(&mut self) {
+        let id = self.next;
+        self.next += 1;
+        self.table.insert(id, Timestamp::from_ms(0));
+        self.lanes.arrive(ChannelId(1), Ready { delivery: DeliveryId(id), bytes: 1, item: id }, NOW);
+    }
+
+    fn read(&self, load: &Load, now: Timestamp) -> Loaded<i64> {
+        let rows: Vec<(i64, Timestamp)> = match &load.what {
+            LoadWhat::After(after) => {
+                self.table.range(after.0 + 1..).take(load.items_max).map(|(id, due)| (*id, *due)).collect()
+            }
+            LoadWhat::These(ids) => ids.iter().filter_map(|id| Some((id.0, *self.table.get(&id.0)?))).collect(),
+        };
+        let (ready, later): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, due)| *due <= now);
+        Loaded {
+            ready: ready.iter().map(|(id, _)| Ready { delivery: DeliveryId(*id), bytes: 1, item: *id }).collect(),
+            later: later.iter().map(|(id, due)| (DeliveryId(*id), *due)).collect(),
+            reached: rows.last().map(|(id, _)| DeliveryId(*id)),
+            is_drained: rows.len() < load.items_max,
+        }
+    }
+
+    fn load_all(&mut self, now: Timestamp) {
+        while let Some(load) = self.lanes.next_load() {
+            let found = self.read(&load, now);
+            self.lanes.loaded(&load, found, now);
+        }
+    }
+
+    /// Starts, answers and settles until nothing more may start; returns the order.
+    fn run(&mut self, now: Timestamp) -> Vec<i64> {
+        let mut order = Vec::new();
+        loop {
+            self.load_all(now);
+            let Some(start) = self.lanes.start_next(now) else { return order };
+            order.push(start.item);
+            self.lanes.answered(start.channel, now);
+            self.table.remove(&start.item);
+            self.lanes.settled(start.channel, start.delivery, None);
+        }
+    }
+}
+
+#[test]
+fn a_lane_that_overflows_keeps_order_and_loads_nothing_twice() {
+    let mut world = World::new(BOUNDS);
+    (0..20).for_each(|_| world.accept());
+    assert_eq!(world.run(NOW), (1..=20).collect::<Vec<_>>());
+    // Drained, it is direct again: an arrival starts without a load.
+    world.accept();
+    assert_eq!(world.lanes.next_load(), None);
+    assert_eq!(world.lanes.start_next(NOW).unwrap().item, 21);
+}
+
+#[test]
+fn an_arrival_that_a_load_has_already_seen_is_not_taken_again() {
+    let mut world = World::new(BOUNDS);
+    world.lanes.spill(ChannelId(1));
+    let load = world.lanes.next_load().unwrap();
+    // Committed before the load reads, announced after the load is taken.
+    world.table.insert(1, Timestamp::from_ms(0));
+    let found = world.read(&load, NOW);
+    world.lanes.loaded(&load, found, NOW);
+    world.accept();
+    assert_eq!(world.run(NOW), [1]);
+}
+
+#[test]
+fn an_arrival_during_a_load_is_found_by_the_next() {
+    let mut world = World::new(BOUNDS);
+    world.lanes.spill(ChannelId(1));
+    let load = world.lanes.next_load().unwrap();
+    let before = world.read(&load, NOW);
+    world.accept();
+    world.lanes.loaded(&load, before, NOW);
+    assert_eq!(world.run(NOW), [1]);
+}
+
+#[test]
+fn what_settles_during_a_load_does_not_come_back() {
+    let mut world = World::new(BOUNDS);
+    (0..2).for_each(|_| world.accept());
+    let first = world.lanes.start_next(NOW).unwrap();
+    world.lanes.pause(ChannelId(1));
+    world.lanes.resume(ChannelId(1));
+    let load = world.lanes.next_load().unwrap();
+    let stale = world.read(&load, NOW);
+    world.lanes.answered(first.channel, NOW);
+    world.table.remove(&first.item);
+    world.lanes.settled(first.channel, first.delivery, None);
+    world.lanes.loaded(&load, stale, NOW);
+    assert_eq!(world.run(NOW), [2]);
+}
+
+#[test]
+fn concurrency_and_the_global_bound_are_kept() {
+    let mut world = World::new(Bounds { unsettled_max: 3, ..BOUNDS });
+    (0..4).for_each(|_| world.accept());
+    let first = world.lanes.start_next(NOW).unwrap();
+    assert!(world.lanes.start_next(NOW).is_some());
+    assert!(world.lanes.start_next(NOW).is_none(), "two at a time");
+    world.lanes.answered(first.channel, NOW);
+    assert!(world.lanes.start_next(NOW).is_some());
+    world.lanes.answered(first.channel, NOW);
+    assert!(world.lanes.start_next(NOW).is_none(), "three unsettled");
+    world.lanes.settled(first.channel, first.delivery, None);
+    assert!(world.lanes.start_next(NOW).is_some());
+    assert_eq!(world.lanes.unsettled(), 3);
+}
+
+#[test]
+fn retries_come_back_when_due_and_blocked_lanes_wait() {
+    let mut world = World::new(BOUNDS);
+    world.accept();
+    let start = world.lanes.start_next(NOW).unwrap();
+    let due = Timestamp::from_ms(5_000);
+    world.table.insert(1, due);
+    world.lanes.answered(start.channel, NOW);
+    world.lanes.settled(start.channel, start.delivery, Some(due));
+    assert_eq!(world.lanes.wake_at(), Some(due));
+    assert_eq!(world.run(NOW), Vec::<i64>::new());
+
+    let until = Timestamp::from_ms(7_000);
+    world.lanes.block(ChannelId(1), until);
+    world.lanes.advance(due);
+    assert_eq!(world.run(due), Vec::<i64>::new());
+    assert_eq!(world.lanes.wake_at(), Some(until));
+    world.lanes.advance(until);
+    assert_eq!(world.run(until), [1]);
+}
+
+#[test]
+fn a_paused_lane_starts_nothing_and_goes_on_from_the_table() {
+    let mut world = World::new(BOUNDS);
+    (0..6).for_each(|_| world.accept());
+    let under_way = world.lanes.start_next(NOW).unwrap();
+    world.lanes.pause(ChannelId(1));
+    assert_eq!(world.run(NOW), Vec::<i64>::new());
+    assert_eq!(world.lanes.under_way(ChannelId(1)), [under_way.delivery]);
+    world.accept();
+    world.lanes.resume(ChannelId(1));
+    assert_eq!(world.run(NOW), [2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_failed_load_is_asked_for_again() {
+    let mut world = World::new(BOUNDS);
+    (0..6).for_each(|_| world.accept());
+    while let Some(start) = world.lanes.start_next(NOW) {
+        world.table.remove(&start.item);
+        world.lanes.answered(start.channel, NOW);
+        world.lanes.settled(start.channel, start.delivery, None);
+    }
+    let load = world.lanes.next_load().unwrap();
+    world.lanes.load_failed(load);
+    assert_eq!(world.run(NOW), [5, 6]);
+}
+
+#[test]
+fn tenants_share_starts_whatever_waits() {
+    let mut lanes = Lanes::new(Bounds { lane_items_max: 100, unsettled_max: 100, ..BOUNDS });
+    lanes.open(ChannelId(1), TenantId(1), 64, NOW);
+    lanes.open(ChannelId(2), TenantId(2), 64, NOW);
+    for id in 1..=20 {
+        let channel = ChannelId(if id <= 18 { 1 } else { 2 });
+        lanes.arrive(channel, Ready { delivery: DeliveryId(id), bytes: 1, item: id }, NOW);
+    }
+    let order: Vec<_> = std::iter::from_fn(|| lanes.start_next(NOW)).take(4).map(|start| start.item).collect();
+    assert_eq!(order, [1, 19, 2, 20]);
+}

@@ -1,0 +1,301 @@
+//! Configs: what the owner of a channel entered, checked against the provider's SPEC.
+//!
+//! [`create`] and [`update`] are the only ways in from outside, [`masked`] the only way out to people. A [`Config`]
+//! shows nothing by accident: no serde, no `Display`, and a `Debug` with keys only. Rules for single values are in
+//! `field.rs`.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use domain::Timestamp;
+use domain::secret::MASK;
+use serde_json::{Map, Value};
+
+use crate::spec::{Field, FieldKind};
+use crate::{Provider, field};
+
+/// How long the signing secret before the present one goes on signing, so that receivers can change over.
+pub const SECRET_GRACE: Duration = Duration::from_hours(24);
+
+/// The field of every provider that signs.
+pub(crate) const SECRET: &str = "secret";
+
+/// Internal: the secret before the present one.
+const PREVIOUS_SECRET: &str = "previous_secret";
+
+/// Internal: until when it signs, in milliseconds since 1970.
+const PREVIOUS_SECRET_UNTIL_MS: &str = "previous_secret_until_ms";
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct FieldError {
+    /// As the owner knows it, like `config.url` or `config.headers.x-team`.
+    pub field: String,
+    /// What would be right, to be read after the field's name. Holds no value of a secret field.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error about `config.{key}`. A key may come from outside, so only its beginning is repeated.
+    pub fn new(key: &str, message: impl Into<String>) -> Self {
+        let key: String = key.chars().take(100).collect();
+        Self { field: format!("config.{key}"), message: message.into() }
+    }
+}
+
+/// Stored text is no config. Without a source, because a JSON error may quote a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored config is not a JSON object")]
+pub struct UnreadableConfig;
+
+/// A channel's config: the fields of a SPEC and internal ones. Meant to be parsed once and kept.
+#[derive(Clone, Default)]
+pub struct Config {
+    fields: Map<String, Value>,
+    /// What the provider made of the fields for its own use; see [`Config::prepared`].
+    prepared: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Config {
+    /// Reads what [`Config::to_json`] wrote. Input from people goes through [`create`].
+    pub fn parse(json: &str) -> Result<Self, UnreadableConfig> {
+        let fields = serde_json::from_str(json).map_err(|_| UnreadableConfig)?;
+        Ok(Self { fields, prepared: OnceLock::new() })
+    }
+
+    /// Everything in clear, for the encrypted store alone.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.fields).expect("a map of JSON values can be written")
+    }
+
+    /// A field's text, also of a secret field: the caller keeps it out of logs, errors and answers.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.fields.get(key)?.as_str()
+    }
+
+    /// The headers in a field of [`FieldKind::Headers`], names in lower case.
+    pub fn headers(&self, key: &str) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.fields.get(key).and_then(Value::as_object);
+        headers.into_iter().flatten().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+
+    /// The signing secret before the present one and when it ends, which may be past.
+    pub fn previous_secret(&self) -> Option<(&str, Timestamp)> {
+        let until = self.fields.get(PREVIOUS_SECRET_UNTIL_MS)?.as_i64()?;
+        Some((self.text(PREVIOUS_SECRET)?, Timestamp::from_ms(until)))
+    }
+
+    pub(crate) fn set_text(&mut self, key: &str, text: String) {
+        self.set(key, Value::String(text));
+    }
+
+    /// What `make` makes of this config, made once: keys parsed, headers checked. One provider uses one type.
+    pub(crate) fn prepared<T: Any + Send + Sync>(&self, make: fn(&Self) -> T) -> &T {
+        let prepared = self.prepared.get_or_init(|| Arc::new(make(self)));
+        prepared.downcast_ref().expect("a config belongs to one provider, which prepares one type")
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        self.fields.insert(key.to_owned(), value);
+        self.prepared = OnceLock::new();
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.fields.remove(key);
+        self.prepared = OnceLock::new();
+    }
+
+    /// Keeps the secret of `before` signing for a while, if it is no longer the present one.
+    fn rotate(&mut self, before: &Self, now: Timestamp) {
+        if let Some(old) = before.text(SECRET)
+            && self.text(SECRET) != Some(old)
+        {
+            self.set(PREVIOUS_SECRET, Value::from(old));
+            self.set(PREVIOUS_SECRET_UNTIL_MS, Value::from(now.after(SECRET_GRACE).as_ms()));
+        } else if self.previous_secret().is_some_and(|(_, until)| until <= now) {
+            self.remove(PREVIOUS_SECRET);
+            self.remove(PREVIOUS_SECRET_UNTIL_MS);
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Config")?;
+        f.debug_set().entries(self.fields.keys()).finish()
+    }
+}
+
+/// The config of a new channel. Null and empty text count as not given.
+pub fn create(provider: &dyn Provider, given: &Map<String, Value>) -> Result<Config, Vec<FieldError>> {
+    merge(provider, &Config::default(), given)
+}
+
+/// The config after a merge patch: absent keeps, null removes, [`MASK`] in a secret field means unchanged; headers are
+/// merged by name in the same way. Nothing changes when any field is wrong.
+///
+/// When the signing secret changes or is removed, the one before goes on signing for [`SECRET_GRACE`].
+pub fn update(
+    provider: &dyn Provider,
+    current: &Config,
+    patch: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Config, Vec<FieldError>> {
+    let mut config = merge(provider, current, patch)?;
+    config.rotate(current, now);
+    Ok(config)
+}
+
+/// The config for people: secrets are [`MASK`], of headers the names are shown, internal fields are absent.
+pub fn masked(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
+    let shown = |field: &Field| Some((field.key.to_owned(), mask(field, config.fields.get(field.key)?)));
+    provider.spec().fields.iter().filter_map(shown).collect()
+}
+
+fn mask(field: &Field, value: &Value) -> Value {
+    match value {
+        _ if !field.secret => value.clone(),
+        Value::Object(values) => values.keys().map(|name| (name.clone(), Value::from(MASK))).collect(),
+        _ => Value::from(MASK),
+    }
+}
+
+fn merge(provider: &dyn Provider, current: &Config, given: &Map<String, Value>) -> Result<Config, Vec<FieldError>> {
+    let spec = provider.spec();
+    let mut given = given.clone();
+    provider.tidy(&mut given);
+    let mut errors: Vec<FieldError> =
+        given.keys().filter(|key| spec.field(key).is_none()).map(|key| unknown(provider, key)).collect();
+
+    let mut config = current.clone();
+    for field in spec.fields {
+        if let Some(value) = given.get(field.key) {
+            match field::accept(field, value, current.fields.get(field.key)) {
+                Ok(Some(value)) => config.set(field.key, value),
+                Ok(None) => config.remove(field.key),
+                Err(wrong) => {
+                    errors.extend(wrong);
+                    continue;
+                }
+            }
+        }
+        if !config.fields.contains_key(field.key) {
+            match field.kind {
+                FieldKind::Choice([first, ..]) if !field.required => config.set(field.key, Value::from(*first)),
+                _ if field.required => errors.push(FieldError::new(field.key, "is required")),
+                _ => {}
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    provider.check(&config)?;
+    Ok(config)
+}
+
+fn unknown(provider: &dyn Provider, key: &str) -> FieldError {
+    let spec = provider.spec();
+    let known: Vec<&str> = spec.fields.iter().map(|field| field.key).collect();
+    FieldError::new(key, format!("is not a field of {}, which has {}", spec.name, known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::webhook::Webhook;
+
+    const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+    fn map(value: &Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn created(given: &Value) -> Config {
+        create(&Webhook, &map(given)).unwrap()
+    }
+
+    fn patched(config: &Config, patch: &Value, now_ms: i64) -> Config {
+        update(&Webhook, config, &map(patch), Timestamp::from_ms(now_ms)).unwrap()
+    }
+
+    #[test]
+    fn a_patch_merges() {
+        let before = json!({"url": "https://a.test/", "basic_user": "u", "basic_password": "p",
+            "headers": {"X-A": "1", "X-B": "2"}});
+        let check = |patch: &Value, expected: &Value| {
+            let config = patched(&created(&before), patch, 0);
+            assert_eq!(config.fields, map(expected), "{patch}");
+        };
+        let with = |changes: &Value| {
+            let mut all = json!({"url": "https://a.test/", "format": "standard", "basic_user": "u",
+                "basic_password": "p", "headers": {"x-a": "1", "x-b": "2"}});
+            for (key, value) in map(changes) {
+                all[key] = value;
+            }
+            all
+        };
+        check(&json!({}), &with(&json!({})));
+        check(&json!({"url": "https://b.test/"}), &with(&json!({"url": "https://b.test/"})));
+        check(&json!({"basic_password": MASK, "headers": {"x-a": MASK}}), &with(&json!({})));
+        check(&json!({"headers": {"X-a": "3", "x-B": null}}), &with(&json!({"headers": {"x-a": "3"}})));
+        check(&json!({"format": "form"}), &with(&json!({"format": "form"})));
+        check(&json!({"format": null}), &with(&json!({"format": "standard"})));
+        check(
+            &json!({"basic_user": null, "basic_password": "", "headers": null}),
+            &json!({"url": "https://a.test/", "format": "standard"}),
+        );
+    }
+
+    #[test]
+    fn errors_name_the_field_and_leave_the_rest_alone() {
+        let current = created(&json!({"url": "https://a.test/"}));
+        let check = |patch: &Value, fields: &[&str]| {
+            let errors = update(&Webhook, &current, &map(patch), Timestamp::from_ms(0)).unwrap_err();
+            let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+            assert_eq!(named, fields, "{patch}: {errors:?}");
+        };
+        check(&json!({"url": null}), &["config.url"]);
+        check(&json!({"colour": "red", "url": 7}), &["config.colour", "config.url"]);
+        check(&json!({"previous_secret": OLD}), &["config.previous_secret"]);
+        check(&json!({"secret": MASK}), &["config.secret"]);
+        check(&json!({"headers": {"x-a": MASK}}), &["config.headers.x-a"]);
+        assert_eq!(create(&Webhook, &Map::new()).unwrap_err()[0].to_string(), "config.url: is required");
+    }
+
+    #[test]
+    fn a_changed_secret_goes_on_signing_for_a_day() {
+        let grace_ms = i64::try_from(SECRET_GRACE.as_millis()).unwrap();
+        let first = created(&json!({"url": "https://a.test/", "secret": OLD}));
+        assert_eq!(first.previous_secret(), None);
+
+        for same in [json!({"secret": OLD}), json!({"secret": MASK}), json!({"url": "https://b.test/"})] {
+            assert_eq!(patched(&first, &same, 5).previous_secret(), None, "{same}");
+        }
+        let second = patched(&first, &json!({"secret": NEW}), 5);
+        assert_eq!(second.text(SECRET), Some(NEW));
+        assert_eq!(second.previous_secret(), Some((OLD, Timestamp::from_ms(5 + grace_ms))));
+        assert_eq!(Config::parse(&second.to_json()).unwrap().previous_secret(), second.previous_secret());
+
+        let within = patched(&second, &json!({"basic_user": "u"}), 4 + grace_ms);
+        assert!(within.previous_secret().is_some());
+        let beyond = patched(&second, &json!({"basic_user": "u"}), 5 + grace_ms);
+        assert_eq!(beyond.previous_secret(), None);
+
+        let removed = patched(&first, &json!({"secret": null}), 5);
+        assert_eq!((removed.text(SECRET), removed.previous_secret().unwrap().0), (None, OLD));
+    }
+
+    #[test]
+    fn only_an_object_is_a_config() {
+        for json in ["", "[]", "\"whsec_x\"", "{"] {
+            assert_eq!(Config::parse(json).unwrap_err(), UnreadableConfig, "{json}");
+        }
+    }
+}

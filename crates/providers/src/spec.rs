@@ -1,0 +1,73 @@
+//! SPECs: what a provider wants configured, declared once.
+//!
+//! Validation, masking, the console's form, the JSON schema, the CLI's help and the docs derive from these tables, so
+//! a field is described nowhere else. The rules behind each [`FieldKind`] are in `field.rs`.
+
+use std::time::Duration;
+
+use domain::schedule::Schedule;
+use serde_json::{Map, Value};
+
+/// What a provider is called, wants and does unless told otherwise.
+pub struct Spec {
+    /// Lower case, as in a channel's `provider`; never changes, because it is stored.
+    pub name: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// In the order in which people are asked for them.
+    pub fields: &'static [Field],
+    /// The schedule of a channel that names none.
+    pub retry: fn() -> Schedule,
+    /// How long a delivery is worth sending, for a channel that does not say.
+    pub time_to_live: Duration,
+}
+
+impl Spec {
+    pub fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+
+    /// A config made of every field's example: for docs, forms and tests.
+    pub fn sample(&self) -> Map<String, Value> {
+        self.fields.iter().map(|field| (field.key.to_owned(), field.sample())).collect()
+    }
+}
+
+/// One field of a config.
+pub struct Field {
+    pub key: &'static str,
+    pub kind: FieldKind,
+    pub required: bool,
+    /// Never shown in answers of the native API; headers show their names only.
+    pub secret: bool,
+    /// One or two sentences for the owner of a channel.
+    pub help: &'static str,
+    /// A value that is accepted; a JSON object for [`FieldKind::Headers`], else plain text.
+    pub example: &'static str,
+}
+
+impl Field {
+    /// The example as a JSON value.
+    pub fn sample(&self) -> Value {
+        match self.kind {
+            FieldKind::Headers => serde_json::from_str(self.example).expect("the suite parses every example"),
+            _ => Value::from(self.example),
+        }
+    }
+}
+
+/// What a field holds. An empty text is the same as none at all, for every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// An absolute http or https URL without credentials and fragment.
+    Url,
+    /// One line.
+    Text { chars_max: usize },
+    /// One of these; the first one stands in when the owner names none.
+    Choice(&'static [&'static str]),
+    /// HTTP headers to add, by name.
+    Headers,
+    /// A Standard Webhooks signing secret, `whsec_...`. When it changes, the one before goes on signing for
+    /// [`SECRET_GRACE`](crate::config::SECRET_GRACE). At most one field of a SPEC, with the key `secret`.
+    SigningSecret,
+}

@@ -1,0 +1,330 @@
+//! The generic webhook: a POST to the owner's own URL, signed after Standard Webhooks.
+//!
+//! The config's `format` says what the body is; [`Format`] is where another one is added. On the hot path (`standard`)
+//! an event's data is copied once and never parsed, and everything that follows from the config alone is made once
+//! ([`Prepared`]). Judgement differs from the shared table where a receiver may be in mid-deploy: almost everything is
+//! tried again.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use domain::outcome::{Outcome, Scope};
+use domain::schedule::Schedule;
+use domain::{Secret, Timestamp};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::fmt::temporal::DateTimePrinter;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::config::{Config, FieldError, SECRET};
+use crate::message::{Message, PlanContext, PlanError};
+use crate::sign::{SigningKey, sign};
+use crate::spec::{Field, FieldKind, Spec};
+use crate::step::{HttpReply, HttpStep, Reply, Step};
+use crate::{Provider, form, judge};
+
+/// For the whole exchange; the specification recommends 15 to 30 s.
+pub const TIMEOUT: Duration = Duration::from_secs(15);
+
+const URL: &str = "url";
+const FORMAT: &str = "format";
+const HEADERS: &str = "headers";
+const BASIC_USER: &str = "basic_user";
+const BASIC_PASSWORD: &str = "basic_password";
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+static SPEC: Spec = Spec {
+    name: "webhook",
+    title: "Webhook",
+    fields: &[
+        Field {
+            key: URL,
+            kind: FieldKind::Url,
+            required: true,
+            secret: false,
+            help: "Where events are posted to.",
+            example: "https://example.com/hooks/postrider",
+        },
+        Field {
+            key: FORMAT,
+            kind: FieldKind::Choice(&[STANDARD_NAME, FORM_NAME, TEMPLATE_NAME]),
+            required: false,
+            secret: false,
+            help: "The body: 'standard' is JSON with type, timestamp and data; 'form' is the data as flat form fields; \
+                   'template' is the channel's body template.",
+            example: STANDARD_NAME,
+        },
+        Field {
+            key: SECRET,
+            kind: FieldKind::SigningSecret,
+            required: false,
+            secret: true,
+            help: "Signs every request after Standard Webhooks. Made for you when left out, except for 'form'. After \
+                   a change the old secret signs as well for 24 hours.",
+            example: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        },
+        Field {
+            key: HEADERS,
+            kind: FieldKind::Headers,
+            required: false,
+            secret: true,
+            help: "Headers to add to every request, by name: at most 32.",
+            example: r#"{"x-team": "billing"}"#,
+        },
+        Field {
+            key: BASIC_USER,
+            kind: FieldKind::Text { chars_max: 256 },
+            required: false,
+            secret: false,
+            help: "The user name for HTTP Basic, without ':'.",
+            example: "postrider",
+        },
+        Field {
+            key: BASIC_PASSWORD,
+            kind: FieldKind::Text { chars_max: 1024 },
+            required: false,
+            secret: true,
+            help: "The password for HTTP Basic.",
+            example: "correct horse battery staple",
+        },
+    ],
+    retry: Schedule::webhook,
+    time_to_live: Duration::from_hours(4 * 24),
+};
+
+const STANDARD_NAME: &str = "standard";
+const FORM_NAME: &str = "form";
+const TEMPLATE_NAME: &str = "template";
+
+/// What the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// `{"type":..,"timestamp":..,"data":..}`, as the specification recommends.
+    Standard,
+    /// The data's top-level keys as form fields.
+    Form,
+    /// The rendered body template.
+    Template,
+}
+
+impl Format {
+    /// A config without format is older than the field.
+    fn of(config: &Config) -> Option<Self> {
+        match config.text(FORMAT).unwrap_or(STANDARD_NAME) {
+            STANDARD_NAME => Some(Self::Standard),
+            FORM_NAME => Some(Self::Form),
+            TEMPLATE_NAME => Some(Self::Template),
+            _ => None,
+        }
+    }
+
+    fn body(self, message: &Message<'_>) -> Result<(Bytes, &'static str), PlanError> {
+        match self {
+            Self::Standard => Ok((standard_body(message).into(), "application/json")),
+            Self::Form => Ok((form::encode(message.data)?.into(), "application/x-www-form-urlencoded")),
+            Self::Template => {
+                let body = message.body.ok_or(PlanError::NoBody)?;
+                let is_json = serde_json::from_str::<&RawValue>(body).is_ok();
+                let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+                Ok((Bytes::copy_from_slice(body.as_bytes()), content_type))
+            }
+        }
+    }
+}
+
+/// The generic webhook.
+pub struct Webhook;
+
+impl Provider for Webhook {
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    /// Credentials in the URL move to their own fields, where they are kept secret.
+    fn tidy(&self, given: &mut Map<String, Value>) {
+        if given.contains_key(BASIC_USER) || given.contains_key(BASIC_PASSWORD) {
+            return;
+        }
+        let Some(Ok(mut url)) = given.get(URL).and_then(Value::as_str).map(Url::parse) else { return };
+        let user = percent_decoded(url.username());
+        let password = url.password().map(percent_decoded);
+        if user.is_empty() && password.is_none() {
+            return;
+        }
+        // Only a URL without host takes no credentials, and such a one is refused later.
+        if url.set_username("").is_ok() && url.set_password(None).is_ok() {
+            given.insert(URL.to_owned(), Value::from(String::from(url)));
+            given.insert(BASIC_USER.to_owned(), Value::from(user));
+            given.insert(BASIC_PASSWORD.to_owned(), password.map_or(Value::Null, Value::from));
+        }
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
+        let mut errors = Vec::new();
+        match config.text(BASIC_USER) {
+            Some(user) if user.contains(':') => {
+                errors.push(FieldError::new(BASIC_USER, "must not hold ':', which HTTP Basic puts after it"));
+            }
+            None if config.text(BASIC_PASSWORD).is_some() => {
+                errors.push(FieldError::new(BASIC_USER, "is required with basic_password"));
+            }
+            _ => {}
+        }
+        if config.text(BASIC_USER).is_some() && config.headers(HEADERS).any(|(name, _)| name == AUTHORIZATION) {
+            let message = "cannot go with basic_user, which makes the same header: keep one of the two";
+            errors.push(FieldError::new("headers.authorization", message));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// `form` goes without, because its receivers are older than signatures.
+    fn complete(&self, config: &mut Config, entropy: [u8; 32]) -> Vec<&'static str> {
+        if config.text(SECRET).is_some() || Format::of(config) == Some(Format::Form) {
+            return Vec::new();
+        }
+        config.set_text(SECRET, SigningKey::generate(entropy).to_text());
+        vec![SECRET]
+    }
+
+    fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
+        let prepared = config.prepared(Prepared::new).as_ref().map_err(Clone::clone)?;
+        let (body, content_type) = prepared.format.body(message)?;
+
+        let mut headers = HeaderMap::with_capacity(prepared.headers.len() + 4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        for (name, value) in &prepared.headers {
+            // The owner's own content type wins.
+            headers.insert(name, value.clone());
+        }
+        if let Some(key) = &prepared.key {
+            prepared.sign(key, &mut headers, &body, context)?;
+        }
+        let url = prepared.url.clone();
+        Ok(vec![Step::Http(HttpStep { method: Method::POST, url, headers, body, timeout: TIMEOUT })])
+    }
+
+    fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
+        match reply {
+            Reply::Http(reply) => judge_http(reply, now),
+            Reply::Failed(failure) => judge::failure(failure),
+        }
+    }
+}
+
+/// The shared table assumes that the address is right and the interface known. Here neither is: 404 or 401 may be a
+/// deployment under way, so only 410 ends the channel.
+fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
+    let status = reply.status;
+    match status.as_u16() {
+        200..=299 => Outcome::delivered(),
+        300..=399 => Outcome::retry(judge::redirect_note(status, &reply.headers)),
+        410 => Outcome::permanent(Scope::Channel, judge::status_note(status)),
+        408 | 425 | 429 | 502..=504 => judge::http(status, &reply.headers, now),
+        _ => Outcome::retry(judge::status_note(status)),
+    }
+}
+
+/// What follows from a config alone.
+struct Prepared {
+    url: Secret,
+    format: Format,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    key: Option<SigningKey>,
+    /// Signs as well, until then.
+    previous: Option<(SigningKey, Timestamp)>,
+}
+
+impl Prepared {
+    fn new(config: &Config) -> Result<Self, PlanError> {
+        let url = config.text(URL).and_then(|text| Url::parse(text).ok()).ok_or(PlanError::Config(URL))?;
+        let key_of = |text| SigningKey::parse(text).map_err(|_| PlanError::Config(SECRET));
+        let previous = config.previous_secret().map(|(text, until)| Ok((key_of(text)?, until))).transpose()?;
+        Ok(Self {
+            url: Secret::new(url),
+            format: Format::of(config).ok_or(PlanError::Config(FORMAT))?,
+            headers: headers(config)?,
+            key: config.text(SECRET).map(key_of).transpose()?,
+            previous,
+        })
+    }
+
+    fn sign(
+        &self,
+        key: &SigningKey,
+        headers: &mut HeaderMap,
+        body: &[u8],
+        context: &PlanContext<'_>,
+    ) -> Result<(), PlanError> {
+        let id = context.wire_id;
+        let id_header = HeaderValue::from_str(id).ok().filter(|value| !id.contains('.') && value.to_str().is_ok());
+        let timestamp_s = context.now.as_seconds();
+        let mut signatures = sign(key, id, timestamp_s, body);
+        if let Some((previous, until)) = &self.previous
+            && context.now < *until
+        {
+            signatures.push(' ');
+            signatures.push_str(&sign(previous, id, timestamp_s, body));
+        }
+        headers.insert(WEBHOOK_ID, id_header.ok_or(PlanError::WireId)?);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp_s));
+        headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signatures).expect("base64 is visible ASCII"));
+        Ok(())
+    }
+}
+
+/// The owner's headers and HTTP Basic, marked so that nothing prints them.
+fn headers(config: &Config) -> Result<Vec<(HeaderName, HeaderValue)>, PlanError> {
+    let mut headers = Vec::new();
+    for (name, value) in config.headers(HEADERS) {
+        let name = HeaderName::try_from(name).map_err(|_| PlanError::Config(HEADERS))?;
+        headers.push((name, HeaderValue::try_from(value).map_err(|_| PlanError::Config(HEADERS))?));
+    }
+    if let Some(user) = config.text(BASIC_USER) {
+        let credentials = format!("{user}:{}", config.text(BASIC_PASSWORD).unwrap_or_default());
+        let value = format!("Basic {}", STANDARD.encode(credentials));
+        headers.push((AUTHORIZATION, HeaderValue::try_from(value).expect("base64 is visible ASCII")));
+    }
+    for (_, value) in &mut headers {
+        value.set_sensitive(true);
+    }
+    Ok(headers)
+}
+
+/// Written by hand around the data, so that it arrives as it came.
+fn standard_body(message: &Message<'_>) -> Vec<u8> {
+    /// What the envelope adds to type and data, at most.
+    const ENVELOPE_BYTES: usize = 64;
+    let mut body = Vec::with_capacity(message.event_type.len() + message.data.len() + ENVELOPE_BYTES);
+    body.extend_from_slice(br#"{"type":"#);
+    serde_json::to_writer(&mut body, message.event_type).expect("a text can be written to memory");
+    body.extend_from_slice(br#","timestamp":""#);
+    write_time(message.occurred_at, &mut body);
+    body.extend_from_slice(br#"","data":"#);
+    body.extend_from_slice(message.data.as_bytes());
+    body.push(b'}');
+    body
+}
+
+/// RFC 3339 in UTC, always with milliseconds. Beyond the year 9999 the nearest that can be written.
+fn write_time(at: Timestamp, out: &mut Vec<u8>) {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    let nearest = if at.as_ms() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    let time = jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or(nearest);
+    PRINTER.print_timestamp(&time, out).expect("a time can be written to memory");
+}
+
+fn percent_decoded(text: &str) -> String {
+    // A form decoder reads '+' as a space; in a URL it is a plus.
+    let pair = format!("={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
