@@ -41,7 +41,7 @@ impl Page {
                 ' ' | '\t' | '\r' | '\n' => {}
                 '{' | '[' => {
                     self.line.push(character);
-                    while rest.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                    while rest.next_if(char::is_ascii_whitespace).is_some() {}
                     if let Some(close) = rest.next_if(|next| matches!(next, '}' | ']')) {
                         self.line.push(close);
                     } else {

@@ -16,7 +16,7 @@ pub(crate) use terminal::{Terminal, json_line};
 use bytes::Bytes;
 use domain::Clock;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -136,6 +136,9 @@ impl<S: Fn(Notification)> Desk<S> {
             return answer;
         }
         let (head, body) = request.into_parts();
+        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB\n");
+        }
         let body = match tokio::time::timeout(READ_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {

@@ -23,7 +23,7 @@ impl Clock for SampleClock {
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const SIGNED: &str = "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek\r\nwebhook-timestamp: 1614265330\r\n\
-                      webhook-signature: v1,g0hM9SsE+OTPJTGt/tmKtSyZlE3uFJELVlNIOLJ1OE0=\r\n";
+                      webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\r\n";
 
 /// Sends `request` to a receiver that answers `status`, and returns the status line and what the sink got.
 async fn exchange(status: u16, secrets: &[&str], request: String) -> (String, Vec<Notification>) {

@@ -96,7 +96,7 @@ struct Size {
     body_bytes: Option<u32>,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         for scenario in Scenario::ALL {
             println!("{}", scenario.describe());
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Whichever ends first, dropping the other ends the server and removes its directory.
     runtime.block_on(async {
         tokio::select! {
-            code = measure(&arguments) => code,
+            code = measure(arguments) => code,
             signal = super::interrupted() => signal.map(|()| ExitCode::from(INTERRUPTED)),
         }
     })

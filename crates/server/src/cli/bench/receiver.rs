@@ -11,6 +11,7 @@ use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -238,7 +239,7 @@ async fn answer(request: Request<Incoming>, tally: &Tally, shard: usize) -> hype
         // The sender of the signal lives as long as the tally.
         Manner::Hold => drop(tally.released.subscribe().wait_for(|released| *released).await),
     }
-    let wire_id = head.headers.get("webhook-id").map(|id| id.as_bytes());
+    let wire_id = head.headers.get("webhook-id").map(HeaderValue::as_bytes);
     tally.count(shard, manner, wire_id, &body);
     Ok(Response::new(Full::new(Bytes::from_static(b"ok"))))
 }

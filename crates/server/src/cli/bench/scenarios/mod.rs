@@ -62,8 +62,7 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
+    pub(super) const ALL: [Self; 5] = [Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -112,7 +111,7 @@ impl Scenario {
             event_bytes: size.body_bytes.map_or(Ok(default.event_bytes), usize::try_from)?,
         };
         ensure!(
-            settings.channels % settings.fanout == 0,
+            settings.channels.is_multiple_of(settings.fanout),
             "--channels must be a multiple of --fanout: {} and {}",
             settings.channels,
             settings.fanout
@@ -213,7 +212,9 @@ impl Bed {
             workers: settings.workers,
             pace,
         };
-        load::run(load, bench.watch, sent).await.with_context(|| format!("the server's log:\n{}", self.server.log_end()))
+        load::run(load, bench.watch, sent)
+            .await
+            .with_context(|| format!("the server's log:\n{}", self.server.log_end()))
     }
 }
 
@@ -230,6 +231,7 @@ fn losses(accepted_deliveries: u64, loaded: &Loaded, total: &Total) -> (Vec<Figu
         (lost, "accepted deliveries did not arrive"),
         (surplus, "deliveries more than were accepted arrived"),
         (total.duplicates, "deliveries arrived more than once, although nothing failed"),
+        (total.deliveries - total.latencies.count(), "deliveries arrived without the data of their event"),
     ];
     let broken = broken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     (figures, broken.collect())

@@ -8,6 +8,7 @@ use crate::cli::bench::pace::Pace;
 use crate::cli::bench::receiver::{Manner, SLOW};
 use crate::cli::bench::report::{Figure, Report, Target, Unit};
 use crate::cli::bench::stats::Latencies;
+use anyhow::ensure;
 
 /// `events` are those of one run.
 pub(super) const DEFAULTS: Settings =
@@ -27,6 +28,7 @@ struct Runs {
 }
 
 pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
+    ensure!(settings.groups() == 1, "slow-channel needs --channels and --fanout to be the same");
     let (mut fast, mut slow) = (Runs::new(), Runs::new());
     for _ in 0..PAIRS {
         fast.add(bench, &settings, Manner::Aside).await?;

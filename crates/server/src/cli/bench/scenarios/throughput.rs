@@ -38,7 +38,8 @@ struct Measured {
 
 pub(super) async fn run(name: &'static str, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
     let disk = disk::measure(&bench.directory, bench.watch)?;
-    let measuring = floor::measure(&settings.bodies(), settings.workers, bench.watch);
+    let bodies = settings.bodies();
+    let measuring = floor::measure(&bodies, settings.workers, bench.watch);
     let floor = bench.progress.during(|| "measuring the floor".to_owned(), measuring).await?;
     let bed = Bed::make(bench, &settings, &vec![Manner::Now; settings.channels]).await?;
     tokio::time::sleep(SETTLE).await;
