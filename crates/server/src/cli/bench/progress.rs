@@ -19,6 +19,10 @@ impl Progress {
     /// Awaits `work` and meanwhile shows what `text` says.
     pub(super) async fn during<T>(self, text: impl Fn() -> String, work: impl Future<Output = T>) -> T {
         let mut ticks = tokio::time::interval(if self.on_terminal { ON_TERMINAL } else { IN_LOG });
+        if !self.on_terminal {
+            // A step that is done before the first line is due says nothing in a log.
+            ticks.reset();
+        }
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
