@@ -41,6 +41,7 @@ const INTERRUPTED: u8 = 130;
 /// Which of the scenarios to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Choice {
+    Machine,
     Throughput,
     Fanout,
     Latency,
@@ -146,6 +147,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn chosen(choice: Choice) -> Vec<Scenario> {
     match choice {
+        Choice::Machine => vec![Scenario::Machine],
         Choice::Throughput => vec![Scenario::Throughput],
         Choice::Fanout => vec![Scenario::Fanout],
         Choice::Latency => vec![Scenario::Latency],

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod latency;
+mod machine;
 mod slow_channel;
 mod throughput;
 
@@ -33,6 +34,7 @@ const REQUEST_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scenario {
+    Machine,
     Throughput,
     Fanout,
     Latency,
@@ -62,10 +64,12 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 5] = [Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::Machine => "machine",
             Self::Throughput => "throughput",
             Self::Fanout => "fanout",
             Self::Latency => "latency",
@@ -76,6 +80,7 @@ impl Scenario {
 
     const fn defaults(self) -> Settings {
         match self {
+            Self::Machine => machine::DEFAULTS,
             Self::Throughput => throughput::ONE_CHANNEL,
             Self::Fanout => throughput::TEN_CHANNELS,
             Self::Latency => latency::DEFAULTS,
@@ -86,6 +91,7 @@ impl Scenario {
 
     const fn about(self) -> &'static str {
         match self {
+            Self::Machine => "no server: fsync of the disk, and the floor that throughput is compared with",
             Self::Throughput => "events as fast as they are accepted, one channel each; delivered/s against the floor",
             Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
@@ -123,6 +129,7 @@ impl Scenario {
 
     pub(super) async fn run(self, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
         match self {
+            Self::Machine => machine::run(bench, settings).await,
             Self::Throughput | Self::Fanout => throughput::run(self.name(), bench, settings).await,
             Self::Latency => latency::run(bench, settings).await,
             Self::Backlog => backlog::run(bench, settings).await,
