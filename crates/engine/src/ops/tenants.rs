@@ -112,6 +112,32 @@ impl Engine {
         Ok(IssuedKey { key, secret })
     }
 
+    /// Makes `secret` the platform key of this name, and revokes the one that had it before. The operator's own choice:
+    /// of any length.
+    pub async fn set_platform_key(&self, name: &str, secret: Secret) -> Result<(), OpsError> {
+        let hash = hash_key(secret.reveal());
+        if self.registry.key(&hash).is_some_and(|key| key.tenant.is_none()) {
+            return Ok(());
+        }
+        for before in self.registry.keys_of(None).into_iter().filter(|key| key.name == name) {
+            self.revoke_key(None, before.id).await?;
+        }
+        let new = NewKey {
+            tenant: None,
+            name: name.to_owned(),
+            hash,
+            prefix: secret.reveal().chars().take(PREFIX_CHARS / 2).collect(),
+            username: None,
+            scopes: vec![Scope::Platform],
+            expires_at: None,
+        };
+        let _changing = self.changing.lock().await;
+        let in_use = || OpsError::Conflict(format!("{name} is the key of a tenant already; choose another"));
+        let key = self.store.create_key(new, self.clock.now()).await?.ok_or_else(in_use)?;
+        self.registry.put_key(key);
+        Ok(())
+    }
+
     /// The keys of a tenant in order of id.
     pub fn keys(&self, tenant: Option<TenantId>) -> Vec<Arc<Key>> {
         self.registry.keys_of(tenant)

@@ -1,0 +1,234 @@
+//! `/v1/channels`: made, changed, shown, tested, deleted. Secrets are masked; a masked value sent back means unchanged.
+
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use domain::ChannelId;
+use domain::outcome::Class;
+use domain::schedule::Schedule;
+use engine::ops::{ChannelEdit, ChannelShown, NewChannel, TestResult};
+use http::StatusCode;
+use providers::message::rfc3339;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::App;
+use super::attempts::AttemptOut;
+use super::deliveries::DeliveryOut;
+use super::extract::{Caller, ChannelsRead, ChannelsWrite, Id, Json, Params};
+use super::page::{PageIn, PageOut};
+use super::problem::Problem;
+
+/// The fields of a channel. With PATCH, absent leaves a field as it is and null clears it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChannelIn {
+    name: Option<String>,
+    provider: Option<String>,
+    config: Option<Map<String, Value>>,
+    is_active: Option<bool>,
+    event_types: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    filter: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    subject_template: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    body_template: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    retry: Option<Option<RetryIn>>,
+    #[serde(default, deserialize_with = "given")]
+    time_to_live_seconds: Option<Option<u64>>,
+    concurrency: Option<u32>,
+}
+
+/// Tells null, which is given, from absent, which is not.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A retry schedule: the waits between attempts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryIn {
+    /// Parts of a second are allowed. None at all: a single attempt.
+    delays_seconds: Vec<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct RetryOut {
+    delays_seconds: Vec<f64>,
+}
+
+impl RetryIn {
+    fn read(self) -> Result<Schedule, Problem> {
+        let wrong = |message: String| Problem::invalid_field("retry.delays_seconds", message);
+        let wait = |seconds: f64| {
+            Duration::try_from_secs_f64(seconds).map_err(|_| wrong("must hold numbers of at least 0".to_owned()))
+        };
+        let waits = self.delays_seconds.into_iter().map(wait).collect::<Result<_, _>>()?;
+        Schedule::new(waits).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+impl ChannelIn {
+    fn edit(self) -> Result<ChannelEdit, Problem> {
+        let retry = match self.retry {
+            Some(Some(retry)) => Some(Some(retry.read()?)),
+            Some(None) => Some(None),
+            None => None,
+        };
+        Ok(ChannelEdit {
+            name: self.name,
+            config: self.config,
+            is_active: self.is_active,
+            event_types: self.event_types,
+            filter: self.filter,
+            subject_template: self.subject_template,
+            body_template: self.body_template,
+            retry,
+            time_to_live: self.time_to_live_seconds.map(|seconds| seconds.map(Duration::from_secs)),
+            concurrency: self.concurrency,
+        })
+    }
+
+    fn new_channel(mut self) -> Result<NewChannel, Problem> {
+        let required =
+            |field: &str, example: &str| Problem::invalid_field(field, format!("is required, like {example}"));
+        Ok(NewChannel {
+            name: self.name.take().ok_or_else(|| required("name", "\"Billing system\""))?,
+            provider: self.provider.take().ok_or_else(|| required("provider", "\"webhook\""))?,
+            config: self.config.take().ok_or_else(|| required("config", "{\"url\": \"https://example.com/hook\"}"))?,
+            edit: self.edit()?,
+            dialect: None,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ChannelOut {
+    id: i64,
+    name: String,
+    provider: String,
+    config: Map<String, Value>,
+    is_active: bool,
+    /// Why Postrider holds its deliveries; null when it does not.
+    paused: Option<PauseOut>,
+    event_types: Vec<String>,
+    filter: Option<String>,
+    subject_template: Option<String>,
+    body_template: Option<String>,
+    retry: RetryOut,
+    time_to_live_seconds: u64,
+    concurrency: u32,
+    created_at: String,
+    updated_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PauseOut {
+    reason: String,
+    since: String,
+}
+
+impl From<ChannelShown> for ChannelOut {
+    fn from(shown: ChannelShown) -> Self {
+        let (event_types, filter) = shown.routes();
+        let ChannelShown { live, config } = shown;
+        let channel = &live.channel;
+        let settings = &channel.settings;
+        let pause = channel.pause.as_ref();
+        Self {
+            id: channel.id.0,
+            name: settings.name.clone(),
+            provider: settings.provider.clone(),
+            config,
+            is_active: settings.is_active,
+            paused: pause.map(|pause| PauseOut { reason: pause.reason.clone(), since: rfc3339(pause.since) }),
+            event_types,
+            filter,
+            subject_template: settings.subject_template.clone(),
+            body_template: settings.body_template.clone(),
+            retry: RetryOut { delays_seconds: live.schedule.waits().iter().map(Duration::as_secs_f64).collect() },
+            time_to_live_seconds: live.time_to_live.as_secs(),
+            concurrency: settings.concurrency,
+            created_at: rfc3339(channel.created_at),
+            updated_at: channel.updated_at.map(rfc3339),
+        }
+    }
+}
+
+pub(crate) async fn create(
+    State(engine): State<App>,
+    caller: Caller<ChannelsWrite>,
+    Json(channel): Json<ChannelIn>,
+) -> Result<(StatusCode, Answer<ChannelOut>), Problem> {
+    let made = engine.create_channel(caller.tenant, channel.new_channel()?).await?;
+    Ok((StatusCode::CREATED, Answer(made.into())))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListIn {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(engine): State<App>,
+    caller: Caller<ChannelsRead>,
+    Params(query): Params<ListIn>,
+) -> Result<Answer<PageOut<ChannelOut>>, Problem> {
+    let page = PageIn::new(query.limit, query.cursor);
+    let limit = page.limit()?;
+    let channels = engine.channels(caller.tenant, ChannelId(page.after()?.unwrap_or(0)), limit);
+    Ok(Answer(PageOut::new(channels, limit, |shown| shown.live.channel.id.0, Into::into)))
+}
+
+pub(crate) async fn show(
+    State(engine): State<App>,
+    caller: Caller<ChannelsRead>,
+    Id(channel): Id<ChannelId>,
+) -> Result<Answer<ChannelOut>, Problem> {
+    Ok(Answer(engine.channel(caller.tenant, channel)?.into()))
+}
+
+pub(crate) async fn update(
+    State(engine): State<App>,
+    caller: Caller<ChannelsWrite>,
+    Id(channel): Id<ChannelId>,
+    Json(patch): Json<ChannelIn>,
+) -> Result<Answer<ChannelOut>, Problem> {
+    if patch.provider.is_some() {
+        return Err(Problem::invalid_field("provider", "cannot be changed; make a new channel"));
+    }
+    Ok(Answer(engine.update_channel(caller.tenant, channel, patch.edit()?).await?.into()))
+}
+
+pub(crate) async fn remove(
+    State(engine): State<App>,
+    caller: Caller<ChannelsWrite>,
+    Id(channel): Id<ChannelId>,
+) -> Result<StatusCode, Problem> {
+    engine.delete_channel(caller.tenant, channel).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What came of a test. `ok` is whether the provider took it.
+#[derive(Debug, Serialize)]
+pub(crate) struct TestOut {
+    ok: bool,
+    delivery: DeliveryOut,
+    /// Null when no answer came in time.
+    attempt: Option<AttemptOut>,
+}
+
+pub(crate) async fn test(
+    State(engine): State<App>,
+    caller: Caller<ChannelsWrite>,
+    Id(channel): Id<ChannelId>,
+) -> Result<Answer<TestOut>, Problem> {
+    let TestResult { delivery, attempt } = engine.test_channel(caller.tenant, channel).await?;
+    let ok = attempt.as_ref().is_some_and(|attempt| attempt.record.outcome.class == Class::Delivered);
+    Ok(Answer(TestOut { ok, delivery: delivery.into(), attempt: attempt.map(Into::into) }))
+}

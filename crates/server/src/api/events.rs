@@ -1,0 +1,231 @@
+//! `/v1/events`: accepting events and telling what became of them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::event::{NewEvent, Severity};
+use domain::verdict::Reason;
+use domain::{ChannelId, DeliveryId, EventId};
+use engine::accept::EventIn;
+use engine::ops::{Accepted, EventShown, Explained};
+use http::{HeaderMap, StatusCode};
+use providers::message::{parse_rfc3339, rfc3339};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::App;
+use super::deliveries::DeliveryOut;
+use super::extract::{Caller, EventsRead, EventsWrite, Params, Raw, parse};
+use super::problem::Problem;
+
+/// How many deliveries an event shows at once; the others are listed by `/v1/deliveries`.
+const DELIVERIES_SHOWN_MAX: usize = 1000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventWire {
+    r#type: String,
+    data: Box<RawValue>,
+    occurred_at: Option<String>,
+    severity: Option<String>,
+    channels: Option<Vec<i64>>,
+    idempotency_key: Option<String>,
+}
+
+impl EventWire {
+    fn read(self, prefix: &str) -> Result<EventIn, Problem> {
+        let wrong = |field: &str, message: &str| Problem::invalid_field(&format!("{prefix}{field}"), message);
+        let occurred_at = self.occurred_at.map(|text| {
+            let message = "must be a time like 2026-11-22T07:00:00Z (RFC 3339)";
+            parse_rfc3339(&text).ok_or_else(|| wrong("occurred_at", message))
+        });
+        let severity = self.severity.map(|text| {
+            let message = "must be one of debug, info, warning, error, critical";
+            Severity::parse(&text).ok_or_else(|| wrong("severity", message))
+        });
+        Ok(EventIn {
+            event_type: self.r#type,
+            data: self.data,
+            occurred_at: occurred_at.transpose()?,
+            severity: severity.transpose()?,
+            channels: self.channels.map(|ids| ids.into_iter().map(ChannelId).collect()),
+            idempotency_key: self.idempotency_key,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AcceptedOut {
+    id: String,
+    deliveries: Vec<MadeOut>,
+    /// Deliveries that follow after this answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    expanding: usize,
+    /// Channels that were meant and did not get it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<SkippedOut>,
+    /// Accepted before, under the same idempotency key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[derive(Debug, Serialize)]
+struct MadeOut {
+    id: DeliveryNumber,
+    channel_id: i64,
+}
+
+type DeliveryNumber = i64;
+
+#[derive(Debug, Serialize)]
+struct SkippedOut {
+    channel_id: i64,
+    reason: &'static str,
+}
+
+fn skipped_out((channel, reason): (ChannelId, Reason)) -> SkippedOut {
+    SkippedOut { channel_id: channel.0, reason: reason.code() }
+}
+
+/// Said of an event that nobody hears of.
+const MATCHED_NOTHING: &str = "no channel takes this event; it is kept, and GET /v1/events/{id} tells why";
+
+impl From<Accepted> for AcceptedOut {
+    fn from(accepted: Accepted) -> Self {
+        let Accepted { event, skipped } = accepted;
+        let made = |(delivery, channel): (DeliveryId, ChannelId)| MadeOut { id: delivery.0, channel_id: channel.0 };
+        Self {
+            id: event.id.public(),
+            note: event.deliveries.is_empty().then_some(MATCHED_NOTHING),
+            deliveries: event.deliveries.into_iter().map(made).collect(),
+            expanding: event.expanding,
+            skipped: skipped.into_iter().map(skipped_out).collect(),
+            repeated: event.is_repeat,
+        }
+    }
+}
+
+/// An object is answered with an object, an array with `data`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    One(AcceptedOut),
+    Many { data: Vec<AcceptedOut> },
+}
+
+pub(crate) async fn create(
+    State(engine): State<App>,
+    caller: Caller<EventsWrite>,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<(StatusCode, Json<Answer>), Problem> {
+    let is_list = body.trim_ascii_start().first() == Some(&b'[');
+    let events = if is_list {
+        let wires: Vec<EventWire> = parse(&body, "")?;
+        let read = |(position, wire): (usize, EventWire)| wire.read(&format!("[{position}]."));
+        wires.into_iter().enumerate().map(read).collect::<Result<_, _>>()?
+    } else {
+        vec![parse::<EventWire>(&body, "")?.read("")?]
+    };
+    let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default());
+    let mut accepted = engine.accept_events(caller.tenant, events, is_list, key).await?;
+    let answer = match accepted.pop() {
+        Some(only) if !is_list => Answer::One(only.into()),
+        last => Answer::Many { data: accepted.into_iter().chain(last).map(Into::into).collect() },
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EventOut {
+    id: String,
+    r#type: String,
+    data: Box<RawValue>,
+    occurred_at: String,
+    accepted_at: String,
+    severity: Option<&'static str>,
+    /// The channels that the event named; null when subscriptions chose.
+    channels: Option<Vec<i64>>,
+    deliveries: Vec<DeliveryOut>,
+    deliveries_total: usize,
+    expanding: usize,
+    verdicts: Vec<SkippedOut>,
+    verdicts_more: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+impl TryFrom<EventShown> for EventOut {
+    type Error = Problem;
+
+    fn try_from(shown: EventShown) -> Result<Self, Problem> {
+        let EventShown { record, deliveries } = shown;
+        let NewEvent { event_type, data, occurred_at, severity, explicit_channels, .. } = &*record.event.content;
+        let data = RawValue::from_string(data.to_string())
+            .map_err(|_| engine::ops::OpsError::Internal(format!("the data of {} is not JSON", record.event.id)))?;
+        let total = record.deliveries + record.expanding;
+        Ok(Self {
+            id: record.event.id.public(),
+            r#type: event_type.to_string(),
+            data,
+            occurred_at: rfc3339(*occurred_at),
+            accepted_at: rfc3339(record.event.accepted_at),
+            severity: severity.map(Severity::name),
+            channels: explicit_channels.as_ref().map(|ids| ids.iter().map(|id| id.0).collect()),
+            deliveries: deliveries.into_iter().map(Into::into).collect(),
+            deliveries_total: total,
+            expanding: record.expanding,
+            verdicts: record.verdicts.skipped.into_iter().map(skipped_out).collect(),
+            verdicts_more: record.verdicts.skipped_more,
+            note: (total == 0).then_some("no channel took this event when it was accepted"),
+        })
+    }
+}
+
+pub(crate) async fn show(
+    State(engine): State<App>,
+    caller: Caller<EventsRead>,
+    Path(id): Path<String>,
+) -> Result<Json<EventOut>, Problem> {
+    let shown = engine.event(caller.tenant, event_id(&id)?, DELIVERIES_SHOWN_MAX).await?;
+    Ok(Json(shown.try_into()?))
+}
+
+fn event_id(text: &str) -> Result<EventId, Problem> {
+    EventId::parse(text).ok_or_else(|| Problem::not_found(format!("there is no event {text:?}; ids look like evt_17")))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExplainIn {
+    channel_id: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ExplainedOut {
+    event_id: String,
+    channel_id: i64,
+    reason: &'static str,
+    delivery: Option<DeliveryOut>,
+}
+
+pub(crate) async fn explain(
+    State(engine): State<App>,
+    caller: Caller<EventsRead>,
+    Path(id): Path<String>,
+    Params(query): Params<ExplainIn>,
+) -> Result<Json<ExplainedOut>, Problem> {
+    let event = event_id(&id)?;
+    let explained = engine.explain(caller.tenant, event, ChannelId(query.channel_id)).await?;
+    let reason = explained.code();
+    let delivery = match explained {
+        Explained::Delivery(delivery) => Some((*delivery).into()),
+        _ => None,
+    };
+    Ok(Json(ExplainedOut { event_id: event.public(), channel_id: query.channel_id, reason, delivery }))
+}

@@ -1,0 +1,187 @@
+//! `/v1/tenants`: tenants and their keys, for the platform.
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use domain::tenant::{Key, Scope, Tenant};
+use domain::{KeyId, Secret, TenantId};
+use engine::ops::KeyRequest;
+use http::StatusCode;
+use providers::message::{parse_rfc3339, rfc3339};
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::extract::{Json, Params, Platform};
+use super::page::{PageIn, PageOut};
+use super::problem::Problem;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TenantOut {
+    id: i64,
+    slug: String,
+    name: String,
+    email: Option<String>,
+    created_at: String,
+    updated_at: Option<String>,
+}
+
+impl From<Tenant> for TenantOut {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            id: tenant.id.0,
+            slug: tenant.slug,
+            name: tenant.name,
+            email: tenant.email,
+            created_at: rfc3339(tenant.created_at),
+            updated_at: tenant.updated_at.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantIn {
+    /// Only with POST; with PUT it stands in the path.
+    slug: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+pub(crate) async fn put(
+    State(engine): State<App>,
+    _: Platform,
+    Path(slug): Path<String>,
+    Json(tenant): Json<TenantIn>,
+) -> Result<Answer<TenantOut>, Problem> {
+    let name = tenant.name.unwrap_or_else(|| slug.clone());
+    Ok(Answer(engine.put_tenant(&slug, &name, tenant.email.as_deref()).await?.into()))
+}
+
+pub(crate) async fn create(
+    State(engine): State<App>,
+    _: Platform,
+    Json(tenant): Json<TenantIn>,
+) -> Result<(StatusCode, Answer<TenantOut>), Problem> {
+    let slug = tenant.slug.ok_or_else(|| Problem::invalid_field("slug", "is required, like \"acme\""))?;
+    let name = tenant.name.unwrap_or_else(|| slug.clone());
+    let made = engine.put_tenant(&slug, &name, tenant.email.as_deref()).await?;
+    Ok((StatusCode::CREATED, Answer(made.into())))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListIn {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(engine): State<App>,
+    _: Platform,
+    Params(query): Params<ListIn>,
+) -> Result<Answer<PageOut<TenantOut>>, Problem> {
+    let page = PageIn::new(query.limit, query.cursor);
+    let limit = page.limit()?;
+    let tenants = engine.tenants(TenantId(page.after()?.unwrap_or(0)), limit);
+    Ok(Answer(PageOut::new(tenants, limit, |tenant| tenant.id.0, Into::into)))
+}
+
+pub(crate) async fn show(
+    State(engine): State<App>,
+    _: Platform,
+    Path(slug): Path<String>,
+) -> Result<Answer<TenantOut>, Problem> {
+    Ok(Answer(find(&engine, &slug)?.into()))
+}
+
+fn find(engine: &App, slug: &str) -> Result<Tenant, Problem> {
+    engine.tenant(slug).ok_or_else(|| Problem::not_found(format!("there is no tenant {slug:?}")))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyIn {
+    name: String,
+    scopes: Vec<String>,
+    username: Option<String>,
+    expires_at: Option<String>,
+    /// An existing secret to import.
+    key: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyOut {
+    id: i64,
+    name: String,
+    prefix: String,
+    username: Option<String>,
+    scopes: Vec<&'static str>,
+    created_at: String,
+    expires_at: Option<String>,
+    /// The secret, in the answer that makes it and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+fn key_out(key: &Key, secret: Option<&Secret>) -> KeyOut {
+    KeyOut {
+        id: key.id.0,
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        username: key.username.clone(),
+        scopes: key.scopes.iter().map(|scope| scope.name()).collect(),
+        created_at: rfc3339(key.created_at),
+        expires_at: key.expires_at.map(rfc3339),
+        key: secret.map(|secret| secret.reveal().to_owned()),
+    }
+}
+
+impl KeyIn {
+    fn read(self) -> Result<KeyRequest, Problem> {
+        let scope = |(position, text): (usize, &String)| {
+            let unknown = || Problem::invalid_field(&format!("scopes[{position}]"), format!("{text:?} is not a scope"));
+            Scope::parse(text).ok_or_else(unknown)
+        };
+        let expires_at = self.expires_at.map(|text| {
+            let message = "must be a time like 2027-01-01T00:00:00Z (RFC 3339)";
+            parse_rfc3339(&text).ok_or_else(|| Problem::invalid_field("expires_at", message))
+        });
+        Ok(KeyRequest {
+            scopes: self.scopes.iter().enumerate().map(scope).collect::<Result<_, _>>()?,
+            name: self.name,
+            username: self.username,
+            expires_at: expires_at.transpose()?,
+            secret: self.key.map(Secret::new),
+        })
+    }
+}
+
+pub(crate) async fn create_key(
+    State(engine): State<App>,
+    _: Platform,
+    Path(slug): Path<String>,
+    Json(key): Json<KeyIn>,
+) -> Result<(StatusCode, Answer<KeyOut>), Problem> {
+    let tenant = find(&engine, &slug)?;
+    let issued = engine.create_key(Some(tenant.id), key.read()?).await?;
+    Ok((StatusCode::CREATED, Answer(key_out(&issued.key, Some(&issued.secret)))))
+}
+
+pub(crate) async fn list_keys(
+    State(engine): State<App>,
+    _: Platform,
+    Path(slug): Path<String>,
+    Params(query): Params<ListIn>,
+) -> Result<Answer<PageOut<KeyOut>>, Problem> {
+    let page = PageIn::new(query.limit, query.cursor);
+    let (limit, after) = (page.limit()?, page.after()?.unwrap_or(0));
+    let keys = engine.keys(Some(find(&engine, &slug)?.id)).into_iter().filter(|key| key.id.0 > after);
+    Ok(Answer(PageOut::new(keys.take(limit).collect(), limit, |key| key.id.0, |key| key_out(&key, None))))
+}
+
+pub(crate) async fn revoke_key(
+    State(engine): State<App>,
+    _: Platform,
+    Path((slug, key)): Path<(String, i64)>,
+) -> Result<StatusCode, Problem> {
+    engine.revoke_key(Some(find(&engine, &slug)?.id), KeyId(key)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,131 @@
+//! The composition root: the only place that names a backend and puts the parts together.
+//!
+//! Starting: the store is opened and locked, configuration read into memory, dispatch goes on where it ended, and
+//! last the port opens. Stopping goes the other way: the port closes, what is under way is finished and written down.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::Clock;
+use engine::Engine;
+use engine::dispatch::run::{self, Handle, Inbox, Shell};
+use engine::dispatch::{Dispatcher, Found};
+use engine::random::Entropy;
+use engine::registry::Registry;
+use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
+use store::directory::Snapshot;
+use store::sqlite::{Options, SqliteStore};
+use store::{Store, Vault};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::entropy::SystemEntropy;
+use crate::first_run::{self, BuiltIn, Welcome};
+use crate::http::listener::Listener;
+
+/// The key that channel configs are encrypted with, in the data directory.
+const KEY_FILE: &str = "secret.key";
+
+/// A running Postrider.
+pub struct App {
+    address: SocketAddr,
+    welcome: Welcome,
+    dispatch: Handle,
+    stop: CancellationToken,
+    /// The listener, the dispatcher and the built-in receiver.
+    tasks: JoinSet<()>,
+    stop_patience: Duration,
+}
+
+impl App {
+    /// Starts everything and returns once the port is open.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let (dispatch, inbox) = run::channel();
+        let store = open_store(&config, &entropy, &dispatch)?;
+        let snapshot = store.load().await?;
+        let built_in = BuiltIn::bind(&config, &snapshot, Arc::clone(&clock)).await?;
+        let listener = Listener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; set POSTRIDER_LISTEN to a free port", config.listen))?;
+        let address = listener.local_addr()?;
+
+        let rules = EgressRules::new(config.egress_allow.clone(), built_in.address()?.into_iter().collect());
+        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
+        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
+        let engine = Arc::new(Engine::new(
+            Arc::clone(&store),
+            Arc::clone(&registry),
+            dispatch.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        ));
+        let welcome = first_run::prepare(&engine, &config, &built_in, address).await?;
+
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let shell = Shell { handle: dispatch.clone(), store, registry, transport, clock: Arc::clone(&clock) };
+        start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
+        tasks.spawn(listener.serve(crate::api::router(engine), stop.clone()));
+        built_in.start(&mut tasks, stop.clone(), clock)?;
+        Ok(Self { address, welcome, dispatch, stop, tasks, stop_patience: config.stop_patience })
+    }
+
+    /// Where the HTTP server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the operator should read now.
+    pub fn welcome(&self) -> String {
+        self.welcome.to_string()
+    }
+
+    /// Closes the port, finishes what is under way and writes it down. Returns whether all of it was.
+    pub async fn stop(mut self) -> bool {
+        self.stop.cancel();
+        let is_settled = self.dispatch.stop(self.stop_patience).await;
+        if is_settled {
+            while self.tasks.join_next().await.is_some() {}
+        }
+        is_settled
+    }
+}
+
+fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) -> anyhow::Result<Arc<dyn Store>> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+    let bytes = Arc::clone(entropy);
+    let vault = Vault::open(&config.data_dir.join(KEY_FILE), move |buffer: &mut [u8]| bytes.fill(buffer))?;
+    let feed = {
+        let dispatch = dispatch.clone();
+        Box::new(move |arrivals| dispatch.arrived(arrivals))
+    };
+    Ok(Arc::new(SqliteStore::open(&Options::new(&config.data_dir), Arc::new(vault), feed)?))
+}
+
+async fn start_dispatch(
+    tasks: &mut JoinSet<()>,
+    shell: Shell<GuardedHttp>,
+    inbox: Inbox,
+    entropy: &Arc<dyn Entropy>,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let found =
+        Found { waiting: shell.store.waiting_channels().await?, cancellations: shell.store.cancellations().await? };
+    let now = shell.clock.now();
+    let registry = Arc::clone(&shell.registry);
+    let dispatcher = Dispatcher::new(registry, Arc::clone(entropy), &config.engine, found, now);
+    tasks.spawn(shell.run(dispatcher, inbox));
+    Ok(())
+}
+
+/// Whether nobody has used this database before.
+pub(crate) fn is_new(snapshot: &Snapshot) -> bool {
+    snapshot.tenants.is_empty() && snapshot.keys.is_empty()
+}

@@ -1,0 +1,166 @@
+//! `postrider bench`: measures this machine and the server on it, end to end, in one run.
+//!
+//! It starts a receiver in its own process and the real server as another one on a temporary directory, posts events
+//! over the real API and counts what arrives. Its load and its receiver share the processor with the server, so both
+//! are bare hyper. Figures are told as ratios to what the same machine does without a server ([`floor`], [`disk`]).
+//!
+//! Start reading at [`scenarios`], which say what is measured; [`server`] starts the process, [`load`] posts,
+//! [`receiver`] counts, [`report`] prints.
+
+mod body;
+mod connection;
+mod disk;
+mod floor;
+mod load;
+mod pace;
+mod process;
+mod progress;
+mod receiver;
+mod report;
+mod scenarios;
+mod seen;
+mod server;
+mod setup;
+mod stats;
+mod stopwatch;
+
+use anyhow::{Context, anyhow, bail};
+use progress::Progress;
+use report::Report;
+use scenarios::{Bench, Scenario};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use stopwatch::Stopwatch;
+
+/// More threads than this would only take the processor from the server.
+const THREADS_MAX: usize = 4;
+/// The exit code of a command that Ctrl-C ended, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+/// Which of the scenarios to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Choice {
+    Machine,
+    Throughput,
+    Fanout,
+    Latency,
+    Backlog,
+    SlowChannel,
+    All,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// What to measure
+    #[arg(long, value_enum, default_value = "throughput")]
+    scenario: Choice,
+    /// List the scenarios with their defaults and end
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    size: Size,
+    /// Directory to make the temporary data directory in: its disk is measured too
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+    /// Backlog: after the restart, let the receiver answer and wait until everything has arrived
+    #[arg(long)]
+    drain: bool,
+    /// Give up on a scenario after so many seconds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    /// Print one JSON document instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// The size of a run; what is not given is the scenario's default.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+struct Size {
+    /// Events to post
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=50_000_000))]
+    events: Option<u64>,
+    /// Channels to deliver to, a multiple of the fan-out
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    channels: Option<u16>,
+    /// Channels that hear each event
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    fanout: Option<u16>,
+    /// Connections that post events
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    concurrency: Option<u16>,
+    /// Events in one request
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    batch: Option<u16>,
+    /// Size of one event in bytes
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    body_bytes: Option<u32>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.list {
+        for scenario in Scenario::ALL {
+            println!("{}", scenario.describe());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("This is a debug build: its figures say little. Use `cargo run --release -- bench`.");
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    // Whichever ends first, dropping the other ends the server and removes its directory.
+    runtime.block_on(async {
+        tokio::select! {
+            code = measure(arguments) => code,
+            signal = super::interrupted() => signal.map(|()| ExitCode::from(INTERRUPTED)),
+        }
+    })
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let bench = Bench {
+        watch: Stopwatch::start(),
+        progress: Progress::new(),
+        directory: arguments.dir.clone(),
+        drain: arguments.drain,
+    };
+    let mut reports = Vec::new();
+    for scenario in chosen(arguments.scenario) {
+        let work = scenario.run(&bench, scenario.settings(arguments.size)?);
+        let report = tokio::time::timeout(Duration::from_secs(arguments.timeout), work).await;
+        let report = report.map_err(|_| anyhow!("not done within {} s (--timeout)", arguments.timeout));
+        let report = report.flatten().with_context(|| format!("scenario {}", scenario.name()))?;
+        if !arguments.json {
+            println!("{}", report.table());
+        }
+        reports.push(report);
+    }
+    if arguments.json {
+        println!("{:#}", document(&reports));
+    }
+    if reports.iter().any(|report| !report.broken.is_empty()) {
+        bail!("a promise was broken: see BROKEN in the report");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen(choice: Choice) -> Vec<Scenario> {
+    match choice {
+        Choice::Machine => vec![Scenario::Machine],
+        Choice::Throughput => vec![Scenario::Throughput],
+        Choice::Fanout => vec![Scenario::Fanout],
+        Choice::Latency => vec![Scenario::Latency],
+        Choice::Backlog => vec![Scenario::Backlog],
+        Choice::SlowChannel => vec![Scenario::SlowChannel],
+        Choice::All => Scenario::ALL.to_vec(),
+    }
+}
+
+fn document(reports: &[Report]) -> serde_json::Value {
+    serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "processors": std::thread::available_parallelism().map_or(1, usize::from),
+        "scenarios": reports.iter().map(Report::to_json).collect::<Vec<_>>(),
+    })
+}

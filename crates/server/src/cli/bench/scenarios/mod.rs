@@ -1,0 +1,265 @@
+//! What the bench measures: one file per scenario, with its defaults, its targets and its figures.
+//!
+//! The targets are those of issue 2. What scenarios share is here: their settings, and the [`Bed`] of a receiver, a
+//! server and its channels. A figure never fails a run; a lost or repeated delivery does.
+
+mod backlog;
+mod latency;
+mod machine;
+mod slow_channel;
+mod throughput;
+
+use super::Size;
+use super::body::{self, Bodies};
+use super::load::{self, Load, Loaded, Target};
+use super::pace::Pace;
+use super::progress::Progress;
+use super::receiver::{Manner, Receiver, Total};
+use super::report::{Figure, Report};
+use super::server::Server;
+use super::setup::{self, ChannelPlan};
+use super::stopwatch::Stopwatch;
+use anyhow::{Context, ensure};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A run ends when nothing has arrived for so long: longer than the first waits of the retry schedule.
+const QUIET: Duration = Duration::from_secs(15);
+/// How long a server is left alone before its memory counts as idle.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The largest request body that the API takes.
+const REQUEST_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scenario {
+    Machine,
+    Throughput,
+    Fanout,
+    Latency,
+    Backlog,
+    SlowChannel,
+}
+
+/// What every scenario gets.
+pub(super) struct Bench {
+    pub(super) watch: Stopwatch,
+    pub(super) progress: Progress,
+    /// Where the server's temporary directory is made.
+    pub(super) directory: PathBuf,
+    /// Whether the backlog is delivered in the end.
+    pub(super) drain: bool,
+}
+
+/// The size of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    events: u64,
+    channels: usize,
+    fanout: usize,
+    workers: usize,
+    batch: usize,
+    event_bytes: usize,
+}
+
+impl Scenario {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Throughput => "throughput",
+            Self::Fanout => "fanout",
+            Self::Latency => "latency",
+            Self::Backlog => "backlog",
+            Self::SlowChannel => "slow-channel",
+        }
+    }
+
+    const fn defaults(self) -> Settings {
+        match self {
+            Self::Machine => machine::DEFAULTS,
+            Self::Throughput => throughput::ONE_CHANNEL,
+            Self::Fanout => throughput::TEN_CHANNELS,
+            Self::Latency => latency::DEFAULTS,
+            Self::Backlog => backlog::DEFAULTS,
+            Self::SlowChannel => slow_channel::DEFAULTS,
+        }
+    }
+
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Machine => "no server: fsync of the disk, and the floor that throughput is compared with",
+            Self::Throughput => "events as fast as they are accepted, one channel each; delivered/s against the floor",
+            Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
+            Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
+            Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
+            Self::SlowChannel => "100 events/s for ten channels, without and with one that takes 10 s; p99 of the rest",
+        }
+    }
+
+    /// One line for `--list`.
+    pub(super) fn describe(self) -> String {
+        format!("{:<13} {} (by default {})", self.name(), self.about(), self.defaults().summary())
+    }
+
+    /// The defaults with what was asked for; fails on sizes that do not go together.
+    pub(super) fn settings(self, size: Size) -> anyhow::Result<Settings> {
+        let default = self.defaults();
+        let settings = Settings {
+            events: size.events.unwrap_or(default.events),
+            channels: size.channels.map_or(default.channels, usize::from),
+            fanout: size.fanout.map_or(default.fanout, usize::from),
+            workers: size.concurrency.map_or(default.workers, usize::from),
+            batch: size.batch.map_or(default.batch, usize::from),
+            event_bytes: size.body_bytes.map_or(Ok(default.event_bytes), usize::try_from)?,
+        };
+        ensure!(
+            settings.channels.is_multiple_of(settings.fanout),
+            "--channels must be a multiple of --fanout: {} and {}",
+            settings.channels,
+            settings.fanout
+        );
+        let request = settings.bodies().write(0, 0).len() as u64;
+        ensure!(request <= REQUEST_BYTES_MAX, "a request would have {request} bytes, more than the server's 1 MiB");
+        Ok(settings)
+    }
+
+    pub(super) async fn run(self, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
+        match self {
+            Self::Machine => machine::run(bench, settings).await,
+            Self::Throughput | Self::Fanout => throughput::run(self.name(), bench, settings).await,
+            Self::Latency => latency::run(bench, settings).await,
+            Self::Backlog => backlog::run(bench, settings).await,
+            Self::SlowChannel => slow_channel::run(bench, settings).await,
+        }
+    }
+}
+
+impl Settings {
+    /// Groups of channels; the channels of one hear the same event type.
+    const fn groups(&self) -> usize {
+        self.channels / self.fanout
+    }
+
+    /// Requests that carry the events, the last one full.
+    const fn requests(&self) -> u64 {
+        self.events.div_ceil(self.batch as u64)
+    }
+
+    fn bodies(&self) -> Bodies {
+        Bodies::new(self.groups(), self.event_bytes, self.batch)
+    }
+
+    fn summary(&self) -> String {
+        let Self { events, channels, fanout, workers, batch, event_bytes } = self;
+        format!(
+            "{events} events of {event_bytes} bytes, {fanout} of {channels} channels each, {workers} connections, \
+             {batch} a request"
+        )
+    }
+}
+
+/// A receiver, a server and channels from one to the other. The server ends before the receiver.
+struct Bed {
+    server: Server,
+    receiver: Receiver,
+    key: String,
+}
+
+impl Bed {
+    /// Makes a channel for each of `manners`, in groups as the settings say.
+    async fn make(bench: &Bench, settings: &Settings, manners: &[Manner]) -> anyhow::Result<Self> {
+        let receiver = Receiver::start(bench.watch).await?;
+        let plans: Vec<ChannelPlan> = manners
+            .iter()
+            .enumerate()
+            .map(|(number, manner)| ChannelPlan {
+                url: receiver.url(*manner),
+                event_type: body::event_type(number / settings.fanout),
+            })
+            .collect();
+        let starting = Server::start(&bench.directory, bench.watch);
+        let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
+        let key = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
+        Ok(Self { server, receiver, key })
+    }
+
+    /// Posts events and waits until `expect` deliveries have arrived for each accepted event, or no more come.
+    async fn deliver(
+        &self,
+        bench: &Bench,
+        settings: &Settings,
+        pace: Pace,
+        expect: usize,
+    ) -> anyhow::Result<(Loaded, Total)> {
+        let sent = Arc::new(AtomicU64::new(0));
+        let text = || format!("accepted {}, delivered {}", sent.load(Ordering::Relaxed), self.receiver.arrived());
+        let work = async {
+            let loaded = self.post(bench, settings, pace, sent.clone()).await?;
+            self.receiver.wait(loaded.accepted * expect as u64, QUIET).await;
+            Ok((loaded, self.receiver.total()))
+        };
+        bench.progress.during(text, work).await
+    }
+
+    async fn post(
+        &self,
+        bench: &Bench,
+        settings: &Settings,
+        pace: Pace,
+        sent: Arc<AtomicU64>,
+    ) -> anyhow::Result<Loaded> {
+        let load = Load {
+            address: self.server.address(),
+            target: Target::Server { key: self.key.clone() },
+            bodies: settings.bodies(),
+            workers: settings.workers,
+            pace,
+        };
+        load::run(load, bench.watch, sent)
+            .await
+            .with_context(|| format!("the server's log:\n{}", self.server.log_end()))
+    }
+}
+
+/// What was lost, repeated or refused: figures, and what it breaks.
+fn losses(accepted_deliveries: u64, loaded: &Loaded, total: &Total) -> (Vec<Figure>, Vec<String>) {
+    let lost = accepted_deliveries.saturating_sub(total.deliveries);
+    let surplus = total.deliveries.saturating_sub(accepted_deliveries);
+    let figures = vec![
+        Figure::count("refused", "requests refused as too many", loaded.refused),
+        Figure::count("lost", "lost", lost),
+        Figure::count("duplicates", "duplicates", total.duplicates),
+    ];
+    let broken = [
+        (lost, "accepted deliveries did not arrive"),
+        (surplus, "deliveries more than were accepted arrived"),
+        (total.duplicates, "deliveries arrived more than once, although nothing failed"),
+        (total.deliveries - total.latencies.count(), "deliveries arrived without the data of their event"),
+    ];
+    let broken = broken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    (figures, broken.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_of_every_scenario_go_together() {
+        for scenario in Scenario::ALL {
+            assert_eq!(scenario.settings(Size::default()).unwrap(), scenario.defaults(), "{}", scenario.name());
+        }
+    }
+
+    #[test]
+    fn sizes_that_do_not_go_together_are_refused() {
+        let size = Size { channels: Some(15), fanout: Some(10), ..Size::default() };
+        assert!(Scenario::Throughput.settings(size).is_err());
+        let size = Size { batch: Some(1000), body_bytes: Some(2000), ..Size::default() };
+        assert!(Scenario::Backlog.settings(size).is_err());
+    }
+}

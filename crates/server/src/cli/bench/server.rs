@@ -1,0 +1,178 @@
+//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory.
+//!
+//! It is always ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Dropping a
+//! [`Server`] ends the process first and then removes its directory.
+
+use super::connection::Connection;
+use super::process::{self, Usage};
+use super::stopwatch::Stopwatch;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a start may take before the bench gives up.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked whether it is ready; also the precision of start-to-ready.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long one such question may take.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+/// Lines of the server's log shown when it fails.
+const LOG_LINES: usize = 20;
+
+pub(super) struct Server {
+    process: Process,
+    directory: TempDir,
+    address: SocketAddr,
+    admin_key: String,
+    start_to_ready: Duration,
+    watch: Stopwatch,
+}
+
+impl Server {
+    /// Starts a server on a new directory in `parent` and waits until it is ready.
+    pub(super) async fn start(parent: &Path, watch: Stopwatch) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
+        let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+        let address = free_address()?;
+        let admin_key = random_key()?;
+        let process = Process::spawn(directory.path(), address, &admin_key)?;
+        let mut server = Self { process, directory, address, admin_key, start_to_ready: Duration::ZERO, watch };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    /// Ends the process as a crash would and starts it again on the same directory.
+    pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key)?;
+        self.wait_until_ready().await
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn admin_key(&self) -> &str {
+        &self.admin_key
+    }
+
+    /// From the start of the process to its first answer that it is ready.
+    pub(super) fn start_to_ready(&self) -> Duration {
+        self.start_to_ready
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        process::usage(self.process.0.id())
+    }
+
+    /// The last lines of the server's log, to explain a failure.
+    pub(super) fn log_end(&self) -> String {
+        let log = std::fs::read(log_path(self.directory.path())).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let start_ns = self.watch.ns();
+        loop {
+            if let Some(status) = self.process.0.try_wait().context("cannot ask for the state of the server")? {
+                bail!("the server ended while starting: {status}\n{}", self.log_end());
+            }
+            if let Ok(Ok(true)) = tokio::time::timeout(LOOK_MAX, is_ready(self.address)).await {
+                self.start_to_ready = self.watch.since(start_ns);
+                return Ok(());
+            }
+            if self.watch.since(start_ns) > START_MAX {
+                bail!("the server was not ready within {} s\n{}", START_MAX.as_secs(), self.log_end());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+async fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
+    let request = Request::get("/readyz").header("host", address.to_string()).body(Full::new(Bytes::new()))?;
+    let answer = Connection::open(address).await?.send(request).await?;
+    Ok(answer.status.is_success())
+}
+
+/// A child process that does not outlive its owner.
+struct Process(Child);
+
+impl Process {
+    fn spawn(directory: &Path, address: SocketAddr, admin_key: &str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find this executable")?;
+        let log = File::options().create(true).append(true).open(log_path(directory));
+        let log = log.context("cannot open the server's log")?;
+        let mut command = Command::new(&program);
+        // Settings of whoever runs the bench must not change what it measures.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"POSTRIDER_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .arg("serve")
+            .current_dir(directory)
+            .env("POSTRIDER_LISTEN", address.to_string())
+            .env("POSTRIDER_DATA_DIR", directory.join("data"))
+            .env("POSTRIDER_ADMIN_KEY", admin_key)
+            .env("POSTRIDER_EGRESS__ALLOW", "127.0.0.1/32")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot open the server's log")?)
+            .stderr(log)
+            .spawn();
+        Ok(Self(child.with_context(|| format!("cannot start {}", program.display()))?))
+    }
+
+    /// Ends the process with SIGKILL and waits for its end. Failing means that it has ended already.
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn log_path(directory: &Path) -> PathBuf {
+    directory.join("server.log")
+}
+
+/// A free port of loopback. Another process could take it before the server does; then the start fails and says so.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot listen on loopback")?;
+    Ok(listener.local_addr()?)
+}
+
+fn random_key() -> anyhow::Result<String> {
+    use std::fmt::Write;
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    let mut key = String::with_capacity(64);
+    bytes.iter().try_for_each(|byte| write!(key, "{byte:02x}"))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_long_and_not_the_same_twice() {
+        let (one, other) = (random_key().unwrap(), random_key().unwrap());
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, other);
+    }
+}

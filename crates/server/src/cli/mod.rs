@@ -1,0 +1,49 @@
+//! The command line: one file or folder per command, each with its arguments and a `run`.
+//!
+//! Commands build their own runtime, because they want different ones: the bench one that leaves the cores to the
+//! server, `receive` a single thread.
+
+mod bench;
+mod receive;
+mod serve;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "postrider", version, about = "Accepts events and delivers them to channels; never loses one")]
+struct Arguments {
+    /// Without one: serve
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve,
+    /// Receive webhooks and print them, with their signatures checked
+    Receive(receive::Arguments),
+    /// Measure this machine and the server on it, end to end
+    Bench(bench::Arguments),
+}
+
+/// Does what the command line says. An error is one that the user should read.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(),
+        Command::Receive(arguments) => receive::run(arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
+
+/// Completes when a person (Ctrl-C) or the system (SIGTERM) asks the process to stop.
+async fn interrupted() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

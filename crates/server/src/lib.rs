@@ -1,0 +1,18 @@
+//! The server: everything with a port or a terminal.
+//!
+//! [`app`] puts the parts together and is the only place that names a backend. Faces ([`api`]) translate their wire
+//! into calls of `engine::ops` and never import each other; what they share is in `http` and `auth`. Each command of
+//! the command line is a file in `cli`.
+
+pub mod api;
+pub mod app;
+mod auth;
+mod cli;
+mod clock;
+pub mod config;
+mod entropy;
+mod first_run;
+mod http;
+mod receiver;
+
+pub use cli::run;
