@@ -9,6 +9,8 @@ mod journal;
 mod queue;
 mod readers;
 mod segments;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 use std::fs::File;
