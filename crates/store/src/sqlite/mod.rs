@@ -111,8 +111,7 @@ impl SqliteStore {
     /// Looks at, or disturbs, the writer's connection of a store that was opened stepped.
     #[cfg(test)]
     fn with_writer<T>(&self, look: impl FnOnce(&mut Connection) -> T) -> T {
-        let Writes::Stepped { writer, .. } = &self.writes else { panic!("not stepped") };
-        look(writer.lock().unwrap_or_else(PoisonError::into_inner).connection())
+        self.between_batches(|writer| look(writer.connection()))
     }
 
     /// Looks at the reading connection of a store that was opened stepped.
@@ -122,11 +121,11 @@ impl SqliteStore {
         look(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Does one slice of upkeep in a store that was opened stepped.
+    /// Does something with the writer between two batches of a store that was opened stepped.
     #[cfg(test)]
-    fn upkeep_by_hand(&self) -> Result<bool, StoreError> {
+    fn between_batches<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> T {
         let Writes::Stepped { writer, .. } = &self.writes else { panic!("not stepped") };
-        writer.lock().unwrap_or_else(PoisonError::into_inner).upkeep_slice()
+        work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn write<T: Send + 'static>(

@@ -29,10 +29,7 @@ const BATCH_ROWS_MAX: usize = 4_000;
 const WAITING_JOBS_MAX: usize = 16_384;
 
 /// Pages of log after which it is folded into the database: 16 MiB.
-const LOG_PAGES_MAX: usize = 4_000;
-
-/// Pages that every commit writes, however small: the leaves of the hot tables and of their parents.
-const PAGES_PER_COMMIT: usize = 12;
+pub(super) const LOG_PAGES_MAX: i64 = 4_000;
 
 /// Counters are kept by the quarter of an hour.
 pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -261,8 +258,6 @@ pub struct Writer {
     connection: Connection,
     memory: Memory,
     feed: Feed,
-    /// About how many pages the log has grown by since it was last folded into the database.
-    log_pages: usize,
 }
 
 /// What the writer knows without asking the database; undone with the transaction that changed it.
@@ -276,19 +271,25 @@ impl Writer {
     pub(super) fn open(connection: Connection, segment_rows_max: u64, feed: Feed) -> Result<Self, StoreError> {
         let sequences = Sequences::load(&connection)?;
         let segments = Segments::open(&connection, segment_rows_max)?;
-        Ok(Self { connection, memory: Memory { sequences, segments }, feed, log_pages: 0 })
+        Ok(Self { connection, memory: Memory { sequences, segments }, feed })
     }
 
     /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
     /// Returns whether more may be left.
     pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
-        if self.log_pages >= LOG_PAGES_MAX {
-            self.log_pages = 0;
+        if self.log_pages()? >= LOG_PAGES_MAX {
             // Passive: what a reader still needs stays in the log until the next time.
             self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(from_sqlite)?;
-            return Ok(true);
         }
         self.memory.segments.index_one(&self.connection)
+    }
+
+    /// Pages of the log that are not yet in the database.
+    pub(super) fn log_pages(&self) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut statement| statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)))
+            .map_err(from_sqlite)
     }
 
     #[cfg(test)]
@@ -306,7 +307,6 @@ pub fn run_batch(writer: &mut Writer, mut jobs: Vec<Box<dyn Job>>, fault: Option
         Err(error) if !error.is_transient() => transact(writer, &mut jobs, Isolation::Apart, fault),
         committed => committed,
     };
-    writer.log_pages += PAGES_PER_COMMIT + jobs.iter().map(|job| job.rows()).sum::<usize>();
     match committed {
         Ok((arrivals, results)) => {
             if !arrivals.is_empty() {

@@ -7,7 +7,7 @@ use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, conten
 use crate::directory::NewChannel;
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
 use crate::sqlite::segments::Kind;
-use crate::sqlite::writer::{Fault, next};
+use crate::sqlite::writer::{Fault, LOG_PAGES_MAX, Writer, next};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
 fn accept(stepped: &Stepped, request: AcceptRequest) -> Call<'_, AcceptAnswer> {
@@ -160,10 +160,24 @@ fn a_full_disk_during_upkeep_fails_no_batch() {
     stepped.store.with_writer(|connection| set(connection, "PRAGMA query_only = OFF"));
     settle_five();
     settle_five();
-    while stepped.store.upkeep_by_hand().unwrap() {}
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
     let lacking = "SELECT COUNT(*) FROM segments WHERE kind <> 'events' AND last_id < 9007199254740991 AND indexes = 0";
     assert_eq!(count(&stepped, lacking), 0);
     assert!(count(&stepped, "SELECT SUM(indexes) FROM segments") > 0);
+}
+
+#[test]
+fn the_log_is_folded_into_the_database_between_batches() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let pages = || stepped.store.between_batches(|writer| writer.log_pages()).unwrap();
+    let mut most = 0;
+    for _ in 0..30 {
+        kept(stepped.run(stepped.store.accept(sized(1_000_000))));
+        assert!(pages() < LOG_PAGES_MAX);
+        most = most.max(pages());
+    }
+    assert!(most > LOG_PAGES_MAX / 2, "{most}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::conformance::fixtures::{
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
 use crate::journal::{AttemptQuery, DeliveryQuery, StateFilter};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
+use crate::sqlite::writer::Writer;
 use crate::{Directory as _, Journal as _, Queue as _};
 
 thread_local! {
@@ -150,7 +151,7 @@ fn every_query_on_a_growing_table_is_indexed() {
     for _ in 0..3 {
         work(&stepped, channel);
     }
-    while stepped.store.upkeep_by_hand().unwrap() {}
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
     stepped.store.with_writer(listen);
     stepped.store.with_reader(listen);
     work(&stepped, channel);
