@@ -58,7 +58,7 @@ pub struct EventRecord {
 #[derive(Clone, Debug)]
 pub struct DeliveryQuery {
     pub channel: Option<ChannelId>,
-    /// `Held` lists what waits for paused channels only when `held_channels` names them.
+    /// What is held follows from the channels: ask for what waits, channel by channel.
     pub state: Option<StateFilter>,
     /// Only those below; `None` begins at the newest.
     pub before: Option<DeliveryId>,
@@ -102,7 +102,7 @@ pub struct Stats {
     /// Waiting now.
     pub pending: u64,
     pub retrying: u64,
-    /// Waiting now, by channel, for those that have any: pending and retrying.
+    /// Waiting now, by channel in order of id, for those that have any: pending and retrying.
     pub waiting: Vec<(ChannelId, u64, u64)>,
     /// Dead letters now.
     pub dead: u64,

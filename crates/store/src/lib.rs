@@ -7,6 +7,9 @@
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
 
 mod blob;
+#[cfg(any(test, feature = "testing"))]
+#[macro_use]
+pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod journal;

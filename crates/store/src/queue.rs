@@ -49,7 +49,9 @@ pub trait Queue: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Waiting>, StoreError>;
 
-    /// Cancels one slice of what a [`Cancellation`] covers, except what is under way. Returns whether more is left.
+    /// Cancels one slice of what a [`Cancellation`] covers, except what is under way. Returns whether more is left that
+    /// is not under way. The cancellation is finished by the slice that finds nothing else, under way or not: call again
+    /// when what was under way has settled.
     async fn cancel_slice(
         &self,
         channel: ChannelId,
@@ -62,7 +64,8 @@ pub trait Queue: Send + Sync {
     async fn cancellations(&self) -> Result<Vec<Cancellation>, StoreError>;
 
     /// Expires one slice of the waiting deliveries of a paused channel whose time is over, except what is under way.
-    /// Returns whether more is left.
+    /// Returns whether more is left that is not under way. It looks at the oldest few thousand: deliveries behind them
+    /// are found when those have gone, or at their turn.
     async fn expire_slice(
         &self,
         channel: ChannelId,
@@ -110,7 +113,7 @@ pub struct AcceptRequest {
 #[derive(Debug)]
 pub struct AcceptEvent {
     pub content: Arc<NewEvent>,
-    /// In order of channel. Beyond [`EVENT_DELIVERIES_MAX`] they are expanded after the answer.
+    /// In order of channel, each channel once. Beyond [`EVENT_DELIVERIES_MAX`] they are expanded after the answer.
     pub deliveries: Vec<NewDelivery>,
     pub verdicts: Verdicts,
     /// Covers this event.

@@ -16,9 +16,11 @@ CREATE TABLE sequences (
     event           INTEGER NOT NULL,
     delivery        INTEGER NOT NULL,
     attempt         INTEGER NOT NULL,
-    digest          INTEGER NOT NULL
+    digest          INTEGER NOT NULL,
+    -- The last day (since 1970) whose table of idempotency keys was begun.
+    idempotency_day INTEGER NOT NULL
 ) STRICT;
-INSERT INTO sequences VALUES (1, lower(hex(randomblob(5))), 1, 1, 1, 1, 1, 1, 1, 1, 1);
+INSERT INTO sequences VALUES (1, lower(hex(randomblob(5))), 1, 1, 1, 1, 1, 1, 1, 1, 1, 0);
 
 -- Configuration.
 
@@ -99,6 +101,7 @@ CREATE TABLE subscriptions (
     valid_to    INTEGER
 ) STRICT;
 CREATE INDEX subscriptions_by_channel ON subscriptions (channel_id, valid_from);
+CREATE INDEX subscriptions_valid ON subscriptions (channel_id, id) WHERE valid_to IS NULL;
 
 CREATE TABLE event_types (
     tenant_id    INTEGER NOT NULL REFERENCES tenants (id),
@@ -173,13 +176,15 @@ CREATE TABLE digests (
 ) STRICT;
 CREATE INDEX digests_by_channel ON digests (channel_id, id);
 
--- How much waits, kept with every move so that nobody has to count.
+-- How much waits and how much is dead, kept with every move so that nobody has to count.
 CREATE TABLE waiting (
-    channel_id  INTEGER PRIMARY KEY,
     tenant_id   INTEGER NOT NULL,
+    channel_id  INTEGER NOT NULL,
     pending     INTEGER NOT NULL,
-    retrying    INTEGER NOT NULL
-) STRICT;
+    retrying    INTEGER NOT NULL,
+    dead        INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, channel_id)
+) STRICT, WITHOUT ROWID;
 
 -- What is left of a fan-out that was too large for one transaction: encoded channels with their expiry.
 CREATE TABLE expand (
@@ -242,12 +247,13 @@ CREATE TABLE segments (
     kind         TEXT    NOT NULL,
     number       INTEGER NOT NULL,
     first_id     INTEGER NOT NULL,
-    -- NULL: open.
-    last_id      INTEGER,
+    -- 2^53 - 1, the largest id: open.
+    last_id      INTEGER NOT NULL,
     rows         INTEGER NOT NULL DEFAULT 0,
     indexes      INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (kind, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX segments_by_last_id ON segments (kind, last_id);
 
 -- The in-app inbox.
 CREATE TABLE inbox (

@@ -31,7 +31,7 @@ impl Directory for SqliteStore {
     }
 
     async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
-        self.write(1, move |tx| create_key(tx, key, now).map_err(from_sqlite)).await
+        self.write(1, move |tx| create_key(tx, &key, now).map_err(from_sqlite)).await
     }
 
     async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError> {
@@ -40,7 +40,7 @@ impl Directory for SqliteStore {
 
     async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError> {
         let vault = Arc::clone(&self.vault);
-        self.write(2, move |tx| create_channel(tx, &vault, channel, now).map_err(from_sqlite)).await
+        self.write(2, move |tx| create_channel(tx, &vault, &channel, now).map_err(from_sqlite)).await
     }
 
     async fn update_channel(&self, change: ChannelChange, now: Timestamp) -> Result<Option<Changed>, StoreError> {
@@ -106,7 +106,8 @@ fn all_channels(connection: &Connection) -> rusqlite::Result<Vec<SealedChannel>>
 }
 
 fn all_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscription>> {
-    let sql = format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE valid_to IS NULL ORDER BY id");
+    let sql =
+        format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE valid_to IS NULL ORDER BY channel_id, id");
     connection.prepare_cached(&sql)?.query_map([], read_subscription)?.collect()
 }
 
@@ -139,7 +140,7 @@ fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     })
 }
 
-fn create_key(tx: &mut Tx<'_>, key: NewKey, now: Timestamp) -> rusqlite::Result<Option<Key>> {
+fn create_key(tx: &mut Tx<'_>, key: &NewKey, now: Timestamp) -> rusqlite::Result<Option<Key>> {
     let is_taken: bool = tx
         .connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM api_keys WHERE hash = ?1)")?
@@ -168,11 +169,11 @@ fn create_key(tx: &mut Tx<'_>, key: NewKey, now: Timestamp) -> rusqlite::Result<
     Ok(Some(Key {
         id,
         tenant: key.tenant,
-        name: key.name,
+        name: key.name.clone(),
         hash: key.hash,
-        prefix: key.prefix,
-        username: key.username,
-        scopes: key.scopes,
+        prefix: key.prefix.clone(),
+        username: key.username.clone(),
+        scopes: key.scopes.clone(),
         created_at: now,
         expires_at: key.expires_at,
     }))
@@ -199,21 +200,21 @@ fn revoke_key(tx: &mut Tx<'_>, tenant: Option<TenantId>, key: KeyId, now: Timest
         "UPDATE api_keys SET revoked_at = ?3 WHERE id = ?1 AND tenant_id IS ?2 AND revoked_at IS NULL",
         params![key.0, tenant.map(|tenant| tenant.0), now.as_ms()],
     )?;
-    tx.sequences.config_version += 1;
+    tx.sequences.config_version += i64::from(revoked > 0);
     Ok(revoked > 0)
 }
 
 fn create_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
-    mut new: NewChannel,
+    new: &NewChannel,
     now: Timestamp,
 ) -> rusqlite::Result<ChannelWithRoutes> {
     let id = ChannelId(next(&mut tx.sequences.channel));
+    let mut settings = new.settings.clone();
     if new.derives_shard {
-        new.settings.shard = shard_of(&id.0.to_be_bytes());
+        settings.shard = shard_of(&id.0.to_be_bytes());
     }
-    let settings = &new.settings;
     tx.connection.execute(
         "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
                                body_template, retry, time_to_live_ms, concurrency, shard, created_at)
@@ -238,15 +239,8 @@ fn create_channel(
     tx.sequences.config_version += 1;
     let config_version = ConfigVersion(tx.sequences.config_version);
     let subscriptions = insert_routes(tx, new.tenant, id, &new.routes, config_version)?;
-    let channel = Channel {
-        id,
-        tenant: new.tenant,
-        settings: new.settings,
-        pause: None,
-        created_at: now,
-        updated_at: None,
-        deleted_at: None,
-    };
+    let channel =
+        Channel { id, tenant: new.tenant, settings, pause: None, created_at: now, updated_at: None, deleted_at: None };
     Ok(ChannelWithRoutes { channel, subscriptions, config_version })
 }
 
@@ -298,9 +292,9 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
     let updated = tx.connection.execute(
         "UPDATE channels
          SET name = ?3, provider = ?4, config = ?5, is_active = ?6, subject_template = ?7, body_template = ?8,
-             retry = ?9, time_to_live_ms = ?10, concurrency = ?11, updated_at = ?12,
-             pause_reason = CASE WHEN ?13 THEN NULL ELSE pause_reason END,
-             paused_at = CASE WHEN ?13 THEN NULL ELSE paused_at END
+             retry = ?9, time_to_live_ms = ?10, concurrency = ?11, dialect = ?12, shard = ?13, updated_at = ?14,
+             pause_reason = CASE WHEN ?15 THEN NULL ELSE pause_reason END,
+             paused_at = CASE WHEN ?15 THEN NULL ELSE paused_at END
          WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
         params![
             change.tenant.0,
@@ -314,6 +308,8 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
             settings.retry.as_ref().map(retry_json),
             settings.time_to_live.map(as_ms),
             settings.concurrency,
+            settings.dialect,
+            settings.shard,
             now.as_ms(),
             change.resumes,
         ],
@@ -356,7 +352,9 @@ fn changed(
 ) -> Result<Option<Changed>, StoreError> {
     let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE id = ?1");
     let sealed = tx.connection.query_row(&sql, [channel.0], read_channel).map_err(from_sqlite)?;
-    let sql = format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE channel_id = ?1 AND valid_to IS NULL");
+    let sql = format!(
+        "SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE channel_id = ?1 AND valid_to IS NULL ORDER BY id"
+    );
     let subscriptions = tx
         .connection
         .prepare_cached(&sql)
@@ -396,7 +394,7 @@ fn pause_channel(tx: &mut Tx<'_>, channel: ChannelId, pause: &Pause) -> rusqlite
          WHERE id = ?1 AND pause_reason IS NULL AND deleted_at IS NULL",
         params![channel.0, pause.reason, pause.since.as_ms()],
     )?;
-    tx.sequences.config_version += 1;
+    tx.sequences.config_version += i64::from(paused > 0);
     Ok(paused > 0)
 }
 

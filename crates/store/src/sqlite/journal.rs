@@ -15,7 +15,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::directory::{SUBSCRIPTION_COLUMNS, read_subscription};
-use super::queue::{event_row, expanding};
+use super::queue::{event_row, event_type, expanding};
 use super::segments::{self, Kind};
 use super::writer::BUCKET_MS;
 use super::{SqliteStore, from_sqlite};
@@ -76,7 +76,7 @@ fn event(connection: &Connection, tenant: TenantId, event: EventId) -> rusqlite:
         skipped: blob::decode_skipped(&row.skipped),
         skipped_more: u64::try_from(row.skipped_more).unwrap_or(0),
     };
-    let deliveries = row.channels.len() + beyond;
+    let deliveries = blob::decode_channels(&row.channels).len() + beyond;
     Ok(Some(EventRecord { event: row.event, verdicts, deliveries, expanding: expanding(connection, event)? }))
 }
 
@@ -110,14 +110,15 @@ fn deliveries_of(
     let Some(row) = event_row(connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
         return Ok(Vec::new());
     };
-    let mut runs = vec![(row.first_delivery, row.channels)];
+    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
     runs.extend(expanded(connection, event, after)?);
     let ids = runs
         .iter()
         .flat_map(|(first, channels)| (*first..).zip(channels))
         .map(|(id, _)| DeliveryId(id))
         .filter(|id| *id > after);
-    ids.take(rows_max).filter_map(|id| delivery(connection, tenant, id).transpose()).collect()
+    // What retention has dropped does not make the page shorter.
+    ids.filter_map(|id| delivery(connection, tenant, id).transpose()).take(rows_max).collect()
 }
 
 pub(super) fn delivery(
@@ -125,7 +126,13 @@ pub(super) fn delivery(
     tenant: TenantId,
     delivery: DeliveryId,
 ) -> rusqlite::Result<Option<Delivery>> {
-    let only = Only { tenant, channel: None, before: DeliveryId(delivery.0 + 1), at_least: delivery, rows_max: 1 };
+    let only = Only {
+        tenant,
+        channel: None,
+        before: DeliveryId(delivery.0.saturating_add(1)),
+        at_least: delivery,
+        rows_max: 1,
+    };
     let waiting = waiting(connection, &only, WaitingWhat::Any)?;
     if let Some(found) = waiting.into_iter().next() {
         return Ok(Some(found));
@@ -142,7 +149,8 @@ pub(super) fn settled(
     tenant: TenantId,
     delivery: DeliveryId,
 ) -> rusqlite::Result<Option<Delivery>> {
-    for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)? {
+    // Oldest first: most deliveries settle soon, into the first segment that reaches as far as their id.
+    for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)?.into_iter().rev() {
         let sql = format!("SELECT {SETTLED_COLUMNS} FROM {} WHERE id = ?1 AND tenant_id = ?2", segment.table);
         let found = connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
         if found.is_some() {
@@ -162,10 +170,11 @@ struct Only {
 }
 
 impl Only {
-    /// The condition and its values; `?1` to `?4`. With a channel the channel's index is used, else the tenant's.
+    /// The condition and its values; `?1` to `?4`. With a channel the channel's index is used, else the tenant's: the
+    /// plus sign keeps SQLite from the index of the column after it.
     fn condition(&self, id: &str) -> (String, Vec<Value>) {
-        let channel = if self.channel.is_some() { " AND channel_id = ?4" } else { "" };
-        let condition = format!("tenant_id = ?1 AND {id} < ?2 AND {id} >= ?3{channel}");
+        let (plus, channel) = if self.channel.is_some() { ("+", " AND channel_id = ?4") } else { ("", "") };
+        let condition = format!("{plus}tenant_id = ?1 AND {id} < ?2 AND {id} >= ?3{channel}");
         let mut values = vec![self.tenant.0.into(), self.before.0.into(), self.at_least.0.into()];
         values.extend(self.channel.map(|channel| Value::from(channel.0)));
         (condition, values)
@@ -268,9 +277,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 /// The live tables do not repeat the event's type.
 fn with_types(connection: &Connection, mut deliveries: Vec<Delivery>) -> rusqlite::Result<Vec<Delivery>> {
     for delivery in &mut deliveries {
-        if let Some(row) = event_row(connection, delivery.event)? {
-            delivery.event_type = row.event.content.event_type.to_string();
-        }
+        delivery.event_type = event_type(connection, delivery.event)?.to_string();
     }
     Ok(deliveries)
 }
@@ -294,7 +301,7 @@ fn settled_list(connection: &Connection, only: &Only, state: Option<State>) -> r
     let mut page: Vec<Delivery> = Vec::new();
     for segment in segments::list(connection, Kind::Settled, only.at_least.0, only.before.0)? {
         let oldest = if page.len() == only.rows_max { page.last().map(|delivery| delivery.id.0) } else { None };
-        if segment.last_id.zip(oldest).is_some_and(|(last, oldest)| last < oldest) {
+        if oldest.is_some_and(|oldest| segment.last_id < oldest) {
             continue;
         }
         let state = state.map_or(String::new(), |state| format!(" AND state = '{}'", state.name()));
@@ -316,20 +323,22 @@ fn settled_list(connection: &Connection, only: &Only, state: Option<State>) -> r
 /// Attempts, newest first. Their ids are in order of settling, as are the segments: the first that fill the page do.
 fn attempts(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> rusqlite::Result<Vec<Attempt>> {
     let before = query.before.map_or(i64::MAX, |before| before.0);
-    let mut conditions = vec!["tenant_id = ?1 AND id < ?2".to_owned()];
-    let mut values: Vec<Value> = vec![tenant.0.into(), before.into()];
-    let mut add = |column: &str, value: Value| {
-        values.push(value);
-        conditions.push(format!("{column} = ?{}", values.len()));
-    };
-    if let Some(delivery) = query.delivery {
-        add("delivery_id", delivery.0.into());
-    }
-    if let Some(channel) = query.channel {
-        add("channel_id", channel.0.into());
+    let mut conditions = vec!["id < ?1".to_owned()];
+    let mut values: Vec<Value> = vec![before.into()];
+    // The first that is given is looked up in its index; the plus sign keeps SQLite from the index of the others.
+    for (column, id) in [
+        ("delivery_id", query.delivery.map(|delivery| delivery.0)),
+        ("channel_id", query.channel.map(|channel| channel.0)),
+        ("tenant_id", Some(tenant.0)),
+    ] {
+        let Some(id) = id else { continue };
+        let plus = if values.len() > 1 { "+" } else { "" };
+        values.push(id.into());
+        conditions.push(format!("{plus}{column} = ?{}", values.len()));
     }
     if let Some(class) = query.class {
-        add("class", class.name().to_owned().into());
+        values.push(class.name().to_owned().into());
+        conditions.push(format!("class = ?{}", values.len()));
     }
     let condition = conditions.join(" AND ");
     let mut page = Vec::new();
@@ -402,19 +411,19 @@ fn stats(connection: &Connection, tenant: TenantId, since: Timestamp) -> rusqlit
         }
     }
     let mut statement = connection.prepare_cached(
-        "SELECT channel_id, pending, retrying FROM waiting WHERE tenant_id = ?1 AND pending + retrying > 0",
+        "SELECT channel_id, pending, retrying, dead FROM waiting WHERE tenant_id = ?1 ORDER BY channel_id",
     )?;
-    let counts = statement.query_map([tenant.0], |row| {
-        let (pending, retrying): (i64, i64) = (row.get(1)?, row.get(2)?);
-        Ok((ChannelId(row.get(0)?), u64::try_from(pending).unwrap_or(0), u64::try_from(retrying).unwrap_or(0)))
-    })?;
-    stats.waiting = counts.collect::<Result<_, _>>()?;
-    stats.pending = stats.waiting.iter().map(|(_, pending, _)| pending).sum();
-    stats.retrying = stats.waiting.iter().map(|(_, _, retrying)| retrying).sum();
-    let dead: i64 = connection
-        .prepare_cached("SELECT COUNT(*) FROM dead WHERE tenant_id = ?1")?
-        .query_row([tenant.0], |row| row.get(0))?;
-    stats.dead = u64::try_from(dead).unwrap_or(0);
+    let mut rows = statement.query([tenant.0])?;
+    while let Some(row) = rows.next()? {
+        let sum = |column| row.get(column).map(|sum: i64| u64::try_from(sum).unwrap_or(0));
+        let (pending, retrying, dead) = (sum(1)?, sum(2)?, sum(3)?);
+        stats.pending += pending;
+        stats.retrying += retrying;
+        stats.dead += dead;
+        if pending + retrying > 0 {
+            stats.waiting.push((ChannelId(row.get(0)?), pending, retrying));
+        }
+    }
     Ok(stats)
 }
 
@@ -427,7 +436,7 @@ fn subscriptions_at(
     let sql = format!(
         "SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions
          WHERE channel_id = ?2 AND tenant_id = ?1 AND valid_from <= ?3 AND (valid_to IS NULL OR valid_to > ?3)
-         ORDER BY id"
+         ORDER BY valid_from, id"
     );
     connection.prepare_cached(&sql)?.query_map(params![tenant.0, channel.0, version.0], read_subscription)?.collect()
 }

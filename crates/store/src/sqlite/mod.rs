@@ -9,6 +9,8 @@ mod journal;
 mod queue;
 mod readers;
 mod segments;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 use std::fs::File;
@@ -53,8 +55,9 @@ impl Options {
 
 /// The embedded store.
 pub struct SqliteStore {
-    writes: Writes,
+    /// Dropped first: the writer's last act is to empty the log, which waits for readers.
     reads: Readers,
+    writes: Writes,
     vault: Arc<Vault>,
     /// Dropped last: the lock outlives every connection.
     _lock: File,
@@ -100,15 +103,35 @@ impl SqliteStore {
         let count = jobs.len();
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer::run_batch(&mut writer, jobs, fault);
-        // Upkeep that fails is tried again by the next batch.
+        // Upkeep that fails is tried again after the next batch.
         let _ = writer.upkeep_slice();
         count
+    }
+
+    /// Looks at, or disturbs, the writer's connection of a store that was opened stepped.
+    #[cfg(test)]
+    fn with_writer<T>(&self, look: impl FnOnce(&mut Connection) -> T) -> T {
+        self.between_batches(|writer| look(writer.connection()))
+    }
+
+    /// Looks at the reading connection of a store that was opened stepped.
+    #[cfg(test)]
+    fn with_reader<T>(&self, look: impl FnOnce(&mut Connection) -> T) -> T {
+        let Readers::Inline(connection) = &self.reads else { panic!("not stepped") };
+        look(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does something with the writer between two batches of a store that was opened stepped.
+    #[cfg(test)]
+    fn between_batches<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> T {
+        let Writes::Stepped { writer, .. } = &self.writes else { panic!("not stepped") };
+        work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn write<T: Send + 'static>(
         &self,
         rows: usize,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(rows, work, reply));
@@ -144,13 +167,15 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
 /// Opens the database, brings its schema up to date and sets it up for durable commits.
 fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(from_sqlite)?;
+    refuse_newer(&connection)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection
         .execute_batch(
-            // Checkpoints are ours (see `Writer::upkeep_slice`): every 4,000 pages is 16 MiB of log.
+            // Checkpoints are ours, between two commits (see `Writer::upkeep_slice`); SQLite's own, inside a commit,
+            // is only the net below.
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = 4000;
+             PRAGMA wal_autocheckpoint = 16000;
              PRAGMA cache_size = -16384;
              PRAGMA temp_store = MEMORY;
              PRAGMA busy_timeout = 5000;
@@ -169,16 +194,18 @@ fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Applies the migrations that are missing. A database that a newer version has written is refused untouched.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+/// Refuses a database that a newer version has written, before anything in it is touched.
+fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
     let runner = migrations::migrations::runner();
     let known = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
     let known = u64::try_from(known).unwrap_or(0);
     let found = schema_version(connection)?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
-    runner
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
+}
+
+/// Applies the migrations that are missing.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    migrations::migrations::runner()
         .run(connection)
         .map(drop)
         .map_err(|error| StoreError::Unusable(format!("the database could not be brought up to date: {error}")))
@@ -199,13 +226,21 @@ fn schema_version(connection: &Connection) -> Result<u64, StoreError> {
 #[expect(clippy::needless_pass_by_value, reason = "this is the shape that `map_err` takes")]
 fn from_sqlite(error: rusqlite::Error) -> StoreError {
     use ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory, PermissionDenied,
-        ReadOnly, SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed, OperationInterrupted,
+        OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
     };
     match error.sqlite_error_code() {
         Some(
-            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory
-            | PermissionDenied | ReadOnly | SystemIoFailure,
+            CannotOpen
+            | DatabaseBusy
+            | DatabaseLocked
+            | DiskFull
+            | FileLockingProtocolFailed
+            | OperationInterrupted
+            | OutOfMemory
+            | PermissionDenied
+            | ReadOnly
+            | SystemIoFailure,
         ) => StoreError::Unavailable(error.to_string()),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable(error.to_string()),
         _ => StoreError::Refused(error.to_string()),

@@ -10,7 +10,7 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::segments::{self, Kind};
-use super::writer::{Tx, next};
+use super::writer::{Shift, Tx, next};
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::blob;
@@ -22,7 +22,7 @@ use crate::queue::{
 #[async_trait]
 impl Queue for SqliteStore {
     async fn accept(&self, request: AcceptRequest) -> Result<AcceptAnswer, StoreError> {
-        let rows = request.events.iter().map(|event| 1 + event.deliveries.len().min(EVENT_DELIVERIES_MAX)).sum();
+        let rows = request.events.iter().map(rows_of).sum();
         self.write(rows, move |tx| accept(tx, &request)).await
     }
 
@@ -95,7 +95,18 @@ impl Queue for SqliteStore {
     }
 }
 
+/// About how many rows an event writes. A large payload counts as the rows that would fill its pages.
+fn rows_of(event: &AcceptEvent) -> usize {
+    1 + event.deliveries.len().min(EVENT_DELIVERIES_MAX) + event.content.data.len() / PAYLOAD_BYTES_PER_ROW
+}
+
+const PAYLOAD_BYTES_PER_ROW: usize = 2048;
+
 fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptAnswer, StoreError> {
+    let is_in_order = |event: &AcceptEvent| event.deliveries.is_sorted_by(|left, right| left.channel < right.channel);
+    if !request.events.iter().all(is_in_order) {
+        return Err(StoreError::Refused("deliveries must be in order of channel, each channel once".to_owned()));
+    }
     if let Some(reused) = find_reused_key(tx.connection, request).map_err(from_sqlite)? {
         return Ok(reused);
     }
@@ -163,7 +174,7 @@ fn keep_event(tx: &mut Tx<'_>, request: &AcceptRequest, new: &AcceptEvent) -> ru
         content.occurred_at.as_ms(),
         content.severity.map(Severity::name),
         request.now.as_ms(),
-        content.explicit_channels.is_some(),
+        content.explicit_channels.as_deref().map(encode_named),
         new.verdicts.config_version.0,
         first_delivery,
         blob::encode_channels(now.iter().map(|delivery| delivery.channel)),
@@ -182,6 +193,14 @@ fn keep_event(tx: &mut Tx<'_>, request: &AcceptRequest, new: &AcceptEvent) -> ru
     }
     tx.count(request.tenant, ChannelId(0), &content.event_type, "event", request.now);
     Ok(AcceptedEvent { id, deliveries, expanding: rest.len(), is_repeat: false })
+}
+
+/// The channels that a client named, in whatever order.
+fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
+    let mut channels = channels.to_vec();
+    channels.sort_unstable();
+    channels.dedup();
+    blob::encode_channels(channels)
 }
 
 /// Writes the queue rows of an event and announces them.
@@ -210,7 +229,7 @@ fn insert_deliveries(
             delivery.expires_at.as_ms(),
             attempts_max,
         ])?;
-        tx.shift_waiting(tenant, channel, 1, 0);
+        tx.shift(tenant, channel, Shift { pending: 1, ..Shift::default() });
         tx.announce(Arrival {
             delivery: id,
             channel,
@@ -230,9 +249,9 @@ struct LedgerEntry {
     events: i64,
 }
 
-/// The table that keys of this day go to.
-fn ledger_table(now: Timestamp) -> &'static str {
-    if now.as_ms().div_euclid(IDEMPOTENCY_KEPT_MS) % 2 == 0 { "idempotency_even" } else { "idempotency_odd" }
+/// The table that keys of a day go to.
+fn ledger_table(day: i64) -> &'static str {
+    if day % 2 == 0 { "idempotency_even" } else { "idempotency_odd" }
 }
 
 fn ledger_entry(
@@ -256,20 +275,19 @@ fn ledger_entry(
 }
 
 fn write_ledger(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     request: &AcceptRequest,
     key: &IdempotencyKey,
     first_event: i64,
     events: i64,
 ) -> rusqlite::Result<()> {
-    let table = ledger_table(request.now);
-    // The first key of a new day finds only keys that are two days old: the table is emptied whole.
-    let is_stale: bool = tx
-        .connection
-        .prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE kept_at <= ?1 LIMIT 1)"))?
-        .query_row([request.now.as_ms() - 2 * IDEMPOTENCY_KEPT_MS], |row| row.get(0))?;
-    if is_stale {
+    let day = request.now.as_ms().div_euclid(IDEMPOTENCY_KEPT_MS);
+    let table = ledger_table(day);
+    // The first key of a new day finds only keys of two days before: the table is emptied whole. When the clock goes
+    // back, keys go to the tables as they are.
+    if day > tx.sequences.idempotency_day {
         tx.connection.execute(&format!("DELETE FROM {table}"), [])?;
+        tx.sequences.idempotency_day = day;
     }
     tx.connection
         .prepare_cached(&format!(
@@ -285,7 +303,7 @@ fn repeat_of(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Ac
     let Some(row) = event_row(connection, id)? else { return Ok(None) };
     let expanding = expanding(connection, id)?;
     let ids = (row.first_delivery..).map(DeliveryId);
-    let deliveries = ids.zip(row.channels).collect();
+    let deliveries = ids.zip(blob::decode_channels(&row.channels)).collect();
     Ok(Some(AcceptedEvent { id, deliveries, expanding, is_repeat: true }))
 }
 
@@ -303,46 +321,48 @@ pub(super) struct EventRow {
     pub event: Event,
     pub config_version: i64,
     pub first_delivery: i64,
-    pub channels: Vec<ChannelId>,
+    /// Encoded: where the deliveries go that the accepting transaction made.
+    pub channels: Vec<u8>,
     pub skipped: Vec<u8>,
     pub skipped_more: i64,
 }
 
 pub(super) fn event_row(connection: &Connection, id: EventId) -> rusqlite::Result<Option<EventRow>> {
-    for segment in segments::list(connection, Kind::Events, id.0, id.0)? {
-        let sql = format!(
-            "SELECT tenant_id, type, data, occurred_at, severity, accepted_at, is_explicit, config_version,
-                    first_delivery, channels, skipped, skipped_more
-             FROM {} WHERE id = ?1",
-            segment.table
-        );
-        let row = connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row)).optional()?;
-        if row.is_some() {
-            return Ok(row);
-        }
-    }
-    Ok(None)
+    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok(None) };
+    let sql = format!(
+        "SELECT tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery,
+                channels, skipped, skipped_more
+         FROM {table} WHERE id = ?1"
+    );
+    connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row)).optional()
 }
 
 fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
-    let channels = blob::decode_channels(row.get_ref(9)?.as_blob()?);
     let severity: Option<String> = row.get(4)?;
     let content = NewEvent {
         tenant: TenantId(row.get(0)?),
-        event_type: row.get::<_, String>(1)?.into(),
-        data: row.get::<_, String>(2)?.into(),
+        event_type: row.get(1)?,
+        data: row.get(2)?,
         occurred_at: Timestamp::from_ms(row.get(3)?),
         severity: severity.as_deref().and_then(Severity::parse),
-        explicit_channels: row.get::<_, bool>(6)?.then(|| channels.clone()),
+        explicit_channels: row.get_ref(6)?.as_blob_or_null()?.map(blob::decode_channels),
     };
     Ok(EventRow {
         event: Event { id, accepted_at: Timestamp::from_ms(row.get(5)?), content: Arc::new(content) },
         config_version: row.get(7)?,
         first_delivery: row.get(8)?,
-        channels,
+        channels: row.get(9)?,
         skipped: row.get(10)?,
         skipped_more: row.get(11)?,
     })
+}
+
+/// The type of an event; empty when the event is gone.
+pub(super) fn event_type(connection: &Connection, id: EventId) -> rusqlite::Result<Arc<str>> {
+    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok("".into()) };
+    let sql = format!("SELECT type FROM {table} WHERE id = ?1");
+    let found = connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or_else(|| "".into()))
 }
 
 fn expand(tx: &mut Tx<'_>, rows_max: usize) -> rusqlite::Result<bool> {
@@ -384,19 +404,25 @@ fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
         insert_attempt(tx, settlement, record)?;
     }
     let (tenant, channel) = (settlement.tenant, settlement.channel);
-    let was_pending = i64::from(settlement.tries_before == 0);
+    let mut shift = if settlement.tries_before == 0 {
+        Shift { pending: -1, ..Shift::default() }
+    } else {
+        Shift { retrying: -1, ..Shift::default() }
+    };
     match &settlement.next {
-        Next::Wait { .. } => tx.shift_waiting(tenant, channel, -was_pending, was_pending),
+        Next::Wait { .. } if tries == 0 => shift.pending += 1,
+        Next::Wait { .. } => shift.retrying += 1,
         Next::Over { state, note } => {
-            tx.shift_waiting(tenant, channel, -was_pending, was_pending - 1);
             tx.count(tenant, channel, &settlement.event_type, state.name(), settlement.settled_at);
             if *state == State::Dead {
+                shift.dead += 1;
                 insert_dead(tx, settlement, tries, note)?;
             } else {
                 insert_settled(tx, settlement, *state, note)?;
             }
         }
     }
+    tx.shift(tenant, channel, shift);
     Ok(())
 }
 
@@ -607,17 +633,18 @@ fn cancel_slice(
         .query_row([channel.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((up_to, reason)) = order else { return Ok(false) };
-    let rows = rows_from_front(tx.connection, channel, up_to, rows_max + under_way.len())?;
-    let is_empty = rows.is_empty();
+    // One more than is wanted tells whether any is left.
+    let rows = rows_from_front(tx.connection, channel, up_to, rows_max + under_way.len() + 1)?;
+    let found = rows.len();
     let idle: Vec<_> = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).collect();
-    let more = idle.len() > rows_max;
     for row in idle.iter().take(rows_max) {
         settle_idle(tx, channel, row, State::Cancelled, &reason, now)?;
     }
-    if is_empty {
+    // The order stands until what was under way has come back and is cancelled or over.
+    if found <= rows_max && found == idle.len() {
         tx.connection.prepare_cached("DELETE FROM cancellations WHERE channel_id = ?1")?.execute([channel.0])?;
     }
-    Ok(more || (!idle.is_empty() && under_way.is_empty()))
+    Ok(idle.len() > rows_max)
 }
 
 fn cancellations(connection: &Connection) -> rusqlite::Result<Vec<Cancellation>> {
@@ -637,17 +664,18 @@ fn expire_slice(
     now: Timestamp,
     rows_max: usize,
 ) -> rusqlite::Result<bool> {
-    // Deliveries of a channel expire in about the order of their ids, so the first that lives ends the slice.
-    let rows = rows_from_front(tx.connection, channel, i64::MAX, rows_max + under_way.len())?;
-    let is_full = rows.len() == rows_max + under_way.len();
-    let mut expired = 0;
-    let idle = rows.into_iter().filter(|row| !under_way.contains(&row.delivery));
-    for row in idle.take_while(|row| row.expires_at <= now).take(rows_max) {
-        settle_idle(tx, channel, &row, State::Expired, "its time-to-live ended while the channel was paused", now)?;
-        expired += 1;
+    let rows = rows_from_front(tx.connection, channel, i64::MAX, EXPIRY_LOOK_MAX.max(rows_max + under_way.len() + 1))?;
+    let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
+    let over: Vec<_> = rows.into_iter().filter(is_over).collect();
+    for row in over.iter().take(rows_max) {
+        settle_idle(tx, channel, row, State::Expired, "its time-to-live ended while the channel was paused", now)?;
     }
-    Ok(is_full && expired == rows_max)
+    Ok(over.len() > rows_max)
 }
+
+/// How many rows a slice looks at. Deliveries of a channel expire in about the order of their ids, but one that a
+/// person has retried lives longer than those behind it.
+const EXPIRY_LOOK_MAX: usize = 4_000;
 
 /// A row of the queue that is settled without a try.
 struct IdleRow {
@@ -687,7 +715,7 @@ fn rows_from_front(
              ORDER BY delivery_id
              LIMIT ?3",
         )?
-        .query_map(params![channel.0, up_to, i64::try_from(rows_max + 1).unwrap_or(i64::MAX)], read)?
+        .query_map(params![channel.0, up_to, i64::try_from(rows_max).unwrap_or(i64::MAX)], read)?
         .collect()
 }
 
@@ -699,8 +727,7 @@ fn settle_idle(
     note: &str,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let event = event_row(tx.connection, row.event)?;
-    let event_type = event.map_or_else(|| "".into(), |row| Arc::clone(&row.event.content.event_type));
+    let event_type = event_type(tx.connection, row.event)?;
     let settlement = Settlement {
         delivery: row.delivery,
         channel,
@@ -766,7 +793,7 @@ fn revive(
         .optional()?;
     let Some((channel, tries)) = moved else { return Ok(None) };
     tx.connection.prepare_cached("DELETE FROM dead WHERE delivery_id = ?1")?.execute([delivery.0])?;
-    let is_pending = i64::from(tries == 0);
-    tx.shift_waiting(tenant, ChannelId(channel), is_pending, 1 - is_pending);
+    let pending = i64::from(tries == 0);
+    tx.shift(tenant, ChannelId(channel), Shift { pending, retrying: 1 - pending, dead: -1 });
     Ok(Some(ChannelId(channel)))
 }

@@ -4,7 +4,10 @@
 //! much there is. A full one is closed, and the writer gives it its indexes between two commits, one at a time.
 //! Old history goes by dropping whole segments.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::sync::Arc;
+
+use domain::ids::ID_MAX;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::from_sqlite;
 use crate::StoreError;
@@ -41,7 +44,7 @@ impl Kind {
                  occurred_at    INTEGER NOT NULL,
                  severity       TEXT,
                  accepted_at    INTEGER NOT NULL,
-                 is_explicit    INTEGER NOT NULL,
+                 explicit       BLOB,
                  config_version INTEGER NOT NULL,
                  first_delivery INTEGER NOT NULL,
                  channels       BLOB    NOT NULL,
@@ -86,10 +89,15 @@ impl Kind {
         }
     }
 
+    /// Whether rows are written in order of id, so that one segment alone can hold an id. Settled deliveries are not.
+    const fn is_in_order(self) -> bool {
+        matches!(self, Self::Events | Self::Attempts)
+    }
+
     /// The indexes of a closed segment, in the order that they are built.
     const fn indexes(self) -> &'static [&'static str] {
         match self {
-            Self::Events => &["tenant_id, id"],
+            Self::Events => &[],
             Self::Settled => &["tenant_id, id", "channel_id, id"],
             Self::Attempts => &["delivery_id", "channel_id, id", "tenant_id, id"],
         }
@@ -101,7 +109,7 @@ impl Kind {
 struct Open {
     number: i64,
     rows: u64,
-    insert_sql: String,
+    insert_sql: Arc<str>,
 }
 
 /// The open segments, as the writer knows them.
@@ -115,9 +123,9 @@ pub(super) struct Segments {
 
 impl Segments {
     pub(super) fn open(connection: &Connection, rows_max: u64) -> Result<Self, StoreError> {
-        let open = Kind::ALL.map(|kind| load_open(connection, kind));
-        let [events, settled, attempts] = open;
-        Ok(Self { open: [events?, settled?, attempts?], rows_max, has_unindexed: true })
+        let load = |kind| in_transaction(connection, |connection| load_open(connection, kind)).map_err(from_sqlite);
+        let open = [load(Kind::Events)?, load(Kind::Settled)?, load(Kind::Attempts)?];
+        Ok(Self { open, rows_max, has_unindexed: true })
     }
 
     /// Closes what is full and opens its successor.
@@ -125,8 +133,7 @@ impl Segments {
         for kind in Kind::ALL {
             let open = &mut self.open[kind as usize];
             if open.rows >= self.rows_max {
-                close(connection, kind, open)?;
-                *open = create(connection, kind, open.number + 1)?;
+                *open = rotate(connection, kind, open).map_err(from_sqlite)?;
                 self.has_unindexed = true;
             }
         }
@@ -145,7 +152,7 @@ impl Segments {
         if !self.has_unindexed {
             return Ok(false);
         }
-        self.has_unindexed = build_one_index(connection).map_err(from_sqlite)?;
+        self.has_unindexed = in_transaction(connection, build_one_index).map_err(from_sqlite)?;
         Ok(self.has_unindexed)
     }
 }
@@ -154,57 +161,59 @@ fn table(kind: Kind, number: i64) -> String {
     format!("{}_{number}", kind.name())
 }
 
-fn load_open(connection: &Connection, kind: Kind) -> Result<Open, StoreError> {
-    let newest: Option<i64> = connection
+/// Commits what `work` did, or nothing of it.
+fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let result = work(&transaction)?;
+    transaction.commit()?;
+    Ok(result)
+}
+
+fn load_open(connection: &Connection, kind: Kind) -> rusqlite::Result<Open> {
+    let number: Option<i64> = connection
         .query_row(
-            "SELECT number FROM segments WHERE kind = ?1 AND last_id IS NULL ORDER BY number DESC LIMIT 1",
-            [kind.name()],
+            "SELECT number FROM segments WHERE kind = ?1 AND last_id = ?2",
+            params![kind.name(), ID_MAX],
             |row| row.get(0),
         )
-        .optional()
-        .map_err(from_sqlite)?;
-    let Some(number) = newest else { return create(connection, kind, 1) };
-    let rows: i64 = connection
-        .query_row(&format!("SELECT COUNT(*) FROM {}", table(kind, number)), [], |row| row.get(0))
-        .map_err(from_sqlite)?;
+        .optional()?;
+    let Some(number) = number else { return create(connection, kind, 1, 0) };
+    let rows: i64 =
+        connection.query_row(&format!("SELECT COUNT(*) FROM {}", table(kind, number)), [], |row| row.get(0))?;
     Ok(Open { number, rows: u64::try_from(rows).unwrap_or(0), insert_sql: insert_sql(kind, number) })
 }
 
-fn create(connection: &Connection, kind: Kind, number: i64) -> Result<Open, StoreError> {
+fn create(connection: &Connection, kind: Kind, number: i64, first_id: i64) -> rusqlite::Result<Open> {
     let table = table(kind, number);
-    connection
-        .execute_batch(&format!("CREATE TABLE {table} ({}) STRICT", kind.columns()))
-        .and_then(|()| {
-            connection.execute(
-                "INSERT INTO segments (kind, number, first_id) VALUES (?1, ?2, 0)",
-                params![kind.name(), number],
-            )
-        })
-        .map_err(from_sqlite)?;
+    connection.execute_batch(&format!("CREATE TABLE {table} ({}) STRICT", kind.columns()))?;
+    connection.execute(
+        "INSERT INTO segments (kind, number, first_id, last_id) VALUES (?1, ?2, ?3, ?4)",
+        params![kind.name(), number, first_id, ID_MAX],
+    )?;
     Ok(Open { number, rows: 0, insert_sql: insert_sql(kind, number) })
 }
 
-fn insert_sql(kind: Kind, number: i64) -> String {
+fn insert_sql(kind: Kind, number: i64) -> Arc<str> {
     let columns = kind.columns().lines().count();
     let places = (1..=columns).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
-    format!("INSERT INTO {} VALUES ({places})", table(kind, number))
+    format!("INSERT INTO {} VALUES ({places})", table(kind, number)).into()
 }
 
-/// Notes the ids that the segment holds, by which readers find it.
-fn close(connection: &Connection, kind: Kind, open: &Open) -> Result<(), StoreError> {
-    connection
-        .execute(
-            &format!(
-                "UPDATE segments
-                 SET first_id = (SELECT MIN(id) FROM {0}), last_id = (SELECT MAX(id) FROM {0}),
-                     rows = ?3
-                 WHERE kind = ?1 AND number = ?2",
-                table(kind, open.number)
-            ),
-            params![kind.name(), open.number, i64::try_from(open.rows).unwrap_or(i64::MAX)],
-        )
-        .map(drop)
-        .map_err(from_sqlite)
+/// Notes the ids that the full segment holds, by which readers find it, and opens the next one.
+fn rotate(connection: &Connection, kind: Kind, full: &Open) -> rusqlite::Result<Open> {
+    let sql = format!(
+        "UPDATE segments
+         SET first_id = (SELECT MIN(id) FROM {0}), last_id = (SELECT MAX(id) FROM {0}), rows = ?3
+         WHERE kind = ?1 AND number = ?2
+         RETURNING last_id",
+        table(kind, full.number)
+    );
+    let rows = i64::try_from(full.rows).unwrap_or(i64::MAX);
+    let last_id: i64 = connection.query_row(&sql, params![kind.name(), full.number, rows], |row| row.get(0))?;
+    create(connection, kind, full.number + 1, if kind.is_in_order() { last_id + 1 } else { 0 })
 }
 
 fn build_one_index(connection: &Connection) -> rusqlite::Result<bool> {
@@ -212,19 +221,17 @@ fn build_one_index(connection: &Connection) -> rusqlite::Result<bool> {
         let lacking: Option<(i64, usize)> = connection
             .query_row(
                 "SELECT number, indexes FROM segments
-                 WHERE kind = ?1 AND last_id IS NOT NULL AND indexes < ?2
+                 WHERE kind = ?1 AND last_id < ?2 AND indexes < ?3
                  ORDER BY number LIMIT 1",
-                params![kind.name(), i64::try_from(kind.indexes().len()).unwrap_or(0)],
+                params![kind.name(), ID_MAX, i64::try_from(kind.indexes().len()).unwrap_or(0)],
                 |row| Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0))),
             )
             .optional()?;
         if let Some((number, built)) = lacking {
             let table = table(kind, number);
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;
-                 CREATE INDEX IF NOT EXISTS {table}_{built} ON {table} ({});
-                 UPDATE segments SET indexes = {} WHERE kind = '{}' AND number = {number};
-                 COMMIT;",
+                "CREATE INDEX {table}_{built} ON {table} ({});
+                 UPDATE segments SET indexes = {} WHERE kind = '{}' AND number = {number};",
                 kind.indexes()[built],
                 built + 1,
                 kind.name(),
@@ -239,17 +246,30 @@ fn build_one_index(connection: &Connection) -> rusqlite::Result<bool> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub table: String,
-    /// The largest id that it may hold; `None` for the open one.
-    pub last_id: Option<i64>,
+    /// The largest id that it may hold.
+    pub last_id: i64,
 }
 
 /// The segments of a kind, newest first, whose ids may reach down to `at_least` and up to `at_most`.
 pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: i64) -> rusqlite::Result<Vec<Segment>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, last_id FROM segments
-         WHERE kind = ?1 AND (last_id IS NULL OR last_id >= ?2) AND first_id <= ?3
+         WHERE kind = ?1 AND last_id >= ?2 AND first_id <= ?3
          ORDER BY number DESC",
     )?;
     let segment = |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)? });
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
+}
+
+/// The table that alone can hold an event.
+pub(super) fn table_of_event(connection: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(
+            "SELECT number FROM segments
+             WHERE kind = 'events' AND last_id >= ?1
+             ORDER BY last_id
+             LIMIT 1",
+        )?
+        .query_row([id], |row| row.get(0).map(|number| table(Kind::Events, number)))
+        .optional()
 }

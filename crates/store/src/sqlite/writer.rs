@@ -4,11 +4,13 @@
 //! committed hundreds at a time. [`run_batch`] is a plain function: the writer thread calls it in a loop, the
 //! simulator from its scheduler.
 //!
-//! A job that SQLite refuses fails alone (each runs in a savepoint). When the disk itself fails, the whole batch does.
+//! A job that SQLite refuses fails alone: the batch runs again with a savepoint around each job. Savepoints from the
+//! start would cost every batch a copy of each page that each job touches. When the disk itself fails, the whole batch
+//! does.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use domain::{ChannelId, TenantId, Timestamp};
@@ -26,6 +28,9 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
+/// Pages of log after which it is folded into the database: 16 MiB.
+pub(super) const LOG_PAGES_MAX: i64 = 4_000;
+
 /// Counters are kept by the quarter of an hour.
 pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
 
@@ -34,7 +39,8 @@ pub trait Job: Send {
     /// About how many rows it writes.
     fn rows(&self) -> usize;
 
-    /// Does the work inside the batch's transaction.
+    /// Does the work inside the batch's transaction. It runs again when the transaction was rolled back for the sake
+    /// of another job, so it keeps nothing but its result.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
 
     /// Tells whoever waits. Called after the commit.
@@ -44,20 +50,20 @@ pub trait Job: Send {
 /// A job made of a closure and the place where its result goes.
 pub(super) struct Write<F, T> {
     rows: usize,
-    work: Option<F>,
+    work: F,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Write<F, T> {
     pub(super) fn new(rows: usize, work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
-        Self { rows, work: Some(work), result: None, reply }
+        Self { rows, work, result: None, reply }
     }
 }
 
 impl<F, T> Job for Write<F, T>
 where
-    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
     T: Send,
 {
     fn rows(&self) -> usize {
@@ -65,8 +71,7 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let work = self.work.take().expect("a job runs once");
-        self.result = Some(work(tx)?);
+        self.result = Some((self.work)(tx)?);
         Ok(())
     }
 
@@ -89,13 +94,16 @@ pub(super) struct Sequences {
     pub event: i64,
     pub delivery: i64,
     pub attempt: i64,
+    /// Not an id: the last day whose table of idempotency keys was begun.
+    pub idempotency_day: i64,
 }
 
 impl Sequences {
     fn load(connection: &Connection) -> Result<Self, StoreError> {
         connection
             .query_row(
-                "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt
+                "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
+                        idempotency_day
                  FROM sequences",
                 [],
                 |row| {
@@ -108,6 +116,7 @@ impl Sequences {
                         event: row.get(5)?,
                         delivery: row.get(6)?,
                         attempt: row.get(7)?,
+                        idempotency_day: row.get(8)?,
                     })
                 },
             )
@@ -119,7 +128,7 @@ impl Sequences {
             .prepare_cached(
                 "UPDATE sequences
                  SET config_version = ?1, tenant = ?2, api_key = ?3, channel = ?4, subscription = ?5,
-                     event = ?6, delivery = ?7, attempt = ?8",
+                     event = ?6, delivery = ?7, attempt = ?8, idempotency_day = ?9",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -131,6 +140,7 @@ impl Sequences {
                     self.event,
                     self.delivery,
                     self.attempt,
+                    self.idempotency_day,
                 ])
             })
             .map(drop)
@@ -145,43 +155,55 @@ pub(super) fn next(sequence: &mut i64) -> i64 {
     number
 }
 
-/// What happened in a batch, summed before it is written.
-#[derive(Clone, Default)]
-struct Sums {
-    counts: BTreeMap<(TenantId, i64, ChannelId, String, &'static str), i64>,
-    /// By channel: tenant, pending, retrying.
-    waiting: BTreeMap<ChannelId, (TenantId, i64, i64)>,
+/// A sum of `counters` by its key: tenant, quarter of an hour, channel, event type, status.
+type CountKey = (TenantId, i64, ChannelId, Arc<str>, &'static str);
+
+/// How many more (or fewer) deliveries of a channel wait, or are dead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shift {
+    pub pending: i64,
+    pub retrying: i64,
+    pub dead: i64,
 }
 
-impl Sums {
-    fn absorb(&mut self, other: Self) {
-        for (key, count) in other.counts {
-            *self.counts.entry(key).or_default() += count;
-        }
-        for (channel, (tenant, pending, retrying)) in other.waiting {
-            let sum = self.waiting.entry(channel).or_insert((tenant, 0, 0));
-            sum.1 += pending;
-            sum.2 += retrying;
-        }
-    }
+/// What happened in a batch, in order, so that the tail of a refused job can be cut off; summed when it is written.
+#[derive(Default)]
+struct Happened {
+    counts: Vec<CountKey>,
+    shifts: Vec<(TenantId, ChannelId, Shift)>,
+}
 
-    fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
+impl Happened {
+    fn save(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut counts: BTreeMap<CountKey, i64> = BTreeMap::new();
+        for key in self.counts {
+            *counts.entry(key).or_default() += 1;
+        }
         let mut statement = connection.prepare_cached(
             "INSERT INTO counters (tenant_id, bucket, channel_id, event_type, status, count)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO UPDATE SET count = count + excluded.count",
         )?;
-        for ((tenant, bucket, channel, event_type, status), count) in &self.counts {
+        for ((tenant, bucket, channel, event_type, status), count) in counts {
             statement.execute(params![tenant.0, bucket, channel.0, event_type, status, count])?;
         }
+        let mut sums: BTreeMap<(TenantId, ChannelId), Shift> = BTreeMap::new();
+        for (tenant, channel, shift) in self.shifts {
+            let sum = sums.entry((tenant, channel)).or_default();
+            sum.pending += shift.pending;
+            sum.retrying += shift.retrying;
+            sum.dead += shift.dead;
+        }
         let mut statement = connection.prepare_cached(
-            "INSERT INTO waiting (channel_id, tenant_id, pending, retrying)
-             VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET pending = pending + excluded.pending, retrying = retrying + excluded.retrying",
+            "INSERT INTO waiting (tenant_id, channel_id, pending, retrying, dead)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE
+             SET pending = pending + excluded.pending, retrying = retrying + excluded.retrying,
+                 dead = dead + excluded.dead",
         )?;
-        for (channel, (tenant, pending, retrying)) in &self.waiting {
-            if (*pending, *retrying) != (0, 0) {
-                statement.execute(params![channel.0, tenant.0, pending, retrying])?;
+        for ((tenant, channel), shift) in sums {
+            if shift != Shift::default() {
+                statement.execute(params![tenant.0, channel.0, shift.pending, shift.retrying, shift.dead])?;
             }
         }
         Ok(())
@@ -194,7 +216,7 @@ pub struct Tx<'a> {
     pub(super) sequences: &'a mut Sequences,
     pub(super) segments: &'a mut Segments,
     arrivals: Vec<Arrival>,
-    sums: Sums,
+    happened: Happened,
 }
 
 impl Tx<'_> {
@@ -208,19 +230,17 @@ impl Tx<'_> {
         &mut self,
         tenant: TenantId,
         channel: ChannelId,
-        event_type: &str,
+        event_type: &Arc<str>,
         status: &'static str,
         at: Timestamp,
     ) {
         let bucket = at.as_ms().div_euclid(BUCKET_MS);
-        *self.sums.counts.entry((tenant, bucket, channel, event_type.to_owned(), status)).or_default() += 1;
+        self.happened.counts.push((tenant, bucket, channel, Arc::clone(event_type), status));
     }
 
-    /// Notes that so many more (or fewer) deliveries of a channel are pending and retrying.
-    pub(super) fn shift_waiting(&mut self, tenant: TenantId, channel: ChannelId, pending: i64, retrying: i64) {
-        let sum = self.sums.waiting.entry(channel).or_insert((tenant, 0, 0));
-        sum.1 += pending;
-        sum.2 += retrying;
+    /// Notes that so many more (or fewer) deliveries of a channel wait.
+    pub(super) fn shift(&mut self, tenant: TenantId, channel: ChannelId, shift: Shift) {
+        self.happened.shifts.push((tenant, channel, shift));
     }
 }
 
@@ -236,21 +256,45 @@ pub enum Fault {
 /// The connection that writes, and what it hands out next.
 pub struct Writer {
     connection: Connection,
+    memory: Memory,
+    feed: Feed,
+}
+
+/// What the writer knows without asking the database; undone with the transaction that changed it.
+#[derive(Clone)]
+struct Memory {
     sequences: Sequences,
     segments: Segments,
-    feed: Feed,
 }
 
 impl Writer {
     pub(super) fn open(connection: Connection, segment_rows_max: u64, feed: Feed) -> Result<Self, StoreError> {
         let sequences = Sequences::load(&connection)?;
         let segments = Segments::open(&connection, segment_rows_max)?;
-        Ok(Self { connection, sequences, segments, feed })
+        Ok(Self { connection, memory: Memory { sequences, segments }, feed })
     }
 
-    /// Does one slice of what can wait: an index of a closed segment. Returns whether more is left.
+    /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
+    /// Returns whether more may be left.
     pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
-        self.segments.index_one(&self.connection)
+        if self.log_pages()? >= LOG_PAGES_MAX {
+            // Passive: what a reader still needs stays in the log until the next time.
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(from_sqlite)?;
+        }
+        self.memory.segments.index_one(&self.connection)
+    }
+
+    /// Pages of the log that are not yet in the database.
+    pub(super) fn log_pages(&self) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut statement| statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)))
+            .map_err(from_sqlite)
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 
@@ -259,21 +303,21 @@ pub fn run_batch(writer: &mut Writer, mut jobs: Vec<Box<dyn Job>>, fault: Option
     if jobs.is_empty() {
         return;
     }
-    let segments_before = writer.segments.clone();
-    match commit(writer, &mut jobs, fault) {
+    let committed = match transact(writer, &mut jobs, Isolation::Together, fault) {
+        Err(error) if !error.is_transient() => transact(writer, &mut jobs, Isolation::Apart, fault),
+        committed => committed,
+    };
+    match committed {
         Ok((arrivals, results)) => {
-            (writer.feed)(arrivals);
+            if !arrivals.is_empty() {
+                (writer.feed)(arrivals);
+            }
             let lost = || Err(StoreError::Unavailable("the answer of a commit was lost".to_owned()));
             for (job, result) in jobs.into_iter().zip(results) {
                 job.finish(if fault == Some(Fault::AnswerLost) { lost() } else { result });
             }
         }
         Err(error) => {
-            if !writer.connection.is_autocommit() {
-                // When even this fails, the next BEGIN does too, and says so.
-                let _ = writer.connection.execute_batch("ROLLBACK");
-            }
-            writer.segments = segments_before;
             let message = error.to_string();
             for job in jobs {
                 job.finish(Err(StoreError::Unavailable(message.clone())));
@@ -282,44 +326,85 @@ pub fn run_batch(writer: &mut Writer, mut jobs: Vec<Box<dyn Job>>, fault: Option
     }
 }
 
+/// What a refused job does to the others of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    /// The whole batch is rolled back, to run again [`Isolation::Apart`].
+    Together,
+    /// It alone is rolled back.
+    Apart,
+}
+
 type Committed = (Vec<Arrival>, Vec<Result<(), StoreError>>);
 
-fn commit(writer: &mut Writer, jobs: &mut [Box<dyn Job>], fault: Option<Fault>) -> Result<Committed, StoreError> {
-    let Writer { connection, sequences, segments, .. } = writer;
-    let execute = |sql: &str| {
-        connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(from_sqlite)
-    };
-    execute("BEGIN IMMEDIATE")?;
-    segments.rotate_full(connection)?;
-    let mut tx = Tx { connection, sequences, segments, arrivals: Vec::new(), sums: Sums::default() };
-    let mut sums = Sums::default();
+fn transact(
+    writer: &mut Writer,
+    jobs: &mut [Box<dyn Job>],
+    isolation: Isolation,
+    fault: Option<Fault>,
+) -> Result<Committed, StoreError> {
+    let before = writer.memory.clone();
+    let committed = commit(&writer.connection, &mut writer.memory, jobs, isolation, fault);
+    if committed.is_err() {
+        writer.memory = before;
+        // SQLite has rolled back by itself after some errors. When this fails, the next BEGIN does too, and says so.
+        if !writer.connection.is_autocommit() {
+            let _ = writer.connection.execute_batch("ROLLBACK");
+        }
+    }
+    committed
+}
+
+fn commit(
+    connection: &Connection,
+    memory: &mut Memory,
+    jobs: &mut [Box<dyn Job>],
+    isolation: Isolation,
+    fault: Option<Fault>,
+) -> Result<Committed, StoreError> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    memory.segments.rotate_full(connection)?;
+    let Memory { sequences, segments } = memory;
+    let mut tx = Tx { connection, sequences, segments, arrivals: Vec::new(), happened: Happened::default() };
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let announced = tx.arrivals.len();
-        execute("SAVEPOINT job")?;
-        match job.run(&mut tx) {
-            Ok(()) => {
-                sums.absorb(std::mem::take(&mut tx.sums));
-                results.push(Ok(()));
-            }
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
-                execute("ROLLBACK TO job")?;
-                tx.arrivals.truncate(announced);
-                tx.sums = Sums::default();
-                results.push(Err(error));
-            }
-        }
-        execute("RELEASE job")?;
+        results.push(match isolation {
+            Isolation::Together => Ok(job.run(&mut tx)?),
+            Isolation::Apart => run_apart(&mut tx, job.as_mut())?,
+        });
     }
-    let arrivals = std::mem::take(&mut tx.arrivals);
-    sums.save(connection).map_err(from_sqlite)?;
+    let Tx { arrivals, happened, .. } = tx;
+    happened.save(connection).map_err(from_sqlite)?;
     sequences.save(connection)?;
     if fault == Some(Fault::BeforeCommit) {
         return Err(StoreError::Unavailable("the commit failed".to_owned()));
     }
-    execute("COMMIT")?;
+    execute(connection, "COMMIT")?;
     Ok((arrivals, results))
+}
+
+/// Runs a job in a savepoint. The outer error ends the batch, the inner one the job alone.
+fn run_apart(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<Result<(), StoreError>, StoreError> {
+    let (sequences, segments) = (*tx.sequences, tx.segments.clone());
+    let (arrivals, counts, shifts) = (tx.arrivals.len(), tx.happened.counts.len(), tx.happened.shifts.len());
+    execute(tx.connection, "SAVEPOINT job")?;
+    let result = match job.run(tx) {
+        Err(error) if error.is_transient() => return Err(error),
+        result => result,
+    };
+    if result.is_err() {
+        execute(tx.connection, "ROLLBACK TO job")?;
+        (*tx.sequences, *tx.segments) = (sequences, segments);
+        tx.arrivals.truncate(arrivals);
+        tx.happened.counts.truncate(counts);
+        tx.happened.shifts.truncate(shifts);
+    }
+    execute(tx.connection, "RELEASE job")?;
+    Ok(result)
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(from_sqlite)
 }
 
 /// The way to the writer thread. Dropping it stops the thread after what waits.
@@ -360,7 +445,8 @@ impl Drop for WriterHandle {
 }
 
 fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
-    while let Ok(first) = waiting.recv() {
+    let mut has_upkeep = true;
+    while let Some(first) = next_job(&mut writer, waiting, has_upkeep) {
         let mut rows = first.rows();
         let mut jobs = vec![first];
         while rows < BATCH_ROWS_MAX
@@ -370,9 +456,21 @@ fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
             jobs.push(job);
         }
         run_batch(&mut writer, jobs, None);
-        // Upkeep that fails is tried again after the next batch.
-        let _ = writer.upkeep_slice();
+        // One slice between two commits; upkeep that fails is tried again after the next batch.
+        has_upkeep = writer.upkeep_slice().unwrap_or(false);
     }
     // The log is folded into the database, so that a copy of the one file is a backup.
     let _ = writer.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/// The next job, or `None` when none will come. While none waits, upkeep goes on.
+fn next_job(writer: &mut Writer, waiting: &Receiver<Box<dyn Job>>, mut has_upkeep: bool) -> Option<Box<dyn Job>> {
+    while has_upkeep {
+        match waiting.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => has_upkeep = writer.upkeep_slice().unwrap_or(false),
+        }
+    }
+    waiting.recv().ok()
 }

@@ -1,0 +1,300 @@
+//! Tenants, keys, channels and their subscriptions.
+
+use std::time::Duration;
+
+use domain::channel::{Channel, ChannelSettings, Pause, shard_of};
+use domain::routing::{ConfigVersion, Subscription};
+use domain::schedule::Schedule;
+use domain::tenant::Scope;
+use domain::{ChannelId, KeyId, Secret, TenantId};
+
+use super::Factory;
+use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
+use crate::directory::{ChannelChange, NewChannel, NewKey, NewRoute, NewTenant, Snapshot};
+use crate::{Directory as _, Journal as _, Queue as _, StoreError};
+
+async fn load<F: Factory>(world: &World<'_, F>) -> Snapshot {
+    world.store().load().await.unwrap()
+}
+
+async fn tenant<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
+    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None };
+    world.store().put_tenant(new, NOW).await.unwrap().id
+}
+
+fn key(tenant: Option<TenantId>, hash: u8) -> NewKey {
+    NewKey {
+        tenant,
+        name: "CI".to_owned(),
+        hash: [hash; 32],
+        prefix: "pr_abc".to_owned(),
+        username: Some("robot".to_owned()),
+        scopes: vec![Scope::EventsWrite, Scope::Inbox],
+        expires_at: Some(later(5)),
+    }
+}
+
+fn change(tenant: TenantId, channel: ChannelId) -> ChannelChange {
+    ChannelChange { tenant, channel, settings: settings(), routes: None, resumes: false, cancels: None }
+}
+
+/// Everything about a channel; settings hold a secret and have no equality of their own.
+fn shown(channel: &Channel) -> String {
+    format!("{channel:?} {}", channel.settings.config.reveal())
+}
+
+fn patterns(subscriptions: &[Subscription]) -> Vec<String> {
+    subscriptions.iter().map(|one| one.pattern.to_string()).collect()
+}
+
+pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) {
+    let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: Some("a@acme.test".to_owned()) };
+    let made = world.store().put_tenant(new.clone(), NOW).await.unwrap();
+    assert_eq!((made.slug.as_str(), made.name.as_str(), made.email.as_deref()), ("acme", "Acme", Some("a@acme.test")));
+    assert_eq!((made.created_at, made.updated_at), (NOW, None));
+    let new = NewTenant { name: "Acme Ltd".to_owned(), email: None, ..new };
+    let renamed = world.store().put_tenant(new, later(9)).await.unwrap();
+    assert_eq!((renamed.id, renamed.created_at, renamed.updated_at), (made.id, NOW, Some(later(9))));
+    assert_eq!((renamed.name.as_str(), renamed.email.as_deref()), ("Acme Ltd", None));
+    assert_ne!(tenant(&world, "other").await, made.id);
+    assert_eq!(load(&world).await.tenants[0], renamed);
+}
+
+pub async fn keys_are_made_and_revoked<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let store = world.store();
+    let mine = store.create_key(key(Some(acme), 1), NOW).await.unwrap().unwrap();
+    let platform = NewKey { scopes: vec![Scope::Platform], username: None, expires_at: None, ..key(None, 2) };
+    let platform = store.create_key(platform, NOW).await.unwrap().unwrap();
+    assert_eq!((mine.tenant, mine.hash, mine.created_at), (Some(acme), [1; 32], NOW));
+    assert_eq!(mine.scopes, [Scope::EventsWrite, Scope::Inbox]);
+    assert_eq!(load(&world).await.keys, [mine.clone(), platform.clone()]);
+    for (tenant, id) in [(Some(other), mine.id), (None, mine.id), (Some(acme), platform.id), (None, KeyId(99))] {
+        assert!(!store.revoke_key(tenant, id, NOW).await.unwrap());
+    }
+    assert!(store.revoke_key(Some(acme), mine.id, NOW).await.unwrap());
+    assert!(!store.revoke_key(Some(acme), mine.id, NOW).await.unwrap());
+    assert_eq!(load(&world).await.keys, std::slice::from_ref(&platform));
+    assert!(store.revoke_key(None, platform.id, NOW).await.unwrap());
+    assert_eq!(load(&world).await.keys, []);
+}
+
+pub async fn a_secret_is_in_use_once<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let mine = world.store().create_key(key(Some(acme), 1), NOW).await.unwrap().unwrap();
+    for tenant in [Some(acme), Some(other), None] {
+        assert_eq!(world.store().create_key(key(tenant, 1), NOW).await.unwrap(), None);
+    }
+    // A revoked secret never comes back to life.
+    world.store().revoke_key(Some(acme), mine.id, NOW).await.unwrap();
+    assert_eq!(world.store().create_key(key(Some(acme), 1), NOW).await.unwrap(), None);
+}
+
+pub async fn a_channel_keeps_its_settings<F: Factory>(world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    let full = ChannelSettings {
+        name: "Büro".to_owned(),
+        provider: "telegram".to_owned(),
+        config: Secret::new("{\"token\":\"1:x\"}"),
+        is_active: false,
+        subject_template: Some("{{ x }}".to_owned()),
+        body_template: Some(String::new()),
+        retry: Some(Schedule::new(vec![Duration::ZERO, Duration::from_millis(1500)]).unwrap()),
+        time_to_live: Some(TIME_TO_LIVE),
+        concurrency: 3,
+        dialect: Some("lenz".to_owned()),
+        shard: 200,
+    };
+    for settings in [full, settings()] {
+        let filter = NewRoute { filter: Some("amount > 5".into()), ..routes(&["invoice.*"]).remove(0) };
+        let routes = vec![routes(&["*"]).remove(0), filter];
+        let new = NewChannel { tenant: acme, settings, derives_shard: false, routes };
+        let made = world.store().create_channel(new.clone(), NOW).await.unwrap();
+        assert_eq!(format!("{:?}", made.channel.settings), format!("{:?}", new.settings));
+        assert_eq!((made.channel.created_at, &made.channel.pause, made.channel.updated_at), (NOW, &None, None));
+        assert_eq!(patterns(&made.subscriptions), ["*", "invoice.*"]);
+        assert_eq!(made.subscriptions[1].filter.as_deref(), Some("amount > 5"));
+        let loaded = load(&world).await.channels.pop().unwrap();
+        assert_eq!(shown(&loaded.channel), shown(&made.channel));
+        assert_eq!(loaded.channel.settings.config.reveal(), new.settings.config.reveal());
+        assert_eq!(format!("{:?}", loaded.subscriptions), format!("{:?}", made.subscriptions));
+        assert_eq!(loaded.config_version, made.config_version);
+    }
+    let foreign = NewChannel { tenant: TenantId(99), settings: settings(), derives_shard: true, routes: vec![] };
+    assert!(matches!(world.store().create_channel(foreign, NOW).await, Err(StoreError::Refused(_))));
+}
+
+pub async fn the_shard_is_derived_or_taken<F: Factory>(world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    for derives_shard in [true, false] {
+        let settings = ChannelSettings { shard: 77, ..settings() };
+        let new = NewChannel { tenant: acme, settings, derives_shard, routes: vec![] };
+        let made = world.store().create_channel(new, NOW).await.unwrap().channel;
+        let expected = if derives_shard { shard_of(&made.id.0.to_be_bytes()) } else { 77 };
+        assert_eq!(made.settings.shard, expected);
+    }
+    let loaded = load(&world).await.channels;
+    assert_eq!(loaded.iter().filter(|one| one.channel.settings.shard == 77).count(), 1);
+}
+
+pub async fn a_change_replaces_settings_and_routes<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let made = world.create_channel(acme, &["a", "b.*"]).await;
+    let id = made.channel.id;
+    let store = world.store();
+    let settings = ChannelSettings {
+        name: "New".to_owned(),
+        config: Secret::new("{\"url\":\"https://new.example.com\"}"),
+        shard: 9,
+        dialect: Some("altum".to_owned()),
+        ..settings()
+    };
+    let kept_routes = ChannelChange { settings: settings.clone(), ..change(acme, id) };
+    let changed = store.update_channel(kept_routes, later(5)).await.unwrap().unwrap();
+    assert_eq!(changed.cancelled_up_to, None);
+    assert_eq!(format!("{:?}", changed.after.channel.settings), format!("{settings:?}"));
+    assert_eq!(changed.after.channel.settings.config.reveal(), settings.config.reveal());
+    assert_eq!((changed.after.channel.created_at, changed.after.channel.updated_at), (NOW, Some(later(5))));
+    assert_eq!(format!("{:?}", changed.after.subscriptions), format!("{:?}", made.subscriptions));
+    let new_routes = ChannelChange { settings, routes: Some(routes(&["c", "*"])), ..change(acme, id) };
+    let changed = store.update_channel(new_routes, later(6)).await.unwrap().unwrap();
+    assert_eq!(patterns(&changed.after.subscriptions), ["c", "*"]);
+    assert!(changed.after.subscriptions.iter().all(|one| one.valid_from == changed.after.config_version));
+    let loaded = load(&world).await.channels.remove(0);
+    assert_eq!(shown(&loaded.channel), shown(&changed.after.channel));
+    assert_eq!(patterns(&loaded.subscriptions), ["c", "*"]);
+    for missing in [change(other, id), change(acme, ChannelId(99))] {
+        assert!(store.update_channel(missing, NOW).await.unwrap().is_none());
+    }
+}
+
+pub async fn past_subscriptions_stay_known<F: Factory>(world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    let before = load(&world).await.config_version;
+    let made = world.create_channel(acme, &["a"]).await;
+    let id = made.channel.id;
+    let store = world.store();
+    let update = |patterns: &[&str]| ChannelChange { routes: Some(routes(patterns)), ..change(acme, id) };
+    let second = store.update_channel(update(&["b", "c"]), NOW).await.unwrap().unwrap().after.config_version;
+    let third = store.update_channel(change(acme, id), NOW).await.unwrap().unwrap().after.config_version;
+    let fourth = store.update_channel(update(&[]), NOW).await.unwrap().unwrap().after.config_version;
+    let fifth = store.update_channel(update(&["d"]), NOW).await.unwrap().unwrap().after.config_version;
+    let deleted = store.delete_channel(acme, id, NOW).await.unwrap().unwrap().after.config_version;
+    let first = made.config_version;
+    for (version, expected) in [
+        (before, vec![]),
+        (first, vec!["a"]),
+        (second, vec!["b", "c"]),
+        (third, vec!["b", "c"]),
+        (fourth, vec![]),
+        (fifth, vec!["d"]),
+        (deleted, vec![]),
+        (ConfigVersion(deleted.0 + 5), vec![]),
+    ] {
+        let valid = store.subscriptions_at(acme, id, version).await.unwrap();
+        assert_eq!(patterns(&valid), expected, "{version:?}");
+        assert!(valid.iter().all(|one| one.is_valid_at(version)));
+    }
+}
+
+pub async fn a_deleted_channel_is_gone_and_what_waits_is_cancelled<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let id = world.create_channel(acme, &["*"]).await.channel.id;
+    let arrivals = world.post_each(acme, id.0, 2).await;
+    let store = world.store();
+    assert!(store.delete_channel(other, id, NOW).await.unwrap().is_none());
+    let gone = store.delete_channel(acme, id, later(7)).await.unwrap().unwrap();
+    assert_eq!(gone.cancelled_up_to, Some(arrivals[1].delivery));
+    assert_eq!(gone.after.channel.deleted_at, Some(later(7)));
+    assert!(gone.after.subscriptions.is_empty());
+    assert!(load(&world).await.channels.is_empty());
+    assert!(store.delete_channel(acme, id, NOW).await.unwrap().is_none());
+    assert!(store.update_channel(change(acme, id), NOW).await.unwrap().is_none());
+    assert!(!store.pause_channel(id, Pause { reason: "x".to_owned(), since: NOW }).await.unwrap());
+    let orders = store.cancellations().await.unwrap();
+    assert_eq!((orders[0].channel, orders[0].up_to, orders.len()), (id, arrivals[1].delivery, 1));
+    assert!(!store.cancel_slice(id, vec![], NOW, 10).await.unwrap());
+    assert_eq!(world.waiting(id.0).await, []);
+}
+
+pub async fn a_pause_lasts_until_it_is_resumed<F: Factory>(world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    let id = world.create_channel(acme, &["*"]).await.channel.id;
+    let store = world.store();
+    let pause = Pause { reason: "401 Unauthorized".to_owned(), since: later(3) };
+    assert!(store.pause_channel(id, pause.clone()).await.unwrap());
+    let second = Pause { reason: "another".to_owned(), since: later(4) };
+    assert!(!store.pause_channel(id, second.clone()).await.unwrap());
+    assert!(!store.pause_channel(ChannelId(99), second.clone()).await.unwrap());
+    let kept = store.update_channel(change(acme, id), NOW).await.unwrap().unwrap();
+    assert_eq!(kept.after.channel.pause, Some(pause.clone()));
+    assert_eq!(load(&world).await.channels[0].channel.pause, Some(pause));
+    let resumes = ChannelChange { resumes: true, ..change(acme, id) };
+    let resumed = store.update_channel(resumes, NOW).await.unwrap().unwrap();
+    assert_eq!(resumed.after.channel.pause, None);
+    assert!(store.pause_channel(id, second.clone()).await.unwrap());
+    assert_eq!(load(&world).await.channels[0].channel.pause, Some(second));
+}
+
+pub async fn every_change_raises_the_version<F: Factory>(world: World<'_, F>) {
+    let store = world.store();
+    let mut last = load(&world).await.config_version;
+    let mut check = |snapshot: Snapshot, rises: bool, what: &str| {
+        assert_eq!(snapshot.config_version > last, rises, "{what}");
+        last = snapshot.config_version;
+    };
+    let acme = tenant(&world, "acme").await;
+    check(load(&world).await, true, "a tenant");
+    let made = store.create_key(key(Some(acme), 1), NOW).await.unwrap().unwrap();
+    check(load(&world).await, true, "a key");
+    store.create_key(key(Some(acme), 1), NOW).await.unwrap();
+    check(load(&world).await, false, "a key that was refused");
+    store.revoke_key(Some(acme), made.id, NOW).await.unwrap();
+    check(load(&world).await, true, "a revoked key");
+    store.revoke_key(Some(acme), made.id, NOW).await.unwrap();
+    check(load(&world).await, false, "a key revoked before");
+    let created = world.create_channel(acme, &["*"]).await;
+    assert_eq!(created.config_version, load(&world).await.config_version);
+    check(load(&world).await, true, "a channel");
+    let id = created.channel.id;
+    store.update_channel(change(acme, id), NOW).await.unwrap();
+    check(load(&world).await, true, "a changed channel");
+    store.update_channel(change(acme, ChannelId(99)), NOW).await.unwrap();
+    check(load(&world).await, false, "no channel");
+    let pause = Pause { reason: "x".to_owned(), since: NOW };
+    store.pause_channel(id, pause.clone()).await.unwrap();
+    check(load(&world).await, true, "a pause");
+    store.pause_channel(id, pause).await.unwrap();
+    check(load(&world).await, false, "a pause of what is paused");
+    store.delete_channel(acme, id, NOW).await.unwrap();
+    check(load(&world).await, true, "a deleted channel");
+    world.post(acme, &[1]).await;
+    check(load(&world).await, false, "an event");
+}
+
+pub async fn tenants_do_not_see_each_other<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let mine = world.create_channel(acme, &["*"]).await;
+    let theirs = world.create_channel(other, &["x"]).await;
+    let version = theirs.config_version;
+    let read = world.store().subscriptions_at(other, mine.channel.id, version).await.unwrap();
+    assert!(read.is_empty());
+    assert!(world.store().update_channel(change(other, mine.channel.id), NOW).await.unwrap().is_none());
+    assert!(world.store().delete_channel(other, mine.channel.id, NOW).await.unwrap().is_none());
+    let loaded = load(&world).await.channels;
+    assert_eq!(loaded.iter().map(|one| one.channel.tenant).collect::<Vec<_>>(), [acme, other]);
+    assert_eq!(shown(&loaded[0].channel), shown(&mine.channel));
+}
+
+pub async fn the_directory_survives_a_reopen<F: Factory>(mut world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    world.store().create_key(key(Some(acme), 1), NOW).await.unwrap();
+    let id = world.create_channel(acme, &["a", "b.*"]).await.channel.id;
+    world.store().pause_channel(id, Pause { reason: "x".to_owned(), since: NOW }).await.unwrap();
+    let before = load(&world).await;
+    assert!(!before.instance.is_empty());
+    world.reopen().await;
+    assert_eq!(format!("{:?}", load(&world).await), format!("{before:?}"));
+    let next = world.create_channel(acme, &[]).await;
+    assert!(next.channel.id > id && next.config_version > before.config_version);
+}

@@ -1,0 +1,225 @@
+//! Batches that fail: in part, whole, and in doubt.
+
+use rusqlite::Connection;
+
+use super::{Call, OneDirectory, Stepped};
+use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
+use crate::directory::NewChannel;
+use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
+use crate::sqlite::segments::Kind;
+use crate::sqlite::writer::{Fault, LOG_PAGES_MAX, Writer, next};
+use crate::{Directory as _, Journal as _, Queue as _, StoreError};
+
+fn accept(stepped: &Stepped, request: AcceptRequest) -> Call<'_, AcceptAnswer> {
+    Box::pin(stepped.store.accept(request))
+}
+
+/// A request with one event whose payload has this many bytes.
+fn sized(bytes: usize) -> AcceptRequest {
+    let mut content = content(TENANT);
+    content.data = "x".repeat(bytes).into();
+    request(TENANT, vec![AcceptEvent { content: content.into(), ..event(TENANT, &[1]) }])
+}
+
+fn kept(answer: Result<AcceptAnswer, StoreError>) -> AcceptedEvent {
+    match answer {
+        Ok(AcceptAnswer::Kept(mut events)) => events.remove(0),
+        other => panic!("not kept: {other:?}"),
+    }
+}
+
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+/// That nothing at all was kept so far, by the answer of the stats.
+fn events_of_all(stepped: &Stepped) -> u64 {
+    stepped.run(stepped.store.stats(TENANT, NOW)).unwrap().events
+}
+
+/// Makes a call that SQLite refuses after it wrote, announced and counted something.
+async fn refused(stepped: &Stepped) -> Result<AcceptAnswer, StoreError> {
+    let refuse = |tx: &mut crate::sqlite::writer::Tx<'_>| {
+        for _ in 0..9 {
+            next(&mut tx.sequences.event);
+            tx.segments.insert_sql(Kind::Events);
+            tx.segments.insert_sql(Kind::Settled);
+        }
+        tx.count(TENANT, domain::ChannelId(0), &"x".into(), "event", NOW);
+        tx.connection.execute("INSERT INTO expand VALUES (1, 1, x'')", []).unwrap();
+        let error = tx.connection.execute("INSERT INTO subscriptions VALUES (1, 99, 99, '*', NULL, 1, NULL)", []);
+        Err(crate::sqlite::from_sqlite(error.unwrap_err()))
+    };
+    stepped.store.write(1, refuse).await
+}
+
+#[test]
+fn a_refused_job_fails_alone() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let calls: Vec<Call<'_, _>> = vec![
+        accept(&stepped, sized(10)),
+        Box::pin(refused(&stepped)),
+        accept(&stepped, sized(10)),
+        Box::pin(refused(&stepped)),
+    ];
+    let mut answers = stepped.batch(calls, None).into_iter();
+    let first = kept(answers.next().unwrap());
+    assert!(matches!(answers.next().unwrap(), Err(StoreError::Refused(_))));
+    let second = kept(answers.next().unwrap());
+    assert!(matches!(answers.next().unwrap(), Err(StoreError::Refused(_))));
+    // No number was spent on the refused, no arrival came twice, nothing was counted for them.
+    assert_eq!((second.id.0, second.deliveries[0].0.0), (first.id.0 + 1, first.deliveries[0].0.0 + 1));
+    let heard: Vec<_> = stepped.heard().iter().map(|arrival| arrival.delivery).collect();
+    assert_eq!(heard, [first.deliveries[0].0, second.deliveries[0].0]);
+    assert_eq!(events_of_all(&stepped), 2);
+    assert!(!stepped.run(stepped.store.expand(10)).unwrap());
+    // Rows that were rolled back do not fill a segment, least of all an empty one.
+    let third = kept(stepped.run(stepped.store.accept(sized(10))));
+    assert_eq!(third.id.0, second.id.0 + 1);
+    let segments = count(&stepped, "SELECT COUNT(*) FROM segments");
+    assert_eq!(segments, 3);
+}
+
+fn count(stepped: &Stepped, sql: &str) -> i64 {
+    stepped.store.with_writer(|connection| connection.query_row(sql, [], |row| row.get(0)).unwrap())
+}
+
+#[test]
+fn jobs_of_every_kind_share_a_batch() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let foreign = NewChannel { tenant: OTHER_TENANT, settings: settings(), derives_shard: true, routes: Vec::new() };
+    let calls: Vec<Call<'_, bool>> = vec![
+        Box::pin(async { stepped.store.accept(sized(10)).await.map(|_| true) }),
+        Box::pin(async { stepped.store.create_channel(foreign, NOW).await.map(|_| true) }),
+        Box::pin(stepped.store.expand(10)),
+        Box::pin(async {
+            // Made in the same batch, by a job before.
+            let answer = stepped.store.retry(TENANT, domain::DeliveryId(1), EXPIRES_AT).await?;
+            Ok(matches!(answer, Some(RetryAnswer::Due(_))))
+        }),
+    ];
+    let answers = stepped.batch(calls, None);
+    assert!(matches!(answers[..], [Ok(true), Err(StoreError::Refused(_)), Ok(false), Ok(true)]), "{answers:?}");
+}
+
+/// Fails a batch of two events, the second of which is too much, and checks that nothing of it is left.
+fn check_failing(stepped: &Stepped, break_it: &str, mend_it: &str) {
+    let before = kept(stepped.run(stepped.store.accept(sized(10))));
+    stepped.heard();
+    let pragma = |sql: &str| stepped.store.with_writer(|connection| set(connection, sql));
+    pragma(break_it);
+    let answers = stepped.batch(vec![accept(stepped, sized(10)), accept(stepped, sized(400_000))], None);
+    assert!(answers.iter().all(is_unavailable), "{answers:?}");
+    let error = answers[0].as_ref().unwrap_err().to_string();
+    assert!(error.starts_with("the database cannot be written or read now: "), "{error}");
+    assert!(stepped.heard().is_empty());
+    assert_eq!(events_of_all(stepped), 1);
+    pragma(mend_it);
+    let after = kept(stepped.run(stepped.store.accept(sized(400_000))));
+    assert_eq!((after.id.0, after.deliveries[0].0.0), (before.id.0 + 1, before.deliveries[0].0.0 + 1));
+    assert_eq!(stepped.heard().len(), 1);
+    assert_eq!(events_of_all(stepped), 2);
+}
+
+/// Runs a pragma, whether it answers or not.
+fn set(connection: &Connection, sql: &str) {
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while rows.next().unwrap().is_some() {}
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_and_recovers() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    // Less than there are pages means: no more than there are.
+    check_failing(&stepped, "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 4294967294");
+}
+
+#[test]
+fn a_read_only_database_keeps_nothing_and_recovers() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    check_failing(&stepped, "PRAGMA query_only = ON", "PRAGMA query_only = OFF");
+}
+
+#[test]
+fn a_full_disk_during_upkeep_fails_no_batch() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let settle_five = || {
+        kept(stepped.run(stepped.store.accept(request(TENANT, vec![event(TENANT, &[1, 2, 3, 4, 5])]))));
+        let settlements = stepped.heard().iter().map(sent).collect();
+        stepped.run(stepped.store.settle(settlements)).unwrap();
+    };
+    settle_five();
+    stepped.store.with_writer(|connection| set(connection, "PRAGMA query_only = ON"));
+    assert!(is_unavailable(&stepped.run(stepped.store.accept(sized(10)))));
+    stepped.store.with_writer(|connection| set(connection, "PRAGMA query_only = OFF"));
+    settle_five();
+    settle_five();
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    let lacking = "SELECT COUNT(*) FROM segments WHERE kind <> 'events' AND last_id < 9007199254740991 AND indexes = 0";
+    assert_eq!(count(&stepped, lacking), 0);
+    assert!(count(&stepped, "SELECT SUM(indexes) FROM segments") > 0);
+}
+
+#[test]
+fn the_log_is_folded_into_the_database_between_batches() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let pages = || stepped.store.between_batches(|writer| writer.log_pages()).unwrap();
+    let mut most = 0;
+    for _ in 0..30 {
+        kept(stepped.run(stepped.store.accept(sized(1_000_000))));
+        assert!(pages() < LOG_PAGES_MAX);
+        most = most.max(pages());
+    }
+    assert!(most > LOG_PAGES_MAX / 2, "{most}");
+}
+
+#[test]
+fn a_batch_that_fails_before_its_commit_is_as_if_it_never_was() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    // Enough to turn segments over inside the batch that fails, and again in the one after it.
+    for round in 0..4 {
+        let calls = (0..5).map(|_| accept(&stepped, sized(10))).collect();
+        assert!(stepped.batch(calls, Some(Fault::BeforeCommit)).iter().all(is_unavailable));
+        assert!(stepped.heard().is_empty());
+        let calls = (0..5).map(|_| accept(&stepped, sized(10))).collect();
+        let ids: Vec<_> = stepped.batch(calls, None).into_iter().map(|answer| kept(answer).id.0).collect();
+        assert_eq!(ids, (1..=5).map(|number| round * 5 + number).collect::<Vec<_>>());
+        assert_eq!(stepped.heard().len(), 5);
+    }
+    assert_eq!(events_of_all(&stepped), 20);
+}
+
+#[test]
+fn a_lost_answer_is_a_failure_that_was_kept() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let answers = stepped.batch(vec![accept(&stepped, sized(10))], Some(Fault::AnswerLost));
+    assert!(is_unavailable(&answers[0]));
+    assert_eq!(stepped.heard().len(), 1);
+    assert_eq!(events_of_all(&stepped), 1);
+    // So it is after a crash.
+    drop(stepped);
+    let stepped = Stepped::open(directory.0.path());
+    assert_eq!(events_of_all(&stepped), 1);
+    assert_eq!(stepped.run(stepped.store.waiting_channels()).unwrap().len(), 1);
+}
+
+#[test]
+fn what_was_asked_of_a_store_that_is_gone_is_unavailable() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    // Whoever asked went away: the work is done all the same.
+    let mut call = accept(&stepped, sized(10));
+    assert!(call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+    drop(call);
+    assert_eq!(stepped.store.run_writes(None), 1);
+    assert_eq!(events_of_all(&stepped), 1);
+}

@@ -1,0 +1,128 @@
+//! Opening the data directory: the lock, newer versions, what is on the disk.
+
+use rusqlite::Connection;
+
+use super::{OneDirectory, Stepped, options, vault};
+use crate::conformance::Factory as _;
+use crate::conformance::fixtures::{NOW, TENANT, World, sent, settings};
+use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::sqlite::{DATABASE_FILE, SqliteStore};
+use crate::{Directory as _, StoreError};
+
+fn open(factory: &OneDirectory) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(&options(factory.0.path()), vault(), Box::new(|_| ()))
+}
+
+#[test]
+fn a_data_directory_has_one_owner() {
+    let factory = OneDirectory::new();
+    let first = open(&factory).unwrap();
+    let error = open(&factory).err().expect("refused");
+    assert!(matches!(&error, StoreError::Locked(path) if path == factory.0.path()));
+    assert!(!error.is_transient());
+    let message = error.to_string();
+    assert!(
+        message.contains(factory.0.path().to_str().unwrap()) && message.contains("POSTRIDER_DATA_DIR"),
+        "{message}"
+    );
+    drop(first);
+    open(&factory).unwrap();
+}
+
+#[test]
+fn a_data_directory_is_made_and_a_file_in_its_place_is_told() {
+    let factory = OneDirectory::new();
+    let deep = factory.0.path().join("a/b");
+    drop(SqliteStore::open(&options(&deep), vault(), Box::new(|_| ())).unwrap());
+    assert!(deep.join(DATABASE_FILE).exists());
+    let file = factory.0.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let error = SqliteStore::open(&options(&file), vault(), Box::new(|_| ())).err().unwrap();
+    assert!(matches!(&error, StoreError::Unusable(text) if text.contains(file.to_str().unwrap())), "{error}");
+}
+
+#[test]
+fn what_is_not_a_database_is_refused() {
+    let factory = OneDirectory::new();
+    std::fs::write(factory.0.path().join(DATABASE_FILE), vec![b'x'; 8192]).unwrap();
+    assert!(matches!(open(&factory).err(), Some(StoreError::Unusable(_))));
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_untouched() {
+    let factory = OneDirectory::new();
+    drop(open(&factory).unwrap());
+    let path = factory.0.path().join(DATABASE_FILE);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO refinery_schema_history VALUES (4711, 'later', '2030-01-01T00:00:00Z', '1');
+             PRAGMA wal_checkpoint(TRUNCATE);",
+        )
+        .unwrap();
+    drop(connection);
+    let before = std::fs::read(&path).unwrap();
+    let error = open(&factory).err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 4711, known: 1 }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn dropping_leaves_one_whole_file() {
+    let factory = OneDirectory::new();
+    let world = factory.block_on(async {
+        let world = World::open(&factory).await;
+        for arrival in world.post_each(TENANT, 1, 9).await {
+            world.settle(sent(&arrival)).await;
+        }
+        world
+    });
+    drop(world);
+    let log = factory.0.path().join(format!("{DATABASE_FILE}-wal"));
+    assert_eq!(std::fs::metadata(log).map_or(0, |log| log.len()), 0);
+    let copy = OneDirectory::new();
+    std::fs::copy(factory.0.path().join(DATABASE_FILE), copy.0.path().join(DATABASE_FILE)).unwrap();
+    copy.block_on(async {
+        assert_eq!(World::open(&copy).await.list(None, None, 100).await.len(), 9);
+    });
+}
+
+#[test]
+fn no_secret_reaches_the_disk_in_clear() {
+    let factory = OneDirectory::new();
+    let stepped = Stepped::open(factory.0.path());
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap().id;
+    let with_secret = |secret: &str| {
+        let config = domain::Secret::new(format!("{{\"token\":\"{secret}\"}}"));
+        domain::channel::ChannelSettings { config, ..settings() }
+    };
+    let new = NewChannel { tenant, settings: with_secret("canary-one"), derives_shard: true, routes: Vec::new() };
+    let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;
+    let settings = with_secret("canary-two");
+    let change = ChannelChange { tenant, channel, settings, routes: None, resumes: false, cancels: None };
+    stepped.run(stepped.store.update_channel(change, NOW)).unwrap();
+    let read = || -> Vec<u8> {
+        let files = std::fs::read_dir(factory.0.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    };
+    let contains = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let while_open = read();
+    drop(stepped);
+    for bytes in [while_open, read()] {
+        assert!(contains(&bytes, "Accounting"), "the channel's name is there");
+        assert!(!contains(&bytes, "canary"));
+    }
+}
+
+#[test]
+fn a_wrong_key_is_told() {
+    let factory = OneDirectory::new();
+    factory.block_on(async {
+        World::open(&factory).await.own_channel().await;
+    });
+    let other = std::sync::Arc::new(crate::Vault::new([8; 32], |bytes| bytes.fill(9)));
+    let store = SqliteStore::open(&options(factory.0.path()), other, Box::new(|_| ())).unwrap();
+    let error = factory.block_on(store.load()).unwrap_err();
+    assert!(matches!(&error, StoreError::Unusable(text) if text.contains("secret.key")), "{error}");
+}

@@ -1,0 +1,191 @@
+//! Query plans: every statement that the store runs on a growing table finds its rows by a key or an index.
+//!
+//! Nothing here lists statements by hand: a workload calls every method, the statements that ran are noted, and each
+//! is explained.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use domain::delivery::State;
+use domain::outcome::Class;
+use domain::routing::ConfigVersion;
+use domain::{ChannelId, DeliveryId};
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+use super::{OneDirectory, Stepped};
+use crate::conformance::fixtures::{
+    DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
+};
+use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::journal::{AttemptQuery, DeliveryQuery, StateFilter};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
+use crate::sqlite::writer::Writer;
+use crate::{Directory as _, Journal as _, Queue as _};
+
+thread_local! {
+    static RAN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "this is the shape that `trace_v2` takes")]
+fn note(event: TraceEvent<'_>) {
+    if let TraceEvent::Stmt(_, sql) = event {
+        RAN.with_borrow_mut(|ran| ran.insert(sql.to_owned()));
+    }
+}
+
+/// Tables that stay small, or that are read whole at a start and never otherwise.
+const SMALL: [&str; 8] =
+    ["tenants", "api_keys", "channels", "sequences", "expand", "cancellations", "sqlite_master", "CONSTANT"];
+
+fn listen(connection: &mut Connection) {
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
+}
+
+/// Calls every method, some in several ways.
+fn work(stepped: &Stepped, channel: ChannelId) {
+    let store = &stepped.store;
+    let wide: Vec<_> = (100..1102).collect();
+    let keyed = AcceptEvent { key: Some(key(1, 1)), ..event(TENANT, &[channel.0]) };
+    for request in [
+        request(TENANT, vec![keyed, event(TENANT, &wide)]),
+        AcceptRequest { now: later(DAY_MS), key: Some(key(2, 2)), ..request(TENANT, vec![event(TENANT, &[1])]) },
+    ] {
+        stepped.run(store.accept(request)).unwrap();
+    }
+    while stepped.run(store.expand(1)).unwrap() {}
+    let ends = [
+        sent,
+        dead,
+        |arrival: &Arrival| untried(arrival, State::Cancelled),
+        |arrival: &Arrival| retrying(arrival, NOW),
+    ];
+    let heard = stepped.heard();
+    let settlements = heard.iter().take(40).zip(ends.iter().cycle()).map(|(arrival, end)| end(arrival)).collect();
+    stepped.run(store.settle(settlements)).unwrap();
+    for arrival in &heard[1..4] {
+        stepped.run(store.retry(TENANT, arrival.delivery, EXPIRES_AT)).unwrap();
+    }
+    stepped.run(store.waiting_channels()).unwrap();
+    stepped.run(store.waiting_after(channel, DeliveryId(0), NOW, 10)).unwrap();
+    stepped.run(store.waiting_these(channel, vec![heard[0].delivery], NOW)).unwrap();
+    let change = ChannelChange {
+        tenant: TENANT,
+        channel,
+        settings: settings(),
+        routes: Some(routes(&["a"])),
+        resumes: true,
+        cancels: Some("off".to_owned()),
+    };
+    stepped.run(store.update_channel(change, NOW)).unwrap();
+    stepped.run(store.cancellations()).unwrap();
+    stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();
+    stepped.run(store.expire_slice(ChannelId(101), vec![], EXPIRES_AT, 10)).unwrap();
+    read(stepped, channel, &heard[0]);
+}
+
+fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
+    let store = &stepped.store;
+    stepped.run(store.load()).unwrap();
+    stepped.run(store.event(TENANT, arrival.event.id)).unwrap();
+    stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
+    stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
+    stepped.run(store.stats(TENANT, NOW)).unwrap();
+    stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
+    for channel in [None, Some(channel)] {
+        for state in [
+            None,
+            Some(StateFilter::Pending),
+            Some(StateFilter::Retrying),
+            Some(StateFilter::Waiting),
+            Some(StateFilter::Dead),
+            Some(StateFilter::Settled(State::Sent)),
+            Some(StateFilter::Settled(State::Expired)),
+        ] {
+            let query = DeliveryQuery { channel, state, before: Some(DeliveryId(900)), rows_max: 50 };
+            stepped.run(store.deliveries(TENANT, query)).unwrap();
+        }
+        for delivery in [None, Some(arrival.delivery)] {
+            for class in [None, Some(Class::Retry)] {
+                let query = AttemptQuery { delivery, channel, class, before: None, rows_max: 50 };
+                stepped.run(store.attempts(TENANT, query)).unwrap();
+            }
+        }
+    }
+}
+
+/// What is wrong with how a statement finds its rows.
+fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let mut words = step.split(' ');
+    let (verb, table) = (words.next()?, words.next()?);
+    if is_open(table) {
+        return None;
+    }
+    // Read whole, once, when the process starts.
+    let is_start = table == "subscriptions" && step.ends_with("USING INDEX subscriptions_valid");
+    match verb {
+        "SCAN" if !SMALL.contains(&table) && !is_start => Some("it reads the whole table"),
+        "SEARCH" if step.ends_with("(rowid=?)") => None,
+        "SEARCH" if step.contains("(rowid>") || step.contains("(rowid<") => Some("it reads a whole run of rows"),
+        "SEARCH" if table.contains('_') && sql.contains("delivery_id = ?") && !step.contains("delivery_id=?") => {
+            Some("it does not look up the delivery")
+        }
+        "SEARCH"
+            if sql.contains("channel_id = ?") && !sql.contains("delivery_id = ?") && !step.contains("channel_id=?") =>
+        {
+            Some("it does not look up the channel")
+        }
+        "USE" if step.contains("ORDER BY") => Some("it sorts"),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_query_on_a_growing_table_is_indexed() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap();
+    let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
+    let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;
+    for _ in 0..3 {
+        work(&stepped, channel);
+    }
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    stepped.store.with_writer(listen);
+    stepped.store.with_reader(listen);
+    work(&stepped, channel);
+    let ran = RAN.take();
+    assert!(ran.len() > 60, "{} statements", ran.len());
+    let faults = stepped.store.with_writer(|connection| explain_all(connection, &ran));
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn explain_all(connection: &Connection, ran: &BTreeSet<String>) -> Vec<String> {
+    let closed: Vec<String> = connection
+        .prepare(
+            "SELECT kind || '_' || number FROM segments
+             WHERE last_id < 9007199254740991 AND indexes = CASE kind WHEN 'settled' THEN 2 WHEN 'attempts' THEN 3 ELSE 0 END",
+        )
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    let is_segment = |table: &str| ["events_", "settled_", "attempts_"].iter().any(|kind| table.starts_with(kind));
+    let is_open = |table: &str| is_segment(table) && !closed.iter().any(|name| name == table);
+    let mut faults = Vec::new();
+    let mut segments_seen = 0;
+    for sql in
+        ran.iter().filter(|sql| ["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| sql.starts_with(verb)))
+    {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(3).unwrap();
+            segments_seen += usize::from(closed.iter().any(|table| step.contains(table.as_str())));
+            if let Some(fault) = fault_of(sql, &step, is_open) {
+                faults.push(format!("{fault}: {step}\n{sql}"));
+            }
+        }
+    }
+    assert!(segments_seen > 20, "closed segments were read by {segments_seen} statements");
+    faults
+}
