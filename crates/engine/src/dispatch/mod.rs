@@ -96,6 +96,14 @@ pub struct Found {
     pub cancellations: Vec<Cancellation>,
 }
 
+/// What an order to cancel left for later: deliveries that were under way. They are named one by one, because the
+/// order does not reach a dead letter that a person tries again later.
+#[derive(Debug)]
+struct Cancelled {
+    under_way: BTreeSet<DeliveryId>,
+    reason: String,
+}
+
 /// Decides what starts when. One for all channels that this process owns.
 pub struct Dispatcher {
     registry: Arc<Registry>,
@@ -108,8 +116,8 @@ pub struct Dispatcher {
     /// Before this, the store is not asked to take results or load: it has just failed.
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
-    /// What waits at or below is ordered cancelled, and why.
-    cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
+    /// What was under way when all that waited for its channel was ordered cancelled.
+    cancelled: BTreeMap<ChannelId, Cancelled>,
     paused: BTreeSet<ChannelId>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
@@ -296,10 +304,10 @@ impl Dispatcher {
                 }
             }
         }
-        if let Some((up_to, reason)) = self.cancelled.get(&channel)
-            && delivery <= *up_to
+        if let Some(cancelled) = self.cancelled.get(&channel)
+            && cancelled.under_way.contains(&delivery)
         {
-            settlement = decide::cancel(settlement, reason);
+            settlement = decide::cancel(settlement, &cancelled.reason);
         }
         self.unsaved.push(settlement);
         self.lane_answered(channel, delivery, now);
@@ -314,6 +322,18 @@ impl Dispatcher {
             Next::Over { .. } => None,
         };
         self.lanes.settled(settlement.channel, settlement.delivery, due);
+        self.finish_cancellation(settlement.channel, settlement.delivery);
+    }
+
+    /// Once nothing is under way that an order to cancel speaks of, its last slice is done and ends it.
+    fn finish_cancellation(&mut self, channel: ChannelId, settled: DeliveryId) {
+        if let Some(cancelled) = self.cancelled.get_mut(&channel)
+            && cancelled.under_way.remove(&settled)
+            && cancelled.under_way.is_empty()
+        {
+            self.cancelled.remove(&channel);
+            self.work.insert(Work::Cancel(channel));
+        }
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -372,7 +392,10 @@ impl Dispatcher {
         let Cancellation { channel, up_to, reason } = cancellation;
         self.ensure_lane(channel, now);
         self.lanes.forget(channel, up_to);
-        self.cancelled.insert(channel, (up_to, reason));
+        let under_way = BTreeSet::from_iter(self.lanes.under_way(channel));
+        if !under_way.is_empty() {
+            self.cancelled.insert(channel, Cancelled { under_way, reason });
+        }
         self.work.insert(Work::Cancel(channel));
     }
 
