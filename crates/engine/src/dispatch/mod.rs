@@ -42,9 +42,9 @@ pub enum Input {
     /// A try is over.
     Answered(Box<Answered>),
     /// The store took settlements.
-    Settled(Vec<Settlement>),
+    Settled(Arc<[Settlement]>),
     /// The store did not take settlements.
-    SettleFailed(Vec<Settlement>),
+    SettleFailed(Arc<[Settlement]>),
     /// A load was carried out, or could not be.
     Loaded(Load, Option<Vec<Waiting>>),
     /// A channel was made, changed, resumed or deleted; the registry has it already.
@@ -96,14 +96,6 @@ pub struct Found {
     pub cancellations: Vec<Cancellation>,
 }
 
-/// What an order to cancel left for later: deliveries that were under way. They are named one by one, because the
-/// order does not reach a dead letter that a person tries again later.
-#[derive(Debug)]
-struct Cancelled {
-    under_way: BTreeSet<DeliveryId>,
-    reason: String,
-}
-
 /// Decides what starts when. One for all channels that this process owns.
 pub struct Dispatcher {
     registry: Arc<Registry>,
@@ -116,8 +108,8 @@ pub struct Dispatcher {
     /// Before this, the store is not asked to take results or load: it has just failed.
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
-    /// What was under way when all that waited for its channel was ordered cancelled.
-    cancelled: BTreeMap<ChannelId, Cancelled>,
+    /// What waits at or below is ordered cancelled, and why.
+    cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
     paused: BTreeSet<ChannelId>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
@@ -168,7 +160,7 @@ impl Dispatcher {
             Input::Answered(answered) => self.answered(*answered, now),
             Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement)),
             Input::SettleFailed(settlements) => {
-                self.unsaved.extend(settlements);
+                self.unsaved.extend_from_slice(&settlements);
                 self.rest(now);
             }
             Input::Loaded(load, found) => self.loaded(load, found, now),
@@ -259,19 +251,17 @@ impl Dispatcher {
 
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
-        let refused = match self.registry.channel(channel) {
-            _ if content.expires_at <= now => Some((Cause::Expire, "its time-to-live ended before it could be tried")),
-            None => Some((Cause::Cancel, "the channel was deleted")),
-            Some(live) if !live.channel.settings.is_active => Some((Cause::Cancel, "the channel was switched off")),
+        let (cause, note) = match self.registry.channel(channel) {
+            _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
+            None => (Cause::Cancel, "the channel was deleted"),
+            Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content: content.clone() })));
-                None
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                return;
             }
         };
-        if let Some((cause, note)) = refused {
-            self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
-            self.lane_answered(channel, delivery, now);
-        }
+        self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+        self.lane_answered(channel, delivery, now);
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
@@ -304,10 +294,10 @@ impl Dispatcher {
                 }
             }
         }
-        if let Some(cancelled) = self.cancelled.get(&channel)
-            && cancelled.under_way.contains(&delivery)
+        if let Some((up_to, reason)) = self.cancelled.get(&channel)
+            && delivery <= *up_to
         {
-            settlement = decide::cancel(settlement, &cancelled.reason);
+            settlement = decide::cancel(settlement, reason);
         }
         self.unsaved.push(settlement);
         self.lane_answered(channel, delivery, now);
@@ -317,23 +307,15 @@ impl Dispatcher {
         if self.tests.remove(&settlement.delivery) {
             return;
         }
+        if self.cancelled.get(&settlement.channel).is_some_and(|(up_to, _)| settlement.delivery <= *up_to) {
+            // The order is carried out when nothing that it covers is under way any more.
+            self.work.insert(Work::Cancel(settlement.channel));
+        }
         let due = match &settlement.next {
             Next::Wait { due_at, .. } => Some(*due_at),
             Next::Over { .. } => None,
         };
         self.lanes.settled(settlement.channel, settlement.delivery, due);
-        self.finish_cancellation(settlement.channel, settlement.delivery);
-    }
-
-    /// Once nothing is under way that an order to cancel speaks of, its last slice is done and ends it.
-    fn finish_cancellation(&mut self, channel: ChannelId, settled: DeliveryId) {
-        if let Some(cancelled) = self.cancelled.get_mut(&channel)
-            && cancelled.under_way.remove(&settled)
-            && cancelled.under_way.is_empty()
-        {
-            self.cancelled.remove(&channel);
-            self.work.insert(Work::Cancel(channel));
-        }
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -392,10 +374,7 @@ impl Dispatcher {
         let Cancellation { channel, up_to, reason } = cancellation;
         self.ensure_lane(channel, now);
         self.lanes.forget(channel, up_to);
-        let under_way = BTreeSet::from_iter(self.lanes.under_way(channel));
-        if !under_way.is_empty() {
-            self.cancelled.insert(channel, Cancelled { under_way, reason });
-        }
+        self.cancelled.insert(channel, (up_to, reason));
         self.work.insert(Work::Cancel(channel));
     }
 
@@ -419,13 +398,22 @@ impl Dispatcher {
 
     fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
         self.work_under_way.remove(&work);
-        match more {
-            Some(true) => drop(self.work.insert(work)),
-            Some(false) => {}
-            None => {
+        match (more, work) {
+            (Some(true), _) => drop(self.work.insert(work)),
+            (Some(false), Work::Cancel(channel)) => self.end_cancellation(channel),
+            (Some(false), _) => {}
+            (None, _) => {
                 self.work.insert(work);
                 self.rest(now);
             }
+        }
+    }
+
+    /// Forgets an order that is carried out: what is retried later is not covered by it.
+    fn end_cancellation(&mut self, channel: ChannelId) {
+        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
+        if !self.lanes.under_way(channel).iter().any(|delivery| delivery <= up_to) {
+            self.cancelled.remove(&channel);
         }
     }
 }
