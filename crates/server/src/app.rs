@@ -88,6 +88,8 @@ impl App {
 
     /// Closes the port, finishes what is under way and writes it down. Returns whether all of it was.
     pub async fn stop(mut self) -> bool {
+        // First: whoever sees the port closed may rely on it that nothing more is started.
+        self.dispatch.stop_starting();
         self.stop.cancel();
         let is_settled = self.dispatch.stop(self.stop_patience).await;
         if is_settled {

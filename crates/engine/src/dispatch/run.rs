@@ -77,10 +77,15 @@ impl Handle {
         let _ = tokio::time::timeout(patience, settled).await;
     }
 
+    /// Starts nothing more.
+    pub fn stop_starting(&self) {
+        self.input(Input::Stop);
+    }
+
     /// Starts nothing more, and waits at most `patience` until everything under way is settled. Returns whether it is.
     pub async fn stop(&self, patience: Duration) -> bool {
         let (reply, idle) = oneshot::channel();
-        self.input(Input::Stop);
+        self.stop_starting();
         let _ = self.0.send(Message::Idle(reply));
         tokio::time::timeout(patience, idle).await.is_ok()
     }
