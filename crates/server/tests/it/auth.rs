@@ -1,0 +1,168 @@
+//! Who may do what, on every route: keys, scopes and tenants.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
+
+/// Every route of a tenant with the scope that it asks for. `{event}`, `{channel}` and `{delivery}` stand for ids.
+const ROUTES: [(&str, &str, &str); 14] = [
+    ("POST", "/v1/events", "events:write"),
+    ("GET", "/v1/events/{event}", "events:read"),
+    ("GET", "/v1/events/{event}/explain?channel_id={channel}", "events:read"),
+    ("GET", "/v1/channels", "channels:read"),
+    ("POST", "/v1/channels", "channels:write"),
+    ("GET", "/v1/channels/{channel}", "channels:read"),
+    ("PATCH", "/v1/channels/{channel}", "channels:write"),
+    ("POST", "/v1/channels/{channel}/test", "channels:write"),
+    ("GET", "/v1/deliveries", "deliveries:read"),
+    ("GET", "/v1/deliveries/{delivery}", "deliveries:read"),
+    ("POST", "/v1/deliveries/{delivery}/retry", "deliveries:write"),
+    ("GET", "/v1/attempts", "deliveries:read"),
+    ("GET", "/v1/stats", "deliveries:read"),
+    // Last, because it does what it says.
+    ("DELETE", "/v1/channels/{channel}", "channels:write"),
+];
+
+const PLATFORM_ROUTES: [(&str, &str); 7] = [
+    ("GET", "/v1/tenants"),
+    ("POST", "/v1/tenants"),
+    ("PUT", "/v1/tenants/default"),
+    ("GET", "/v1/tenants/default"),
+    ("GET", "/v1/tenants/default/keys"),
+    ("POST", "/v1/tenants/default/keys"),
+    ("DELETE", "/v1/tenants/default/keys/999"),
+];
+
+const SCOPES: [&str; 7] =
+    ["events:write", "events:read", "channels:read", "channels:write", "deliveries:read", "deliveries:write", "inbox"];
+
+fn method(name: &str) -> Method {
+    name.parse().expect("a method")
+}
+
+fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|(method, path, _)| (*method, *path)).chain(PLATFORM_ROUTES)
+}
+
+#[tokio::test]
+async fn without_a_good_key_nothing_is_told() {
+    let server = Setup::new().start().await;
+    let check = async |client: &crate::harness::Client, headers: &[(&str, &str)]| {
+        for (name, path) in every_route() {
+            let answer = client.send(method(name), path, headers, "{}").await;
+            let problem = answer.problem(401);
+            assert_eq!(problem.r#type, "urn:postrider:unauthorized", "{name} {path}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{name} {path}");
+        }
+    };
+    check(&server.client_with(""), &[]).await;
+    check(&server.client_with("wrong"), &[]).await;
+    check(&server.client_with(""), &[("authorization", "Basic YWRtaW46YWRtaW4=")]).await;
+    check(&server.client_with(""), &[("authorization", "Bearer")]).await;
+    check(&server.client_with(""), &[("authorization", "Bearer ")]).await;
+}
+
+#[tokio::test]
+async fn keys_end() {
+    let server = Setup::new().start().await;
+    let expires_at = jiff::Timestamp::from_second(now_seconds() + 2).unwrap().to_string();
+    let request = json!({"name": "Short", "scopes": ["events:read"], "expires_at": expires_at});
+    let key: IssuedKey = server.client.post("/v1/tenants/default/keys", &request).await.read(201);
+    assert_eq!(crate::harness::ms(&key.expires_at.unwrap()), crate::harness::ms(&expires_at));
+    let client = server.client_with(&key.key.unwrap());
+    client.get("/v1/events/evt_1").await.problem(404);
+    eventually("the key has expired", async || (client.get("/v1/events/evt_1").await.status == 401).then_some(()))
+        .await;
+
+    let key = server.client.create_key("default", &["events:read"]).await;
+    let client = server.client_with(&key.key.unwrap());
+    client.get("/v1/events/evt_1").await.problem(404);
+    assert_eq!(server.client.delete(&format!("/v1/tenants/default/keys/{}", key.id)).await.status, 204);
+    client.get("/v1/events/evt_1").await.problem(401);
+}
+
+#[tokio::test]
+async fn every_route_asks_for_its_scope() {
+    let server = Setup::new().start().await;
+    let fill = |path: &str| path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
+    for scope in SCOPES {
+        let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
+        let without = server.client_with(&server.client.create_key("default", &others).await.key.unwrap());
+        let only = server.client_with(&server.client.create_key("default", &[scope]).await.key.unwrap());
+        for (name, path, needed) in ROUTES {
+            let (name, path) = (method(name), fill(path));
+            let (with_it, without_it) = if scope == needed { (&only, &without) } else { (&without, &only) };
+            let refused = without_it.send(name.clone(), &path, &[], "{}").await.problem(403);
+            assert!(refused.detail.contains(needed), "{name} {path}: {refused:?}");
+            let allowed = with_it.send(name.clone(), &path, &[], "{}").await;
+            assert!(matches!(allowed.status.as_u16(), 200 | 404 | 422), "{name} {path}: {allowed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tenants_are_the_platforms_business() {
+    let server = Setup::new().start().await;
+    let tenant_key = server.client_with(&server.client.create_key("default", &SCOPES).await.key.unwrap());
+    for (name, path) in PLATFORM_ROUTES {
+        let problem = tenant_key.send(method(name), path, &[], "{}").await.problem(403);
+        assert!(problem.detail.contains("platform"), "{name} {path}: {problem:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_ids_of_another_tenant_do_not_exist() {
+    let (server, receiver) = start().await;
+    let channel = server.client.webhook(&receiver.url("/"), json!({})).await.id;
+    let accepted = server.client.accept(&json!({"type": "a", "data": {}})).await;
+    let delivery = accepted.deliveries[0].id;
+    server.client.delivery_once(delivery, "sent").await;
+    server.client.send(Method::PUT, "/v1/tenants/other", &[], "{}").await.read::<Value>(200);
+    let other = server.client_with(&server.client.create_key("other", &SCOPES).await.key.unwrap());
+
+    for (name, path, _) in ROUTES.iter().filter(|(_, path, _)| path.contains('{')) {
+        let path = path
+            .replace("{event}", &accepted.id)
+            .replace("{channel}", &channel.to_string())
+            .replace("{delivery}", &delivery.to_string());
+        other.send(method(name), &path, &[], "{}").await.problem(404);
+    }
+    for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts"] {
+        assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
+    }
+    let named = json!({"type": "a", "data": {}, "channels": [channel]});
+    assert_eq!(other.post("/v1/events", &named).await.problem(422).fields(), ["channels[0]"]);
+    assert!(other.accept(&json!({"type": "a", "data": {}})).await.deliveries.is_empty());
+    let stats: Stats = other.get("/v1/stats").await.read(200);
+    assert_eq!((stats.events, stats.sent), (1, 0));
+    let untouched: Delivery = server.client.delivery(delivery).await;
+    assert_eq!((untouched.status.as_str(), receiver.count("/")), ("sent", 1));
+    server.client.channel(channel).await;
+}
+
+#[tokio::test]
+async fn a_platform_key_names_its_tenant() {
+    let server = Setup::new().start().await;
+    let platform = server.client_with(crate::harness::ADMIN_KEY);
+    let problem = platform.get("/v1/channels").await.problem(400);
+    assert!(problem.detail.contains("Postrider-Tenant"), "{problem:?}");
+    platform.clone().for_tenant("nobody").get("/v1/channels").await.problem(404);
+    platform.clone().for_tenant("default").get("/v1/channels").await.read::<Page<Value>>(200);
+    // Platform routes need none.
+    platform.get("/v1/tenants").await.read::<Page<Value>>(200);
+}
+
+#[tokio::test]
+async fn a_tenants_key_acts_for_its_tenant_alone() {
+    let server = Setup::new().start().await;
+    server.client.send(Method::PUT, "/v1/tenants/other", &[], "{}").await.read::<Value>(200);
+    let key = server.client.create_key("other", &SCOPES).await.key.unwrap();
+    let client = server.client_with(&key);
+    let event = json!({"type": "a", "data": {}});
+    client.post("/v1/events", &event).await.read::<Accepted>(202);
+    client.clone().for_tenant("other").post("/v1/events", &event).await.read::<Accepted>(202);
+    for slug in ["default", "nobody", ""] {
+        client.clone().for_tenant(slug).post("/v1/events", &event).await.problem(403);
+    }
+}

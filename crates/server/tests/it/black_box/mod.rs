@@ -1,0 +1,6 @@
+//! The process as its operator sees it: killed, stopped, out of disk, started for the first time.
+
+mod disk;
+mod first_run;
+mod sigkill;
+mod stop;

@@ -1,0 +1,161 @@
+//! Killed with SIGKILL in the middle of the work, again and again: nothing accepted is lost.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{Accepted, Client, Page, Receiver, Setup};
+
+const EVENTS: usize = 20_000;
+const KILLS: usize = 6;
+
+/// Small, so that the bound on repeats means something.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Clients that post at a time.
+const CLIENTS: usize = 8;
+
+/// Channels, each at a path of its own; all events of type `load.{n}` go to the channel `n`, and those of `load.0` to
+/// the last channel as well.
+const CHANNELS: usize = 5;
+
+/// A small generator of even numbers: the same seed gives the same test.
+struct Random(u64);
+
+impl Random {
+    /// A number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).expect("below a usize")
+    }
+}
+
+/// Requests to post: single events and arrays, `EVENTS` in all.
+fn requests(random: &mut Random) -> Vec<Value> {
+    let mut requests = Vec::new();
+    let mut n = 0;
+    while n < EVENTS {
+        let size = if random.below(3) == 0 { 2 + random.below(60) } else { 1 };
+        let end = (n + size).min(EVENTS);
+        let event = |n: usize| json!({"type": format!("load.{}", n % (CHANNELS - 1)), "data": {"n": n}});
+        let events: Vec<Value> = (n..end).map(event).collect();
+        requests.push(if size == 1 { events[0].clone() } else { json!(events) });
+        n = end;
+    }
+    requests
+}
+
+/// Posts a request; `None` when no 202 came, and then nobody knows whether it was kept.
+async fn post(client: &Client, request: &Value) -> Option<Vec<Accepted>> {
+    let answer = client.try_send(Method::POST, "/v1/events", &[], request.to_string()).await.ok()?;
+    if answer.status != 202 || answer.body.is_empty() {
+        return None;
+    }
+    Some(if request.is_array() { answer.read::<Page<Accepted>>(202).data } else { vec![answer.read(202)] })
+}
+
+/// What is to be posted, and what was answered with 202.
+struct Load {
+    waiting: Vec<Value>,
+    accepted: Vec<Accepted>,
+}
+
+type Posts = JoinSet<(Option<Vec<Accepted>>, Value)>;
+
+impl Load {
+    /// Posts what waits with several clients, until it is all kept or `answers` requests are. Returns the posts that
+    /// are still under way.
+    async fn post(&mut self, client: &Client, answers: usize) -> Posts {
+        let mut posts = JoinSet::new();
+        let mut answered = 0;
+        while answered < answers {
+            while posts.len() < CLIENTS
+                && let Some(request) = self.waiting.pop()
+            {
+                let client = client.clone();
+                posts.spawn(async move { (post(&client, &request).await, request) });
+            }
+            let Some(result) = posts.join_next().await else { break };
+            answered += usize::from(self.take(result.expect("no panic")));
+        }
+        posts
+    }
+
+    /// Waits for posts that were under way when the server was killed.
+    async fn collect(&mut self, posts: Posts) {
+        for result in posts.join_all().await {
+            self.take(result);
+        }
+    }
+
+    /// What got no 202 is posted again.
+    fn take(&mut self, (kept, request): (Option<Vec<Accepted>>, Value)) -> bool {
+        let is_kept = kept.is_some();
+        match kept {
+            Some(kept) => self.accepted.extend(kept),
+            None => self.waiting.push(request),
+        }
+        is_kept
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_accepted_is_lost_however_often_it_is_killed() {
+    let setup = Setup::new().set("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", &IN_FLIGHT_MAX.to_string());
+    let receiver = Receiver::start().await;
+    let mut random = Random(20_261_122);
+    let mut load = Load { waiting: requests(&mut random), accepted: Vec::new() };
+    let share = load.waiting.len() / (KILLS + 2);
+    let mut server = setup.start().await;
+    for n in 0..CHANNELS {
+        let types = if n == CHANNELS - 1 { json!(["load.0"]) } else { json!([format!("load.{n}")]) };
+        server.client.webhook(&receiver.url(&format!("/{n}")), json!({"event_types": types})).await;
+    }
+
+    for _ in 0..KILLS {
+        let under_way = load.post(&server.client, share / 2 + random.below(share)).await;
+        server.kill().await;
+        load.collect(under_way).await;
+        assert!(!load.waiting.is_empty(), "killed in the middle of the load");
+        server = setup.start().await;
+    }
+    load.post(&server.client, usize::MAX).await;
+
+    let total = check_arrivals(&receiver, &load.accepted).await;
+    assert!(server.stop().await.success());
+    assert_eq!(receiver.total(), total, "something was sent after everything had arrived");
+}
+
+/// Waits until every delivery of an answer has arrived, and counts the repeats. Returns how many requests there were.
+async fn check_arrivals(receiver: &Receiver, accepted: &[Accepted]) -> usize {
+    assert_eq!(accepted.len(), EVENTS);
+    let mut missing = usize::MAX;
+    let mut seen = BTreeMap::new();
+    while missing > 0 {
+        seen = arrivals(receiver);
+        missing = accepted.iter().flat_map(|one| &one.deliveries).filter(|made| !seen.contains_key(&made.id)).count();
+        // Each that is missing is a request to come.
+        receiver.wait_for_total(receiver.total().max(seen.values().sum::<usize>() + missing)).await;
+    }
+    let repeats: usize = seen.values().map(|count| count - 1).sum();
+    assert!(repeats <= IN_FLIGHT_MAX * KILLS, "{repeats} repeats after {KILLS} kills");
+    seen.values().sum()
+}
+
+/// How often each delivery has arrived, by its number.
+fn arrivals(receiver: &Receiver) -> BTreeMap<i64, usize> {
+    let mut seen: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut bodies = BTreeMap::new();
+    for received in (0..CHANNELS).flat_map(|n| receiver.received(&format!("/{n}"))) {
+        let id: i64 = received.id().rsplit('_').next().expect("a number").parse().expect("a number");
+        *seen.entry(id).or_default() += 1;
+        let first = bodies.entry(id).or_insert_with(|| received.clone());
+        assert_eq!((first.id(), &first.body), (received.id(), &received.body), "a repeat is the same message");
+    }
+    seen
+}

@@ -1,0 +1,106 @@
+//! Stopped with SIGTERM, started twice, started on a database of the future.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gate, Receiver, Reply, Setup};
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_under_way_and_sends_nothing_twice() {
+    let setup = Setup::new();
+    let receiver = Receiver::start().await;
+    let gate = Gate::closed();
+    receiver.always("/", Reply::status(200).behind(&gate));
+    let mut server = setup.start().await;
+    server.client.webhook(&receiver.url("/"), json!({"concurrency": 4})).await;
+    let events: Vec<_> = (0..20).map(|n| json!({"type": "a", "data": {"n": n}})).collect();
+    server.client.post("/v1/events", &json!(events)).await.read::<Value>(202);
+    receiver.wait_for("/", 4).await;
+
+    server.process.ask_to_stop();
+    server.refuses_connections().await;
+    gate.open();
+    assert!(server.process.ended().await.success());
+    assert_eq!(receiver.count("/"), 4, "nothing is started after the signal");
+
+    let server = setup.start().await;
+    assert_eq!(server.client.deliveries("status=sent").await.len(), 4);
+    let received = receiver.wait_for("/", 20).await;
+    let mut ids: Vec<&str> = received.iter().map(crate::harness::Received::id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+    assert!(server.stop().await.success());
+    assert_eq!(receiver.count("/"), 20);
+}
+
+#[tokio::test]
+async fn an_idle_server_stops_at_once() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    // Its connection stays open: an idle connection holds nothing up.
+    server.client.get("/healthz").await.read::<Value>(200);
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_does_not_keep_it_from_stopping() {
+    let setup = Setup::new().set("POSTRIDER_DELIVERY__STOP_PATIENCE_SECONDS", "1");
+    let receiver = Receiver::start().await;
+    let gate = Gate::closed();
+    receiver.script("/", [Reply::status(200).behind(&gate)]);
+    let mut server = setup.start().await;
+    server.client.webhook(&receiver.url("/"), json!({})).await;
+    server.client.accept_one("a", json!({})).await;
+    receiver.wait_for("/", 1).await;
+    server.process.ask_to_stop();
+    assert!(server.process.ended().await.success());
+    assert!(server.process.stderr.text().contains("sent again at the next start"));
+
+    let _server = setup.start().await;
+    let received = receiver.wait_for("/", 2).await;
+    assert_eq!(received[0].id(), received[1].id());
+}
+
+#[tokio::test]
+async fn a_data_directory_belongs_to_one_process() {
+    let setup = Setup::new();
+    let first = setup.start().await;
+    let (status, message) = setup.start_in_vain().await;
+    assert!(!status.success());
+    assert!(message.contains("is in use by another Postrider process"), "{message}");
+    assert!(message.contains(&*setup.data_dir().to_string_lossy()), "{message}");
+    first.client.get("/readyz").await.read::<Value>(200);
+    first.kill().await;
+    setup.start().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let first = Setup::new().start().await;
+    let address = first.address.to_string();
+    let (status, message) = Setup::new().set("POSTRIDER_LISTEN", &address).start_in_vain().await;
+    assert!(!status.success());
+    assert!(message.contains(&format!("cannot listen on {address}")), "{message}");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let setup = Setup::new();
+    assert!(setup.start().await.stop().await.success());
+    let database = setup.data_dir().join("postrider.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    let raised = connection.execute(
+        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+         SELECT version + 1, name, applied_on, checksum FROM refinery_schema_history ORDER BY version DESC LIMIT 1",
+        [],
+    );
+    assert_eq!(raised, Ok(1));
+    drop(connection);
+    let before = std::fs::read(&database).unwrap();
+
+    let (status, message) = setup.start_in_vain().await;
+
+    assert!(!status.success());
+    assert!(message.contains("written by a newer Postrider") && message.contains("schema version"), "{message}");
+    assert_eq!(std::fs::read(&database).unwrap(), before);
+}

@@ -1,0 +1,5 @@
+//! What becomes of a delivery, seen from both ends: the API and the receiver.
+
+mod holding;
+mod limits;
+mod retries;

@@ -1,0 +1,213 @@
+//! The real binary: started, read, stopped and killed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{Client, eventually, soon};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_postrider");
+
+/// The platform key of every server that is not a first run.
+pub(crate) const ADMIN_KEY: &str = "admin-key-of-the-integration-tests";
+
+/// Settings and a data directory; starts a server as often as a test likes.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    data_dir: Arc<TempDir>,
+    variables: BTreeMap<String, String>,
+    /// A program that starts the binary, with its arguments; the binary and `serve` come after them.
+    wrapper: Vec<String>,
+}
+
+impl Setup {
+    /// An operator who drives Postrider by program and lets it talk to loopback. Waits between attempts are short: the
+    /// first is a millisecond.
+    pub(crate) fn new() -> Self {
+        Self::first_run()
+            .set("POSTRIDER_ADMIN_KEY", ADMIN_KEY)
+            .set("POSTRIDER_EGRESS__ALLOW", "127.0.0.0/8")
+            .set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "1")
+    }
+
+    /// Nothing is set but what keeps tests apart.
+    pub(crate) fn first_run() -> Self {
+        let data_dir = TempDir::new().expect("a temporary directory");
+        let path = data_dir.path().join("data").to_string_lossy().into_owned();
+        Self { data_dir: Arc::new(data_dir), variables: BTreeMap::new(), wrapper: Vec::new() }
+            .set("POSTRIDER_LISTEN", "127.0.0.1:0")
+            .set("POSTRIDER_DATA_DIR", &path)
+    }
+
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the binary by another program.
+    pub(crate) fn wrapped_in(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(|&part| part.to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir.path().join("data")
+    }
+
+    /// Runs `serve` and waits until it is ready.
+    pub(crate) async fn start(&self) -> Server {
+        let mut process = self.launch(&["serve"]);
+        let line = soon("the welcome line", process.stdout.line_with("is ready at http://")).await;
+        let Some(line) = line else {
+            panic!("the server ended before it was ready: {}", process.stderr.text());
+        };
+        let address = line.rsplit("http://").next().expect("an address").trim().parse().expect("an address");
+        Server { client: Client::new(address, ADMIN_KEY).for_tenant("default"), address, process }
+    }
+
+    /// Runs `serve`, which must end by itself; how it ended and what it said to stderr.
+    pub(crate) async fn start_in_vain(&self) -> (ExitStatus, String) {
+        let mut process = self.launch(&["serve"]);
+        let status = process.ended().await;
+        (status, process.stderr.text())
+    }
+
+    /// Runs the binary with these arguments.
+    pub(crate) fn launch(&self, arguments: &[&str]) -> Process {
+        let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]).chain(arguments.iter().copied());
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).env_clear().envs(&self.variables).current_dir(self.data_dir.path());
+        for kept in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stdout = Output::read(child.stdout.take().expect("a pipe"));
+        let stderr = Output::read(child.stderr.take().expect("a pipe"));
+        Process { child, stdout, stderr }
+    }
+}
+
+/// A running process and what it prints. Killed when the test ends before it.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) stdout: Output,
+    pub(crate) stderr: Output,
+}
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop, as the system does.
+    pub(crate) fn ask_to_stop(&self) {
+        let status = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.id())]).status();
+        assert!(status.expect("a shell").success());
+    }
+
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+    }
+
+    /// Waits for its end, which closes its outputs.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        soon("the end of stdout", self.stdout.ended()).await;
+        soon("the end of stderr", self.stderr.ended()).await;
+        self.child.wait().expect("a status")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stderr of the process:\n{}", self.stderr.text());
+        }
+    }
+}
+
+/// A server that is ready.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    /// With the platform key, for the tenant `default`.
+    pub(crate) client: Client,
+    pub(crate) process: Process,
+}
+
+impl Server {
+    /// A client with another key.
+    pub(crate) fn client_with(&self, key: &str) -> Client {
+        Client::new(self.address, key)
+    }
+
+    /// Waits until the port is closed.
+    pub(crate) async fn refuses_connections(&self) {
+        eventually("the port is closed", async || {
+            self.client_with("").try_send(http::Method::GET, "/healthz", &[], "").await.is_err().then_some(())
+        })
+        .await;
+    }
+
+    /// Kills it, as a power cut would, and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill();
+        self.process.ended().await;
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.process.ask_to_stop();
+        self.process.ended().await
+    }
+}
+
+/// What a process has printed to one of its outputs, read by a thread of its own.
+pub(crate) struct Output(watch::Receiver<Printed>);
+
+#[derive(Default)]
+struct Printed {
+    lines: Vec<String>,
+    is_over: bool,
+}
+
+impl Output {
+    fn read(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, printed) = watch::channel(Printed::default());
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                sender.send_modify(|printed| printed.lines.push(line));
+            }
+            sender.send_modify(|printed| printed.is_over = true);
+        });
+        Self(printed)
+    }
+
+    /// The first line that holds `part`, once it is printed; `None` when the output ended without it.
+    pub(crate) async fn line_with(&mut self, part: &str) -> Option<String> {
+        let find = |lines: &[String]| lines.iter().find(|line| line.contains(part)).cloned();
+        let printed = self.0.wait_for(|printed| printed.is_over || find(&printed.lines).is_some()).await.ok()?;
+        find(&printed.lines)
+    }
+
+    /// Waits until nothing more can come.
+    pub(crate) async fn ended(&mut self) {
+        // An error is a reader that is gone, which is an end as well.
+        let _ = self.0.wait_for(|printed| printed.is_over).await;
+    }
+
+    /// Everything so far.
+    pub(crate) fn text(&self) -> String {
+        self.0.borrow().lines.join("\n")
+    }
+}

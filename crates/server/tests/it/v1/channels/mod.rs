@@ -1,0 +1,8 @@
+//! `/v1/channels`.
+
+mod delete;
+mod formats;
+mod get;
+mod patch;
+mod post;
+mod test;

@@ -1,0 +1,4 @@
+//! `/v1/deliveries`.
+
+mod get;
+mod retry;

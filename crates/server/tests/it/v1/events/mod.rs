@@ -1,0 +1,7 @@
+//! `/v1/events`.
+
+mod explain;
+mod get;
+mod idempotency;
+mod post;
+mod routing;

@@ -1,0 +1,8 @@
+//! `/v1`, one folder for each thing and one file for each of its methods.
+
+mod attempts;
+mod channels;
+mod deliveries;
+mod events;
+mod stats;
+mod tenants;
