@@ -26,7 +26,7 @@ pub trait Queue: Send + Sync {
 
     /// Writes down what became of attempts, all or none. A settlement that comes twice, or for a delivery that no
     /// longer waits, is ignored.
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError>;
+    async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<(), StoreError>;
 
     /// The channels that have waiting deliveries, in order of id.
     async fn waiting_channels(&self) -> Result<Vec<ChannelId>, StoreError>;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use domain::delivery::{ATTEMPT_BODY_BYTES_MAX, AttemptRecord};
 use domain::event::Event;
@@ -58,7 +59,8 @@ impl Answered {
 #[derive(Debug)]
 pub struct AttemptRun {
     flight: Flight,
-    steps: Vec<Step>,
+    /// Those that are still to be done.
+    steps: vec::IntoIter<Step>,
     position: usize,
     records: Vec<AttemptRecord>,
 }
@@ -68,20 +70,23 @@ impl AttemptRun {
     pub fn plan(flight: Flight, instance: &str, now: Timestamp) -> Self {
         let position = flight.content.steps_done as usize;
         match plan_steps(&flight, instance, now) {
-            Ok(steps) => Self { flight, steps, position, records: Vec::new() },
+            Ok(mut steps) => {
+                steps.drain(..position.min(steps.len()));
+                Self { flight, steps: steps.into_iter(), position, records: Vec::new() }
+            }
             Err(note) => {
                 let outcome = Outcome::permanent(Scope::Message, note);
-                let mut run = Self { flight, steps: Vec::new(), position: 0, records: Vec::new() };
+                let mut run = Self { flight, steps: Vec::new().into_iter(), position, records: Vec::new() };
                 run.record(outcome, None, String::new(), now, Duration::ZERO);
                 run
             }
         }
     }
 
-    /// The next step to carry out; `None` when the try is over.
-    pub fn next_step(&self) -> Option<&Step> {
+    /// Hands out the next step to carry out; `None` when the try is over. Each is to be answered before the next.
+    pub fn next_step(&mut self) -> Option<Step> {
         let last_went_well = self.records.last().is_none_or(|record| record.outcome.class == Class::Delivered);
-        self.steps.get(self.position).filter(|_| last_went_well)
+        if last_went_well { self.steps.next() } else { None }
     }
 
     /// Takes the reply to the step that [`AttemptRun::next_step`] gave.

@@ -42,9 +42,9 @@ pub enum Input {
     /// A try is over.
     Answered(Box<Answered>),
     /// The store took settlements.
-    Settled(Vec<Settlement>),
+    Settled(Arc<[Settlement]>),
     /// The store did not take settlements.
-    SettleFailed(Vec<Settlement>),
+    SettleFailed(Arc<[Settlement]>),
     /// A load was carried out, or could not be.
     Loaded(Load, Option<Vec<Waiting>>),
     /// A channel was made, changed, resumed or deleted; the registry has it already.
@@ -160,7 +160,7 @@ impl Dispatcher {
             Input::Answered(answered) => self.answered(*answered, now),
             Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement)),
             Input::SettleFailed(settlements) => {
-                self.unsaved.extend(settlements);
+                self.unsaved.extend_from_slice(&settlements);
                 self.rest(now);
             }
             Input::Loaded(load, found) => self.loaded(load, found, now),

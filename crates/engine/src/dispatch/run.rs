@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::lane::{Load, LoadWhat};
 use domain::{ChannelId, Clock, DeliveryId, Timestamp};
 use providers::step::Step;
-use store::queue::{Arrival, Waiting};
+use store::queue::{Arrival, Settlement, Waiting};
 use store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -136,17 +136,7 @@ impl<T: Transport> Shell<T> {
         let shell = Arc::clone(self);
         match action {
             Action::Send(flight) => drop(tasks.spawn(async move { shell.send(*flight).await })),
-            Action::Settle(settlements) => drop(tasks.spawn(async move {
-                let kept = settlements.clone();
-                let input = match shell.store.settle(settlements).await {
-                    Ok(()) => Input::Settled(kept),
-                    Err(error) => {
-                        tracing::warn!(%error, results = kept.len(), "results could not be written; they are kept and tried again");
-                        Input::SettleFailed(kept)
-                    }
-                };
-                shell.handle.input(input);
-            })),
+            Action::Settle(settlements) => drop(tasks.spawn(async move { shell.settle(settlements).await })),
             Action::Load(load) => drop(tasks.spawn(async move {
                 let found = shell.load(&load).await;
                 shell.handle.input(Input::Loaded(load, or_warn(found, "the queue could not be read")));
@@ -170,7 +160,7 @@ impl<T: Transport> Shell<T> {
         let mut run = AttemptRun::plan(flight, &self.registry.instance, self.clock.now());
         while let Some(Step::Http(step)) = run.next_step() {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
-            let reply = self.transport.send(step.clone()).await;
+            let reply = self.transport.send(step).await;
             let took = self.clock.monotonic().saturating_sub(started);
             run.answer(&reply, started_at, took, self.clock.now());
         }
@@ -183,6 +173,19 @@ impl<T: Transport> Shell<T> {
             "attempt over"
         );
         self.handle.input(Input::Answered(Box::new(answered)));
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) {
+        let settlements: Arc<[Settlement]> = settlements.into();
+        let result = self.store.settle(Arc::clone(&settlements)).await;
+        self.handle.input(match result {
+            Ok(()) => Input::Settled(settlements),
+            Err(error) => {
+                let results = settlements.len();
+                tracing::warn!(%error, results, "results could not be written; they are kept and tried again");
+                Input::SettleFailed(settlements)
+            }
+        });
     }
 
     async fn load(&self, load: &Load) -> Result<Vec<Waiting>, StoreError> {

@@ -31,8 +31,9 @@ pub struct GuardedHttp<R: Resolve = SystemResolver> {
     client: Client<Connector<R>, MarkedBody>,
 }
 
-/// A channel has seldom more in flight; what is above is closed after use.
-const IDLE_PER_HOST_MAX: usize = 32;
+/// Many channels may share a host, and a connection that is closed after use costs more than the request: as many as
+/// may be in flight over all channels by default.
+const IDLE_PER_HOST_MAX: usize = 512;
 
 /// Below the keep-alive of the usual servers (nginx 75 s, many load balancers 60 s), so that we close first and seldom
 /// write into a connection that is just being closed.

@@ -93,7 +93,7 @@ impl<'f, F: Factory> World<'f, F> {
     }
 
     pub async fn settle(&self, settlement: Settlement) {
-        self.store().settle(vec![settlement]).await.expect("settled");
+        self.store().settle([settlement].into()).await.expect("settled");
     }
 
     /// How a delivery of [`TENANT`] stands.

@@ -25,7 +25,7 @@ pub async fn a_delivery_settles_into_each_final_state<F: Factory>(world: World<'
     let arrivals = world.post_each(TENANT, 1, 5).await;
     let ends = [sent(&arrivals[0]), dead(&arrivals[1]), untried(&arrivals[2], State::Cancelled)];
     let ends = ends.into_iter().chain([untried(&arrivals[3], State::Expired)]).collect::<Vec<_>>();
-    world.store().settle(ends.clone()).await.unwrap();
+    world.store().settle(ends.clone().into()).await.unwrap();
     for (settlement, state) in ends.iter().zip([State::Sent, State::Dead, State::Cancelled, State::Expired]) {
         let read = world.delivery(settlement.delivery).await;
         assert_eq!((read.state, read.reason.as_str()), (state, format!("it is {state}").as_str()));
@@ -62,7 +62,7 @@ pub async fn settling_twice_is_ignored<F: Factory>(world: World<'_, F>) {
     let each = [sent(&arrivals[0]), retrying(&arrivals[1], later(5000)), dead(&arrivals[2])];
     for settlement in &each {
         // In one call, and in the next.
-        world.store().settle(vec![settlement.clone(), settlement.clone()]).await.unwrap();
+        world.store().settle([settlement.clone(), settlement.clone()].into()).await.unwrap();
         world.settle(settlement.clone()).await;
         world.settle(Settlement { next: over(State::Expired), ..settlement.clone() }).await;
     }

@@ -30,7 +30,7 @@ impl Queue for SqliteStore {
         self.write(rows_max, move |tx| expand(tx, rows_max).map_err(from_sqlite)).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+    async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<(), StoreError> {
         let rows = settlements.len() * 3;
         self.write(rows, move |tx| {
             settlements.iter().try_for_each(|settlement| settle(tx, settlement)).map_err(from_sqlite)
