@@ -251,19 +251,17 @@ impl Dispatcher {
 
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
-        let refused = match self.registry.channel(channel) {
-            _ if content.expires_at <= now => Some((Cause::Expire, "its time-to-live ended before it could be tried")),
-            None => Some((Cause::Cancel, "the channel was deleted")),
-            Some(live) if !live.channel.settings.is_active => Some((Cause::Cancel, "the channel was switched off")),
+        let (cause, note) = match self.registry.channel(channel) {
+            _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
+            None => (Cause::Cancel, "the channel was deleted"),
+            Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content: content.clone() })));
-                None
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                return;
             }
         };
-        if let Some((cause, note)) = refused {
-            self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
-            self.lane_answered(channel, delivery, now);
-        }
+        self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+        self.lane_answered(channel, delivery, now);
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
@@ -308,6 +306,10 @@ impl Dispatcher {
     fn settled(&mut self, settlement: &Settlement) {
         if self.tests.remove(&settlement.delivery) {
             return;
+        }
+        if self.cancelled.get(&settlement.channel).is_some_and(|(up_to, _)| settlement.delivery <= *up_to) {
+            // The order is carried out when nothing that it covers is under way any more.
+            self.work.insert(Work::Cancel(settlement.channel));
         }
         let due = match &settlement.next {
             Next::Wait { due_at, .. } => Some(*due_at),
@@ -396,13 +398,22 @@ impl Dispatcher {
 
     fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
         self.work_under_way.remove(&work);
-        match more {
-            Some(true) => drop(self.work.insert(work)),
-            Some(false) => {}
-            None => {
+        match (more, work) {
+            (Some(true), _) => drop(self.work.insert(work)),
+            (Some(false), Work::Cancel(channel)) => self.end_cancellation(channel),
+            (Some(false), _) => {}
+            (None, _) => {
                 self.work.insert(work);
                 self.rest(now);
             }
+        }
+    }
+
+    /// Forgets an order that is carried out: what is retried later is not covered by it.
+    fn end_cancellation(&mut self, channel: ChannelId) {
+        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
+        if !self.lanes.under_way(channel).iter().any(|delivery| delivery <= up_to) {
+            self.cancelled.remove(&channel);
         }
     }
 }

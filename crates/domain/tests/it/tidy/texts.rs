@@ -122,7 +122,10 @@ pub(super) fn mirrors(configs: &[Text]) -> Vec<String> {
     let mut found = Vec::new();
     for config in configs {
         for (number, line) in config.text.lines().enumerate() {
-            if ["[source", "[registr", "[net", "[http", "[build"].iter().any(|section| line.starts_with(section)) {
+            if ["[source", "[registr", "[net", "[http", "[build", "[target"]
+                .iter()
+                .any(|section| line.starts_with(section))
+            {
                 let path = &config.path;
                 found.push(format!("{path}:{} has {line}: that is for your own ~/.cargo/config.toml", number + 1));
             }
