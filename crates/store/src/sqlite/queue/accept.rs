@@ -35,7 +35,7 @@ pub(super) fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptA
     keep_events(tx, request).map(AcceptAnswer::Kept).map_err(from_sqlite)
 }
 
-pub(super) fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec<AcceptedEvent>> {
+fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec<AcceptedEvent>> {
     if let Some(key) = &request.key
         && let Some(entry) = ledger_entry(tx.connection, request, key)?
     {
@@ -64,11 +64,7 @@ pub(super) fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite:
     Ok(accepted)
 }
 
-pub(super) fn keep_event(
-    tx: &mut Tx<'_>,
-    request: &AcceptRequest,
-    new: &AcceptEvent,
-) -> rusqlite::Result<AcceptedEvent> {
+fn keep_event(tx: &mut Tx<'_>, request: &AcceptRequest, new: &AcceptEvent) -> rusqlite::Result<AcceptedEvent> {
     let content = &new.content;
     let id = EventId(next(&mut tx.sequences.event));
     let (now, rest) = new.deliveries.split_at(new.deliveries.len().min(EVENT_DELIVERIES_MAX));
@@ -103,7 +99,7 @@ pub(super) fn keep_event(
 }
 
 /// The channels that a client named, in whatever order.
-pub(super) fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
+fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
     let mut channels = channels.to_vec();
     channels.sort_unstable();
     channels.dedup();
@@ -111,7 +107,7 @@ pub(super) fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
 }
 
 /// Writes the queue rows of an event and announces them.
-pub(super) fn insert_deliveries(
+fn insert_deliveries(
     tx: &mut Tx<'_>,
     event: &Arc<Event>,
     deliveries: &[NewDelivery],
@@ -151,7 +147,7 @@ pub(super) fn insert_deliveries(
 }
 
 /// The answer for an event that was accepted before, rebuilt from its row.
-pub(super) fn repeat_of(connection: &Connection, id: EventId) -> rusqlite::Result<Option<AcceptedEvent>> {
+fn repeat_of(connection: &Connection, id: EventId) -> rusqlite::Result<Option<AcceptedEvent>> {
     let Some(row) = event_row(connection, id)? else { return Ok(None) };
     let expanding = expanding(connection, id)?;
     let ids = (row.first_delivery..).map(DeliveryId);

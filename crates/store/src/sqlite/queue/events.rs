@@ -39,7 +39,7 @@ pub(in crate::sqlite) fn event_row(connection: &Connection, id: EventId) -> rusq
     connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row)).optional()
 }
 
-pub(super) fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
+fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
     let severity: Option<String> = row.get(4)?;
     let content = NewEvent {
         tenant: TenantId(row.get(0)?),

@@ -36,7 +36,7 @@ pub(super) struct LedgerEntry {
 }
 
 /// The table that keys of a day go to.
-pub(super) fn ledger_table(day: i64) -> &'static str {
+fn ledger_table(day: i64) -> &'static str {
     if day % 2 == 0 { "idempotency_even" } else { "idempotency_odd" }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn retry(
 }
 
 /// Moves a dead delivery back into the queue.
-pub(super) fn revive(
+fn revive(
     tx: &mut Tx<'_>,
     tenant: TenantId,
     delivery: DeliveryId,

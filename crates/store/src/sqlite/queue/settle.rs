@@ -39,7 +39,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
 }
 
 /// Moves the queue row on, or out. Returns whether it stood where the settlement found it.
-pub(super) fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::Result<bool> {
+fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::Result<bool> {
     let (channel, delivery) = (settlement.channel.0, settlement.delivery.0);
     let changed = match &settlement.next {
         Next::Over { .. } => tx
@@ -67,7 +67,7 @@ pub(super) fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) ->
     Ok(changed > 0)
 }
 
-pub(super) fn insert_attempt(
+fn insert_attempt(
     tx: &mut Tx<'_>,
     settlement: &Settlement,
     record: &domain::delivery::AttemptRecord,
@@ -102,7 +102,7 @@ pub(super) fn insert_attempt(
     Ok(())
 }
 
-pub(super) fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> rusqlite::Result<()> {
+fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> rusqlite::Result<()> {
     tx.connection
         .prepare_cached(
             "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
@@ -126,12 +126,7 @@ pub(super) fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note
         .map(drop)
 }
 
-pub(super) fn insert_settled(
-    tx: &mut Tx<'_>,
-    settlement: &Settlement,
-    state: State,
-    note: &str,
-) -> rusqlite::Result<()> {
+fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: &str) -> rusqlite::Result<()> {
     tx.connection
         .prepare_cached(tx.segments.insert_sql(Kind::Settled))?
         .execute(params![

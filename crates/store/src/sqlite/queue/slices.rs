@@ -67,7 +67,7 @@ pub(super) fn expire_slice(
 const EXPIRY_LOOK_MAX: usize = 4_000;
 
 /// A row of the queue that is settled without a try.
-pub(super) struct IdleRow {
+struct IdleRow {
     delivery: DeliveryId,
     tenant: TenantId,
     event: EventId,
@@ -78,7 +78,7 @@ pub(super) struct IdleRow {
     steps_done: u32,
 }
 
-pub(super) fn rows_from_front(
+fn rows_from_front(
     connection: &Connection,
     channel: ChannelId,
     up_to: i64,
@@ -108,7 +108,7 @@ pub(super) fn rows_from_front(
         .collect()
 }
 
-pub(super) fn settle_idle(
+fn settle_idle(
     tx: &mut Tx<'_>,
     channel: ChannelId,
     row: &IdleRow,

@@ -55,7 +55,7 @@ pub(super) fn waiting_these(
     with_events(connection, rows, now)
 }
 
-pub(super) fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
+fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
     let waiting = Waiting {
         delivery: DeliveryId(row.get(0)?),
         created_at: Timestamp::from_ms(row.get(2)?),
@@ -72,7 +72,7 @@ pub(super) fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)
 
 /// Gives the rows that may start by `now` their events. Rows whose event is gone are left out: retention keeps the
 /// events of what waits, so there is nothing to send.
-pub(super) fn with_events(
+fn with_events(
     connection: &Connection,
     rows: Vec<(EventId, Waiting)>,
     now: Timestamp,
