@@ -110,6 +110,18 @@ fn missing_field(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.split_once('`').map(|(name, _)| name)
 }
 
+/// The variable parts of a path.
+pub(crate) struct PathParts<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for PathParts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, engine).await;
+        path.map(|Path(value)| Self(value)).map_err(|_| Problem::not_found("there is nothing at this path"))
+    }
+}
+
 /// A number at the end of a path.
 pub(crate) struct Id<T>(pub(crate) T);
 
@@ -117,9 +129,7 @@ impl<T: From<i64>> FromRequestParts<App> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, engine)
-            .await
-            .map_err(|_| Problem::malformed("the path cannot be read"))?;
+        let PathParts(text) = PathParts::<String>::from_request_parts(parts, engine).await?;
         let number = text.parse().ok().filter(|number| (1..=domain::ids::ID_MAX).contains(number));
         let number = number.ok_or_else(|| Problem::not_found(format!("there is nothing with the id {text:?}")))?;
         Ok(Self(T::from(number)))
