@@ -1,7 +1,7 @@
 //! The registry: configuration in memory, so that the way of an event reads no database.
 //!
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
-//! subscriptions indexed. Every change goes to the store first and then here (see `ops/change.rs`).
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

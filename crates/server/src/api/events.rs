@@ -77,11 +77,9 @@ fn is_zero(count: &usize) -> bool {
 
 #[derive(Debug, Serialize)]
 struct MadeOut {
-    id: DeliveryNumber,
+    id: i64,
     channel_id: i64,
 }
-
-type DeliveryNumber = i64;
 
 #[derive(Debug, Serialize)]
 struct SkippedOut {

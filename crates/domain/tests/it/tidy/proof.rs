@@ -242,6 +242,8 @@ fn manifests_are_checked() {
 fn places_of_one_machine_are_found() {
     let lock = "source = \"registry+https://github.com/rust-lang/crates.io-index\"\nsource = \"registry+https://mirror.example/\"\n";
     check(&texts::foreign_sources(&text("Cargo.lock", lock)), &["Cargo.lock:2"]);
+    let config = "[env]\nA = \"b\"\n[source.crates-io]\nreplace-with = \"mirror\"\n[registries.mirror]\n";
+    check(&texts::mirrors(&[text(".cargo/config.toml", config)]), &[".cargo/config.toml:3", ".cargo/config.toml:5"]);
     let home = concat!("/ho", "me/someone");
     let files =
         [text("a.md", &format!("fine\nsee {home}/x")), text("b.md", &format!("https://example.com{home} $HOME{home}"))];

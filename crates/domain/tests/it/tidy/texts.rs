@@ -117,6 +117,23 @@ pub(super) fn foreign_sources(lock: &Text) -> Vec<String> {
         .collect()
 }
 
+/// Settings of cargo that say where one machine finds its packages.
+pub(super) fn mirrors(configs: &[Text]) -> Vec<String> {
+    let mut found = Vec::new();
+    for config in configs {
+        for (number, line) in config.text.lines().enumerate() {
+            if ["[source", "[registr", "[net", "[http", "[build", "[target"]
+                .iter()
+                .any(|section| line.starts_with(section))
+            {
+                let path = &config.path;
+                found.push(format!("{path}:{} has {line}: that is for your own ~/.cargo/config.toml", number + 1));
+            }
+        }
+    }
+    found
+}
+
 /// Directories of one machine. Written in halves, so that this file does not hold them.
 const OF_A_MACHINE: [&str; 5] = [
     concat!("/ho", "me/"),
