@@ -2,6 +2,7 @@
 //!
 //! The receiving itself is [`crate::receiver`]; here are its arguments and its two ways to print.
 
+use super::StopSignal;
 use crate::clock::SystemClock;
 use crate::receiver::{Receiver, Terminal, json_line};
 use anyhow::Context;
@@ -36,6 +37,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn receive(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { listen, secret, status, json } = arguments;
+    let stop = StopSignal::listen()?;
     let keys = secret.iter().map(|text| SigningKey::parse(text)).collect::<Result<Vec<_>, _>>();
     let keys = keys.context("--secret is not a signing secret")?;
     let clock = Arc::new(SystemClock::new());
@@ -48,11 +50,7 @@ async fn receive(arguments: Arguments) -> anyhow::Result<()> {
         if keys.is_empty() { "Signatures are not checked: give --secret." } else { "Signatures are checked." },
     );
     receiver.keys().set(keys);
-    let until = async {
-        if let Err(error) = super::interrupted().await {
-            eprintln!("postrider: {error:#}");
-        }
-    };
+    let until = stop.received();
     if json {
         // Another program reads this: nothing is left out, and a slow reader slows the sender.
         receiver.serve(until, |notification| drop(writeln!(stdout(), "{}", json_line(&notification)))).await;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::StopSignal;
 use crate::app::App;
 use crate::config::Config;
 
@@ -19,10 +20,11 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let stop = StopSignal::listen()?;
     let app = App::start(config).await?;
     // A closed stdout is no reason to stop.
     let _ = writeln!(std::io::stdout(), "{}", app.welcome());
-    super::interrupted().await?;
+    stop.received().await;
     tracing::info!("stopping: finishing what is under way");
     if app.stop().await {
         return Ok(ExitCode::SUCCESS);

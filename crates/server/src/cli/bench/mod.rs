@@ -111,9 +111,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     // Whichever ends first, dropping the other ends the server and removes its directory.
     runtime.block_on(async {
+        let stop = super::StopSignal::listen()?;
         tokio::select! {
             code = measure(arguments) => code,
-            signal = super::interrupted() => signal.map(|()| ExitCode::from(INTERRUPTED)),
+            () = stop.received() => Ok(ExitCode::from(INTERRUPTED)),
         }
     })
 }
