@@ -159,3 +159,25 @@ fn arrivals(receiver: &Receiver) -> BTreeMap<i64, usize> {
     }
     seen
 }
+
+#[tokio::test]
+async fn a_large_fan_out_goes_on_after_a_kill() {
+    const RECEIVERS: usize = 1_500;
+    let setup = Setup::new();
+    let receiver = Receiver::start().await;
+    let server = setup.start().await;
+    for n in 0..RECEIVERS {
+        server.client.webhook(&receiver.url(&format!("/{n}")), json!({})).await;
+    }
+    let accepted = server.client.accept(&json!({"type": "a", "data": {}})).await;
+    assert_eq!((accepted.deliveries.len(), accepted.expanding), (1000, 500));
+    server.kill().await;
+
+    let server = setup.start().await;
+    for n in 0..RECEIVERS {
+        receiver.wait_for_one(&format!("/{n}")).await;
+    }
+    let event = server.client.event(&accepted.id).await;
+    assert_eq!((event.deliveries_total, event.expanding), (RECEIVERS, 0));
+    assert!(receiver.total() <= RECEIVERS + 512, "repeats are what was under way");
+}
