@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod dispatch;
+mod expression;
 pub mod ops;
 pub mod random;
 pub mod registry;

@@ -4,22 +4,19 @@
 //! are escaped for where they go: here into JSON text, so `{"text": "{{ name }}"}` stays JSON whatever the name is.
 //! Fuel and the size of the output are bounded. A template that fails is an attempt that says where, never a crash.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use domain::channel::ChannelSettings;
 use domain::event::Event;
 use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, Output, State};
 
 use crate::accept::filter::Context;
+use crate::expression::{self, Bounded};
 use crate::registry::LiveChannel;
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
-
-/// The largest output, in bytes.
-const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// Instructions that one rendering may take.
 const FUEL: u64 = 200_000;
@@ -75,19 +72,18 @@ pub fn check(text: &str) -> Result<(), String> {
     if text.len() > TEMPLATE_BYTES_MAX {
         return Err(format!("must be at most {TEMPLATE_BYTES_MAX} bytes long"));
     }
+    expression::check_template(text).map_err(|message| format!("template, {message}"))?;
     environment().template_from_str(text).map(drop).map_err(|error| describe("template", &error))
 }
 
 fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_fuel(Some(FUEL));
-    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    let mut environment = expression::environment(FUEL);
     environment.set_formatter(write_for_json);
     environment
 }
 
 fn render_one(environment: &Environment<'_>, name: &str, context: &Context) -> Result<String, String> {
-    let mut out = Bounded(Vec::new());
+    let mut out = Bounded::default();
     environment
         .get_template(name)
         .and_then(|template| template.render_captured_to(context.0.clone(), &mut out).map(drop))
@@ -115,21 +111,4 @@ fn write_for_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) ->
         serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     let inner = if value.as_str().is_some() { &json[1..json.len() - 1] } else { &json };
     out.write_str(inner).map_err(failed)
-}
-
-/// Output up to [`OUTPUT_BYTES_MAX`].
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
-            return Err(io::Error::other(format!("the output is larger than {OUTPUT_BYTES_MAX} bytes")));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
