@@ -121,6 +121,8 @@ pub struct Dispatcher {
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
+    /// Channels whose slice of cancelling left something out that was under way.
+    cancelled_in_part: BTreeSet<ChannelId>,
     paused: BTreeSet<ChannelId>,
     /// Pauses that the store does not have yet and could not take the last time.
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
@@ -149,6 +151,7 @@ impl Dispatcher {
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
             cancelled: BTreeMap::new(),
+            cancelled_in_part: BTreeSet::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
             work: BTreeSet::from([Work::Expand]),
@@ -219,7 +222,8 @@ impl Dispatcher {
 
     /// When [`Dispatcher::actions`] has something to do next, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let expiry = (!self.paused.is_empty()).then_some(self.expiry_due);
+        let may_work = !self.is_stopping && self.store_rest_until.is_none();
+        let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
         [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
     }
 
@@ -247,6 +251,9 @@ impl Dispatcher {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
         let content = Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
         if attempts_max.is_some() {
+            if self.lanes.has_passed(channel, delivery) {
+                return;
+            }
             self.tests.insert(delivery);
             self.start(channel, delivery, content, now);
             return;
@@ -336,14 +343,20 @@ impl Dispatcher {
     }
 
     fn settled(&mut self, settlement: &Settlement) {
-        if self.tests.remove(&settlement.delivery) {
+        let (channel, delivery) = (settlement.channel, settlement.delivery);
+        if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
+            // The order stood for the sake of what was under way.
+            self.work.insert(Work::Cancel(channel));
+        }
+        if self.tests.remove(&delivery) {
+            self.lanes.settled_elsewhere(channel, delivery);
             return;
         }
         let due = match &settlement.next {
             Next::Wait { due_at, .. } => Some(*due_at),
             Next::Over { .. } => None,
         };
-        self.lanes.settled(settlement.channel, settlement.delivery, due);
+        self.lanes.settled(channel, delivery, due);
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -419,17 +432,46 @@ impl Dispatcher {
             self.work_under_way.insert(work);
             let under_way = match work {
                 Work::Expand => Vec::new(),
-                Work::Cancel(channel) | Work::Expire(channel) => self.lanes.under_way(channel),
+                Work::Cancel(channel) => self.under_way_of_order(channel),
+                Work::Expire(channel) => self.under_way_of(channel),
             };
+            if let Work::Cancel(channel) = work
+                && !under_way.is_empty()
+            {
+                self.cancelled_in_part.insert(channel);
+            }
             self.actions.push(Action::Work(work, under_way));
         }
+    }
+
+    /// What is under way to a channel. Tests are few: those of all channels are given.
+    fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
+        let mut under_way = self.lanes.under_way(channel);
+        under_way.extend(&self.tests);
+        under_way
+    }
+
+    /// What is under way to a channel and covered by the order to cancel.
+    fn under_way_of_order(&self, channel: ChannelId) -> Vec<DeliveryId> {
+        let mut under_way = self.under_way_of(channel);
+        let up_to = self.cancelled.get(&channel).map(|(up_to, _)| *up_to);
+        under_way.retain(|delivery| up_to.is_none_or(|up_to| *delivery <= up_to));
+        under_way
     }
 
     fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
         self.work_under_way.remove(&work);
         match more {
             Some(true) => drop(self.work.insert(work)),
-            Some(false) => {}
+            Some(false) => {
+                if let Work::Cancel(channel) = work
+                    && !self.cancelled_in_part.remove(&channel)
+                    && !self.work.contains(&work)
+                {
+                    // What is retried from now on is none of the order's business.
+                    self.cancelled.remove(&channel);
+                }
+            }
             None => {
                 self.work.insert(work);
                 self.rest(now);
