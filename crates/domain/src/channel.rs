@@ -50,7 +50,7 @@ pub struct ChannelSettings {
     pub concurrency: u32,
     /// Which face made it; `None` for the native API.
     pub dialect: Option<String>,
-    /// Which owner dispatches it: 0 to 255 (design: one owner holds a shard, so limits hold cluster-wide).
+    /// Which owner dispatches it: 0 to 255. One owner holds a whole shard, so that limits hold over all its channels.
     pub shard: u8,
 }
 

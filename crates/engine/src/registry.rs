@@ -1,9 +1,9 @@
 //! The registry: configuration in memory, so that the way of an event reads no database.
 //!
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
-//! subscriptions indexed. Every change goes to the store first and then here (see `ops/change.rs`).
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ struct State {
     config_version: ConfigVersion,
     tenants: BTreeMap<TenantId, Tenant>,
     slugs: BTreeMap<String, TenantId>,
-    keys: HashMap<KeyHash, Arc<Key>>,
+    keys: BTreeMap<KeyHash, Arc<Key>>,
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
@@ -136,7 +136,7 @@ impl Registry {
     pub fn keys_of(&self, tenant: Option<TenantId>) -> Vec<Arc<Key>> {
         let state = self.read();
         let mine: BTreeMap<KeyId, &Arc<Key>> =
-            state.keys.iter().filter(|(_, key)| key.tenant == tenant).map(|(_, key)| (key.id, key)).collect();
+            state.keys.values().filter(|key| key.tenant == tenant).map(|key| (key.id, key)).collect();
         mine.into_values().cloned().collect()
     }
 

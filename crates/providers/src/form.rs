@@ -1,6 +1,6 @@
 //! Form bodies: an event's data as flat `application/x-www-form-urlencoded`, for receivers that read form fields.
 //!
-//! The rules are those of the vendors whose receivers exist (contracts 1.8): one pair for each top-level key, booleans
+//! The rules are those of the vendors whose receivers exist already: one pair for each top-level key, booleans
 //! as 1 and 0, null as empty text. Numbers keep their digits as sent; nested values become compact JSON.
 
 use std::collections::BTreeMap;

@@ -158,27 +158,22 @@ async fn connect(engine: &Engine, tenant: TenantId, built_in: &BuiltIn, receiver
     let mut config: Map<String, Value> = Map::new();
     config.insert("url".to_owned(), json!(format!("http://{receiver}/")));
     let existing = built_in.0.as_ref().and_then(|(_, channel)| *channel);
-    let channel = match existing {
-        Some(channel) => {
-            let shown = engine.channel(tenant, channel)?;
-            if shown.config.get("url") == config.get("url") {
-                shown
-            } else {
-                engine
-                    .update_channel(tenant, channel, ChannelEdit { config: Some(config), ..Default::default() })
-                    .await?
-            }
+    let channel = if let Some(channel) = existing {
+        let shown = engine.channel(tenant, channel)?;
+        if shown.config.get("url") == config.get("url") {
+            shown
+        } else {
+            engine.update_channel(tenant, channel, ChannelEdit { config: Some(config), ..Default::default() }).await?
         }
-        None => {
-            let new = NewChannel {
-                name: "Built-in receiver".to_owned(),
-                provider: "webhook".to_owned(),
-                config,
-                edit: ChannelEdit::default(),
-                dialect: Some(DIALECT.to_owned()),
-            };
-            engine.create_channel(tenant, new).await?
-        }
+    } else {
+        let new = NewChannel {
+            name: "Built-in receiver".to_owned(),
+            provider: "webhook".to_owned(),
+            config,
+            edit: ChannelEdit::default(),
+            dialect: Some(DIALECT.to_owned()),
+        };
+        engine.create_channel(tenant, new).await?
     };
     let secret = channel.live.config.text("secret").and_then(|secret| SigningKey::parse(secret).ok());
     if let (Some(keys), Some(secret)) = (built_in.keys(), secret) {

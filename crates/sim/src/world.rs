@@ -70,6 +70,9 @@ const START_MS: i64 = 20_370 * 24 * 3600 * 1000 - 120_000;
 /// More steps than any simulation needs: who takes more goes round in circles.
 const STEPS_MAX: u64 = 400_000;
 
+/// How long peace lasts at most: longer than every time-to-live and schedule of a world.
+const PEACE_MAX: Duration = Duration::from_hours(4);
+
 /// The clock of the world.
 #[derive(Debug, Default)]
 pub(crate) struct VirtualClock {
@@ -334,11 +337,14 @@ impl World {
         Ok(())
     }
 
-    /// When the next thing happens; `None` when nothing will.
+    /// When the next thing happens; `None` when nothing will that matters.
     fn next_at(&self) -> Option<u64> {
         let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
         let wake = self.process.as_ref().and_then(|process| process.dispatcher.wake_at());
-        [queued, wake.map(|at| self.clock.elapsed_at(at))].into_iter().flatten().min()
+        // A paused channel is looked through for ever.
+        let end_us = us(self.scenario.trouble + PEACE_MAX);
+        let wake_us = wake.map(|at| self.clock.elapsed_at(at)).filter(|at| *at <= end_us);
+        [queued, wake_us].into_iter().flatten().min()
     }
 
     pub(crate) fn at(&mut self, at_us: u64, event: Event) {

@@ -121,8 +121,6 @@ pub struct Dispatcher {
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
-    /// Channels whose slice of cancelling left something out that was under way.
-    cancelled_in_part: BTreeSet<ChannelId>,
     paused: BTreeSet<ChannelId>,
     /// Pauses that the store does not have yet and could not take the last time.
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
@@ -151,7 +149,6 @@ impl Dispatcher {
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
             cancelled: BTreeMap::new(),
-            cancelled_in_part: BTreeSet::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
             work: BTreeSet::from([Work::Expand]),
@@ -276,19 +273,17 @@ impl Dispatcher {
 
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
-        let refused = match self.registry.channel(channel) {
-            _ if content.expires_at <= now => Some((Cause::Expire, "its time-to-live ended before it could be tried")),
-            None => Some((Cause::Cancel, "the channel was deleted")),
-            Some(live) if !live.channel.settings.is_active => Some((Cause::Cancel, "the channel was switched off")),
+        let (cause, note) = match self.registry.channel(channel) {
+            _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
+            None => (Cause::Cancel, "the channel was deleted"),
+            Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content: content.clone() })));
-                None
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                return;
             }
         };
-        if let Some((cause, note)) = refused {
-            self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
-            self.lane_answered(channel, delivery, now);
-        }
+        self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+        self.lane_answered(channel, delivery, now);
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
@@ -345,7 +340,7 @@ impl Dispatcher {
     fn settled(&mut self, settlement: &Settlement) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
-            // The order stood for the sake of what was under way.
+            // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
         if self.tests.remove(&delivery) {
@@ -432,14 +427,8 @@ impl Dispatcher {
             self.work_under_way.insert(work);
             let under_way = match work {
                 Work::Expand => Vec::new(),
-                Work::Cancel(channel) => self.under_way_of_order(channel),
-                Work::Expire(channel) => self.under_way_of(channel),
+                Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
             };
-            if let Work::Cancel(channel) = work
-                && !under_way.is_empty()
-            {
-                self.cancelled_in_part.insert(channel);
-            }
             self.actions.push(Action::Work(work, under_way));
         }
     }
@@ -451,31 +440,24 @@ impl Dispatcher {
         under_way
     }
 
-    /// What is under way to a channel and covered by the order to cancel.
-    fn under_way_of_order(&self, channel: ChannelId) -> Vec<DeliveryId> {
-        let mut under_way = self.under_way_of(channel);
-        let up_to = self.cancelled.get(&channel).map(|(up_to, _)| *up_to);
-        under_way.retain(|delivery| up_to.is_none_or(|up_to| *delivery <= up_to));
-        under_way
-    }
-
     fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
         self.work_under_way.remove(&work);
-        match more {
-            Some(true) => drop(self.work.insert(work)),
-            Some(false) => {
-                if let Work::Cancel(channel) = work
-                    && !self.cancelled_in_part.remove(&channel)
-                    && !self.work.contains(&work)
-                {
-                    // What is retried from now on is none of the order's business.
-                    self.cancelled.remove(&channel);
-                }
-            }
-            None => {
+        match (more, work) {
+            (Some(true), _) => drop(self.work.insert(work)),
+            (Some(false), Work::Cancel(channel)) => self.end_cancellation(channel),
+            (Some(false), _) => {}
+            (None, _) => {
                 self.work.insert(work);
                 self.rest(now);
             }
+        }
+    }
+
+    /// Forgets an order that is carried out: what is retried later is not covered by it.
+    fn end_cancellation(&mut self, channel: ChannelId) {
+        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
+        if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
+            self.cancelled.remove(&channel);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Deliveries, attempts and sums: what happened, and trying again.
 
 use domain::delivery::{Attempt, Delivery, State};
-use domain::outcome::Class;
-use domain::{AttemptId, ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
 use store::journal::{AttemptQuery, DeliveryQuery, StateFilter};
 use store::queue::RetryAnswer;
 
@@ -16,17 +15,6 @@ pub struct DeliveryFilter {
     pub state: Option<State>,
     /// Only those below.
     pub before: Option<DeliveryId>,
-    pub rows_max: usize,
-}
-
-/// Which attempts to list, newest first.
-#[derive(Clone, Debug)]
-pub struct AttemptFilter {
-    pub delivery: Option<DeliveryId>,
-    pub channel: Option<ChannelId>,
-    pub class: Option<Class>,
-    /// Only those below.
-    pub before: Option<AttemptId>,
     pub rows_max: usize,
 }
 
@@ -79,9 +67,8 @@ impl Engine {
         }
     }
 
-    pub async fn attempts(&self, tenant: TenantId, filter: AttemptFilter) -> Result<Vec<Attempt>, OpsError> {
-        let AttemptFilter { delivery, channel, class, before, rows_max } = filter;
-        let query = AttemptQuery { delivery, channel, class, before, rows_max };
+    /// Attempts, newest first.
+    pub async fn attempts(&self, tenant: TenantId, query: AttemptQuery) -> Result<Vec<Attempt>, OpsError> {
         Ok(self.store.attempts(tenant, query).await?)
     }
 

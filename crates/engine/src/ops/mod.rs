@@ -21,8 +21,9 @@ use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
 pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
-pub use deliveries::{AttemptFilter, DeliveryFilter, StatsShown};
+pub use deliveries::{DeliveryFilter, StatsShown};
 pub use events::{Accepted, EventShown, Explained};
+pub use store::journal::AttemptQuery;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
 
 /// The application. Faces hold it in an `Arc`.

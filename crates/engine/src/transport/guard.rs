@@ -1,6 +1,6 @@
 //! The egress rules, pure: which hosts and addresses a tenant may make this server talk to.
 //!
-//! The lists are those of the IANA special-purpose registries, as our provider research gives them (section 1.8). IPv6
+//! The lists are those of the IANA special-purpose registries. IPv6
 //! addresses that carry an IPv4 address are judged by what they carry. Nothing is resolved here, and ports are not
 //! restricted. What the operator allows is let through as it is written: a network with every port, a socket alone.
 

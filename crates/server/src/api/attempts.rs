@@ -5,7 +5,7 @@ use axum::extract::State;
 use domain::delivery::Attempt;
 use domain::outcome::Class;
 use domain::{AttemptId, ChannelId, DeliveryId};
-use engine::ops::AttemptFilter;
+use engine::ops::AttemptQuery;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 
@@ -76,15 +76,15 @@ pub(crate) async fn list(
     Params(query): Params<ListIn>,
 ) -> Result<Json<PageOut<AttemptOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
-    let filter = AttemptFilter {
+    let query = AttemptQuery {
         delivery: query.delivery_id.map(DeliveryId),
         channel: query.channel_id.map(ChannelId),
         class: query.status.as_deref().map(read_status).transpose()?,
         before: page.after()?.map(AttemptId),
         rows_max: page.limit()?,
     };
-    let limit = filter.rows_max;
-    let attempts = engine.attempts(caller.tenant, filter).await?;
+    let limit = query.rows_max;
+    let attempts = engine.attempts(caller.tenant, query).await?;
     Ok(Json(PageOut::new(attempts, limit, |attempt| attempt.id.0, Into::into)))
 }
 

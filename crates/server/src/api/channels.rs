@@ -23,6 +23,7 @@ use super::problem::Problem;
 /// The fields of a channel. With PATCH, absent leaves a field as it is and null clears it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
 pub(crate) struct ChannelIn {
     name: Option<String>,
     provider: Option<String>,

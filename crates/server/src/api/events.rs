@@ -1,7 +1,7 @@
 //! `/v1/events`: accepting events and telling what became of them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use domain::event::{NewEvent, Severity};
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::App;
 use super::deliveries::DeliveryOut;
-use super::extract::{Caller, EventsRead, EventsWrite, Params, Raw, parse};
+use super::extract::{Caller, EventsRead, EventsWrite, Params, PathParts, Raw, parse};
 use super::problem::Problem;
 
 /// How many deliveries an event shows at once; the others are listed by `/v1/deliveries`.
@@ -77,11 +77,9 @@ fn is_zero(count: &usize) -> bool {
 
 #[derive(Debug, Serialize)]
 struct MadeOut {
-    id: DeliveryNumber,
+    id: i64,
     channel_id: i64,
 }
-
-type DeliveryNumber = i64;
 
 #[derive(Debug, Serialize)]
 struct SkippedOut {
@@ -191,7 +189,7 @@ impl TryFrom<EventShown> for EventOut {
 pub(crate) async fn show(
     State(engine): State<App>,
     caller: Caller<EventsRead>,
-    Path(id): Path<String>,
+    PathParts(id): PathParts<String>,
 ) -> Result<Json<EventOut>, Problem> {
     let shown = engine.event(caller.tenant, event_id(&id)?, DELIVERIES_SHOWN_MAX).await?;
     Ok(Json(shown.try_into()?))
@@ -217,7 +215,7 @@ pub(crate) struct ExplainedOut {
 pub(crate) async fn explain(
     State(engine): State<App>,
     caller: Caller<EventsRead>,
-    Path(id): Path<String>,
+    PathParts(id): PathParts<String>,
     Params(query): Params<ExplainIn>,
 ) -> Result<Json<ExplainedOut>, Problem> {
     let event = event_id(&id)?;

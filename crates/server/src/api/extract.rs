@@ -7,7 +7,6 @@ use bytes::Bytes;
 use domain::TenantId;
 use domain::tenant::Scope;
 use http::request::Parts;
-use providers::FieldError;
 use serde::de::DeserializeOwned;
 
 use super::App;
@@ -97,23 +96,29 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], prefix: &str) -> Result<T
         Ok(value) => return Ok(value),
         Err(located) => (located.path().to_string(), located.inner().to_string()),
     };
-    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-    let path = if path == "." { String::new() } else { path };
-    let field = missing_field(&message).map_or_else(|| format!("{prefix}{path}"), |name| join(prefix, &path, name));
-    Err(Problem::invalid(vec![FieldError { field, message }]))
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let mut field = if path == "." { prefix.to_owned() } else { format!("{prefix}{path}") };
+    if let Some(name) = missing_field(message) {
+        // The path ends where the field should be.
+        field = if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
+    }
+    Err(Problem::invalid_field(&field, message))
 }
 
-/// The name in serde's "missing field `name`" and "unknown field `name`, expected ...".
+/// The name in serde's "missing field `name`".
 fn missing_field(message: &str) -> Option<&str> {
-    let rest = message.strip_prefix("missing field `").or_else(|| message.strip_prefix("unknown field `"))?;
-    rest.split_once('`').map(|(name, _)| name)
+    message.strip_prefix("missing field `")?.split_once('`').map(|(name, _)| name)
 }
 
-fn join(prefix: &str, path: &str, name: &str) -> String {
-    if path.is_empty() || path.ends_with(name) {
-        format!("{prefix}{path}{}", if path.ends_with(name) { "" } else { name })
-    } else {
-        format!("{prefix}{path}.{name}")
+/// The variable parts of a path.
+pub(crate) struct PathParts<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for PathParts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, engine).await;
+        path.map(|Path(value)| Self(value)).map_err(|_| Problem::not_found("there is nothing at this path"))
     }
 }
 
@@ -124,9 +129,7 @@ impl<T: From<i64>> FromRequestParts<App> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, engine)
-            .await
-            .map_err(|_| Problem::malformed("the path cannot be read"))?;
+        let PathParts(text) = PathParts::<String>::from_request_parts(parts, engine).await?;
         let number = text.parse().ok().filter(|number| (1..=domain::ids::ID_MAX).contains(number));
         let number = number.ok_or_else(|| Problem::not_found(format!("there is nothing with the id {text:?}")))?;
         Ok(Self(T::from(number)))
@@ -144,5 +147,49 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Params<T> {
         query
             .map(|Query(value)| Self(value))
             .map_err(|error| Problem::malformed(format!("the query: {}", error.body_text())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "only read from JSON")]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "only read from JSON")]
+        number: u32,
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let check = |json: &str, expected: &str| {
+            let problem = parse::<Outer>(json.as_bytes(), "").unwrap_err();
+            let shown = serde_json::to_value(&problem).unwrap();
+            assert_eq!(shown["errors"][0]["field"], expected, "{json}: {shown}");
+        };
+        check("{}", "list");
+        check(r#"{"list": 1}"#, "list");
+        check(r#"{"list": [{}]}"#, "list[0].number");
+        check(r#"{"list": [{"number": "x"}]}"#, "list[0].number");
+        check(r#"{"list": [{"number": 1, "more": 2}]}"#, "list[0].more");
+        check(r#"{"list": [], "other": 1}"#, "other");
+        check("7", "");
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        let problem = parse::<Outer>(b"{\"list\": [", "").unwrap_err();
+        let shown = serde_json::to_value(&problem).unwrap();
+        assert_eq!((shown["status"].as_u64(), shown["errors"].as_array()), (Some(400), None));
     }
 }

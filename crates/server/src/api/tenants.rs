@@ -1,7 +1,7 @@
 //! `/v1/tenants`: tenants and their keys, for the platform.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{KeyId, Secret, TenantId};
 use engine::ops::KeyRequest;
@@ -10,7 +10,7 @@ use providers::message::{parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::extract::{Json, Params, Platform};
+use super::extract::{Json, Params, PathParts, Platform};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 
@@ -49,7 +49,7 @@ pub(crate) struct TenantIn {
 pub(crate) async fn put(
     State(engine): State<App>,
     _: Platform,
-    Path(slug): Path<String>,
+    PathParts(slug): PathParts<String>,
     Json(tenant): Json<TenantIn>,
 ) -> Result<Answer<TenantOut>, Problem> {
     let name = tenant.name.unwrap_or_else(|| slug.clone());
@@ -87,7 +87,7 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(engine): State<App>,
     _: Platform,
-    Path(slug): Path<String>,
+    PathParts(slug): PathParts<String>,
 ) -> Result<Answer<TenantOut>, Problem> {
     Ok(Answer(find(&engine, &slug)?.into()))
 }
@@ -157,7 +157,7 @@ impl KeyIn {
 pub(crate) async fn create_key(
     State(engine): State<App>,
     _: Platform,
-    Path(slug): Path<String>,
+    PathParts(slug): PathParts<String>,
     Json(key): Json<KeyIn>,
 ) -> Result<(StatusCode, Answer<KeyOut>), Problem> {
     let tenant = find(&engine, &slug)?;
@@ -168,7 +168,7 @@ pub(crate) async fn create_key(
 pub(crate) async fn list_keys(
     State(engine): State<App>,
     _: Platform,
-    Path(slug): Path<String>,
+    PathParts(slug): PathParts<String>,
     Params(query): Params<ListIn>,
 ) -> Result<Answer<PageOut<KeyOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
@@ -180,7 +180,7 @@ pub(crate) async fn list_keys(
 pub(crate) async fn revoke_key(
     State(engine): State<App>,
     _: Platform,
-    Path((slug, key)): Path<(String, i64)>,
+    PathParts((slug, key)): PathParts<(String, i64)>,
 ) -> Result<StatusCode, Problem> {
     engine.revoke_key(Some(find(&engine, &slug)?.id), KeyId(key)).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -178,13 +178,13 @@ CREATE INDEX digests_by_channel ON digests (channel_id, id);
 
 -- How much waits and how much is dead, kept with every move so that nobody has to count.
 CREATE TABLE waiting (
+    channel_id  INTEGER PRIMARY KEY,
     tenant_id   INTEGER NOT NULL,
-    channel_id  INTEGER NOT NULL,
     pending     INTEGER NOT NULL,
     retrying    INTEGER NOT NULL,
-    dead        INTEGER NOT NULL,
-    PRIMARY KEY (tenant_id, channel_id)
-) STRICT, WITHOUT ROWID;
+    dead        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX waiting_by_tenant ON waiting (tenant_id, channel_id);
 
 -- What is left of a fan-out that was too large for one transaction: encoded channels with their expiry.
 CREATE TABLE expand (

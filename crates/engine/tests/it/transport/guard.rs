@@ -6,7 +6,7 @@ use engine::transport::{EgressRules, Refusal};
 use ipnet::Ipv4Net;
 use url::Url;
 
-/// As providers.md 1.8 lists them, not as the code does.
+/// Written out by hand from the registries, not taken from the code.
 const BLOCKED_V4: &str = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 \
     192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 \
     255.255.255.255/32 169.254.169.254/32 169.254.170.2/32 100.100.100.200/32";

@@ -1,6 +1,6 @@
 //! What the bench measures: one file per scenario, with its defaults, its targets and its figures.
 //!
-//! The targets are those of issue 2. What scenarios share is here: their settings, and the [`Bed`] of a receiver, a
+//! The targets are what the product must reach on two cores. What scenarios share is here: their settings, and the [`Bed`] of a receiver, a
 //! server and its channels. A figure never fails a run; a lost or repeated delivery does.
 
 mod backlog;

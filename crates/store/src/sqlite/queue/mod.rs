@@ -1,0 +1,101 @@
+//! The way of an event in SQL. The order of functions is that of the trait.
+
+mod accept;
+mod events;
+mod ledger;
+mod retry;
+mod settle;
+mod slices;
+mod waiting;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+
+use super::{SqliteStore, from_sqlite};
+use crate::StoreError;
+use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
+use accept::{accept, expand, rows_of};
+use retry::retry;
+use settle::settle;
+use slices::{cancel_slice, cancellations, expire_slice};
+use waiting::{waiting_after, waiting_channels, waiting_these};
+
+pub(super) use events::{event_row, event_type, expanding};
+
+#[async_trait]
+impl Queue for SqliteStore {
+    async fn accept(&self, request: AcceptRequest) -> Result<AcceptAnswer, StoreError> {
+        let rows = request.events.iter().map(rows_of).sum();
+        self.write(rows, move |tx| accept(tx, &request)).await
+    }
+
+    async fn expand(&self, rows_max: usize) -> Result<bool, StoreError> {
+        self.write(rows_max, move |tx| expand(tx, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<(), StoreError> {
+        let rows = settlements.len() * 3;
+        self.write(rows, move |tx| {
+            settlements.iter().try_for_each(|settlement| settle(tx, settlement)).map_err(from_sqlite)
+        })
+        .await
+    }
+
+    async fn waiting_channels(&self) -> Result<Vec<ChannelId>, StoreError> {
+        self.read(|connection| waiting_channels(connection).map_err(from_sqlite)).await
+    }
+
+    async fn waiting_after(
+        &self,
+        channel: ChannelId,
+        after: DeliveryId,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |connection| waiting_after(connection, channel, after, now, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn waiting_these(
+        &self,
+        channel: ChannelId,
+        deliveries: Vec<DeliveryId>,
+        now: Timestamp,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |connection| waiting_these(connection, channel, &deliveries, now).map_err(from_sqlite)).await
+    }
+
+    async fn cancel_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<bool, StoreError> {
+        self.write(rows_max, move |tx| cancel_slice(tx, channel, &under_way, now, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn cancellations(&self) -> Result<Vec<Cancellation>, StoreError> {
+        self.read(|connection| cancellations(connection).map_err(from_sqlite)).await
+    }
+
+    async fn expire_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<bool, StoreError> {
+        self.write(rows_max, move |tx| expire_slice(tx, channel, &under_way, now, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        delivery: DeliveryId,
+        expires_at: Timestamp,
+    ) -> Result<Option<RetryAnswer>, StoreError> {
+        self.write(2, move |tx| retry(tx, tenant, delivery, expires_at).map_err(from_sqlite)).await
+    }
+}

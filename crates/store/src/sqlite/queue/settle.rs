@@ -1,0 +1,147 @@
+//! Settling: what became of a try is written down, and the delivery waits on or leaves the queue.
+
+use domain::delivery::State;
+use rusqlite::params;
+
+use super::super::segments::Kind;
+use super::super::writer::{Shift, Tx, next};
+use crate::queue::{Next, Settlement};
+
+pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
+    let tries = settlement.tries_before + u32::from(!settlement.records.is_empty());
+    if !leave_or_wait(tx, settlement, tries)? {
+        return Ok(());
+    }
+    for record in &settlement.records {
+        insert_attempt(tx, settlement, record)?;
+    }
+    let (tenant, channel) = (settlement.tenant, settlement.channel);
+    let mut shift = if settlement.tries_before == 0 {
+        Shift { pending: -1, ..Shift::default() }
+    } else {
+        Shift { retrying: -1, ..Shift::default() }
+    };
+    match &settlement.next {
+        Next::Wait { .. } if tries == 0 => shift.pending += 1,
+        Next::Wait { .. } => shift.retrying += 1,
+        Next::Over { state, note } => {
+            tx.count(tenant, channel, &settlement.event_type, state.name(), settlement.settled_at);
+            if *state == State::Dead {
+                shift.dead += 1;
+                insert_dead(tx, settlement, tries, note)?;
+            } else {
+                insert_settled(tx, settlement, *state, note)?;
+            }
+        }
+    }
+    tx.shift(tenant, channel, shift);
+    Ok(())
+}
+
+/// Moves the queue row on, or out. Returns whether it stood where the settlement found it.
+fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::Result<bool> {
+    let (channel, delivery) = (settlement.channel.0, settlement.delivery.0);
+    let changed = match &settlement.next {
+        Next::Over { .. } => tx
+            .connection
+            .prepare_cached("DELETE FROM queue WHERE channel_id = ?1 AND delivery_id = ?2 AND tries = ?3")?
+            .execute(params![channel, delivery, settlement.tries_before])?,
+        Next::Wait { due_at, note } => tx
+            .connection
+            .prepare_cached(
+                "UPDATE queue
+                 SET due_at = ?4, attempts = ?5, tries = ?6, steps_done = ?7, note = ?8
+                 WHERE channel_id = ?1 AND delivery_id = ?2 AND tries = ?3",
+            )?
+            .execute(params![
+                channel,
+                delivery,
+                settlement.tries_before,
+                due_at.as_ms(),
+                settlement.attempts,
+                tries,
+                settlement.steps_done,
+                note,
+            ])?,
+    };
+    Ok(changed > 0)
+}
+
+fn insert_attempt(
+    tx: &mut Tx<'_>,
+    settlement: &Settlement,
+    record: &domain::delivery::AttemptRecord,
+) -> rusqlite::Result<()> {
+    let outcome = &record.outcome;
+    let hint_ms = outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+    let id = next(&mut tx.sequences.attempt);
+    tx.connection.prepare_cached(tx.segments.insert_sql(Kind::Attempts))?.execute(params![
+        id,
+        settlement.delivery.0,
+        settlement.tenant.0,
+        settlement.channel.0,
+        settlement.event.0,
+        settlement.provider,
+        settlement.event_type,
+        record.number,
+        record.step,
+        outcome.class.name(),
+        outcome.scope.name(),
+        record.code,
+        hint_ms,
+        outcome.reference,
+        outcome.note,
+        record.body,
+        record.started_at.as_ms(),
+        record.duration_ms,
+        None::<i64>,
+    ])?;
+    if outcome.class != domain::outcome::Class::Delivered {
+        tx.count(settlement.tenant, settlement.channel, &settlement.event_type, "failed", settlement.settled_at);
+    }
+    Ok(())
+}
+
+fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> rusqlite::Result<()> {
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
+                               steps_done, code, note, died_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            settlement.delivery.0,
+            settlement.channel.0,
+            settlement.tenant.0,
+            settlement.event.0,
+            settlement.created_at.as_ms(),
+            settlement.expires_at.as_ms(),
+            settlement.attempts,
+            tries,
+            settlement.steps_done,
+            settlement.records.last().and_then(|record| record.code),
+            note,
+            settlement.settled_at.as_ms(),
+        ])
+        .map(drop)
+}
+
+fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: &str) -> rusqlite::Result<()> {
+    tx.connection
+        .prepare_cached(tx.segments.insert_sql(Kind::Settled))?
+        .execute(params![
+            settlement.delivery.0,
+            settlement.tenant.0,
+            settlement.channel.0,
+            settlement.event.0,
+            settlement.event_type,
+            state.name(),
+            settlement.attempts,
+            settlement.created_at.as_ms(),
+            settlement.expires_at.as_ms(),
+            settlement.settled_at.as_ms(),
+            note,
+            None::<i64>,
+        ])
+        .map(drop)
+}

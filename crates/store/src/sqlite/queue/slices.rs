@@ -1,0 +1,137 @@
+//! Cancelling and expiring what waits without a try, a slice at a time.
+
+use domain::delivery::State;
+use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::writer::Tx;
+use super::event_type;
+use super::settle::settle;
+use crate::queue::{Cancellation, Next, Settlement};
+
+pub(super) fn cancel_slice(
+    tx: &mut Tx<'_>,
+    channel: ChannelId,
+    under_way: &[DeliveryId],
+    now: Timestamp,
+    rows_max: usize,
+) -> rusqlite::Result<bool> {
+    let order: Option<(i64, String)> = tx
+        .connection
+        .prepare_cached("SELECT up_to, reason FROM cancellations WHERE channel_id = ?1")?
+        .query_row([channel.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((up_to, reason)) = order else { return Ok(false) };
+    // One more than is wanted tells whether any is left.
+    let rows = rows_from_front(tx.connection, channel, up_to, rows_max + under_way.len() + 1)?;
+    let found = rows.len();
+    let idle: Vec<_> = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).collect();
+    for row in idle.iter().take(rows_max) {
+        settle_idle(tx, channel, row, State::Cancelled, &reason, now)?;
+    }
+    // The order stands until what was under way has come back and is cancelled or over.
+    if found <= rows_max && found == idle.len() {
+        tx.connection.prepare_cached("DELETE FROM cancellations WHERE channel_id = ?1")?.execute([channel.0])?;
+    }
+    Ok(idle.len() > rows_max)
+}
+
+pub(super) fn cancellations(connection: &Connection) -> rusqlite::Result<Vec<Cancellation>> {
+    let cancellation = |row: &Row<'_>| {
+        Ok(Cancellation { channel: ChannelId(row.get(0)?), up_to: DeliveryId(row.get(1)?), reason: row.get(2)? })
+    };
+    connection
+        .prepare_cached("SELECT channel_id, up_to, reason FROM cancellations ORDER BY channel_id")?
+        .query_map([], cancellation)?
+        .collect()
+}
+
+pub(super) fn expire_slice(
+    tx: &mut Tx<'_>,
+    channel: ChannelId,
+    under_way: &[DeliveryId],
+    now: Timestamp,
+    rows_max: usize,
+) -> rusqlite::Result<bool> {
+    let rows = rows_from_front(tx.connection, channel, i64::MAX, EXPIRY_LOOK_MAX.max(rows_max + under_way.len() + 1))?;
+    let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
+    let over: Vec<_> = rows.into_iter().filter(is_over).collect();
+    for row in over.iter().take(rows_max) {
+        settle_idle(tx, channel, row, State::Expired, "its time-to-live ended while the channel was paused", now)?;
+    }
+    Ok(over.len() > rows_max)
+}
+
+/// How many rows a slice looks at. Deliveries of a channel expire in about the order of their ids, but one that a
+/// person has retried lives longer than those behind it.
+const EXPIRY_LOOK_MAX: usize = 4_000;
+
+/// A row of the queue that is settled without a try.
+struct IdleRow {
+    delivery: DeliveryId,
+    tenant: TenantId,
+    event: EventId,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    attempts: u32,
+    tries: u32,
+    steps_done: u32,
+}
+
+fn rows_from_front(
+    connection: &Connection,
+    channel: ChannelId,
+    up_to: i64,
+    rows_max: usize,
+) -> rusqlite::Result<Vec<IdleRow>> {
+    let read = |row: &Row<'_>| {
+        Ok(IdleRow {
+            delivery: DeliveryId(row.get(0)?),
+            tenant: TenantId(row.get(1)?),
+            event: EventId(row.get(2)?),
+            created_at: Timestamp::from_ms(row.get(3)?),
+            expires_at: Timestamp::from_ms(row.get(4)?),
+            attempts: row.get(5)?,
+            tries: row.get(6)?,
+            steps_done: row.get(7)?,
+        })
+    };
+    connection
+        .prepare_cached(
+            "SELECT delivery_id, tenant_id, event_id, created_at, expires_at, attempts, tries, steps_done
+             FROM queue
+             WHERE channel_id = ?1 AND delivery_id <= ?2
+             ORDER BY delivery_id
+             LIMIT ?3",
+        )?
+        .query_map(params![channel.0, up_to, i64::try_from(rows_max).unwrap_or(i64::MAX)], read)?
+        .collect()
+}
+
+fn settle_idle(
+    tx: &mut Tx<'_>,
+    channel: ChannelId,
+    row: &IdleRow,
+    state: State,
+    note: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let event_type = event_type(tx.connection, row.event)?;
+    let settlement = Settlement {
+        delivery: row.delivery,
+        channel,
+        tenant: row.tenant,
+        event: row.event,
+        event_type,
+        provider: "".into(),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        settled_at: now,
+        tries_before: row.tries,
+        records: Vec::new(),
+        attempts: row.attempts,
+        steps_done: row.steps_done,
+        next: Next::Over { state, note: note.to_owned() },
+    };
+    settle(tx, &settlement)
+}
