@@ -1,4 +1,4 @@
-//! Every choice of a simulation, from its seed: the SplitMix64 generator, which will give the same numbers for ever.
+//! Every choice of a simulation, from its seed: the `SplitMix64` generator, which will give the same numbers for ever.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ impl Dice {
     }
 
     /// A source of its own, so that more choices in one place change none in another.
+    #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.number())
     }

@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut broken = 0;
     let mut sends = 0;
     for seed in args.seed..args.seed + args.seeds {
-        let report = simulate(seed, &options)?;
+        let report = simulate(seed, options)?;
         sends += report.counts.sends;
         if let Some((at, what)) = &report.broken {
             broken += 1;

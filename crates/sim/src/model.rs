@@ -79,6 +79,8 @@ pub struct Model {
     pub exchanges: BTreeMap<u64, Exchange>,
     /// What a delivery looks like on the wire: its id, and the serial of its event.
     pub wire: BTreeMap<DeliveryId, (String, u64)>,
+    /// What a receiver has got at least once.
+    pub arrived: BTreeSet<DeliveryId>,
     /// Started and not durably settled in this life: its exchange.
     pub under_way: BTreeMap<DeliveryId, u64>,
     /// Tries whose result may have been lost in a crash.
@@ -183,9 +185,7 @@ impl Model {
         exchange.has_arrived = true;
         exchange.answer = answer;
         self.counts.arrivals += 1;
-        let (delivery, number) = (exchange.delivery, exchange.number);
-        let others = self.exchanges.range(..id).filter(|(_, other)| other.delivery == delivery && other.has_arrived);
-        self.counts.repeats += u64::from(others.count() > 0 && number > 0);
+        self.counts.repeats += u64::from(!self.arrived.insert(exchange.delivery));
     }
 
     /// What a delivery looks like on the wire never changes.

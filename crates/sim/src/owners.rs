@@ -15,6 +15,7 @@ use store::directory::NewRoute;
 
 use crate::model::ChannelBelief;
 use crate::process::{Task, poll};
+use crate::receivers::Mood;
 use crate::world::{Done, Event, World};
 
 /// Channels of a world with a large fan-out: more than an accepting transaction writes.
@@ -99,7 +100,9 @@ impl World {
     /// More channels than one transaction fans out to, all of one tenant and one receiver.
     pub(crate) fn make_many_channels(&mut self) -> anyhow::Result<()> {
         let tenant = self.tenants[0];
-        let receiver = self.new_receiver();
+        // It stays well: what is looked for here is the fan-out.
+        let receiver = self.receivers.len();
+        self.receivers.push(Mood::Healthy);
         let settings = ChannelSettings {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -198,7 +201,7 @@ impl World {
     }
 
     fn give(&mut self, order: Order) {
-        if !self.process.as_ref().is_some_and(|process| !process.is_stopping) {
+        if self.process.as_ref().is_none_or(|process| process.is_stopping) {
             self.after(300_000, Event::Order);
             return;
         }
@@ -206,18 +209,13 @@ impl World {
         let draw = self.dice.number();
         let tenant = self.tenants[self.dice.position(self.tenants.len())];
         let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
-        if let Order::Reroute(_) = order {
-            made = None;
-        }
         let mut routes = matches!(order, Order::Reroute(_)).then(|| self.draw_routes());
         let owner = self.prepare_for(&order);
         let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
         let engine = self.engine();
-        if matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..)) {
-            if let Order::Retry(_, Some(delivery)) = order {
-                self.model.retries(delivery);
-            }
-        } else {
+        if let Order::Retry(_, Some(delivery)) = order {
+            self.model.retries(delivery);
+        } else if is_change(&order) {
             self.owner.waiting = Some(order.clone());
         }
         let Some(process) = &mut self.process else { return };

@@ -96,10 +96,15 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     sums(world)?;
     let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
     events(world, &kept)?;
+    let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
+    for exchange in world.model.exchanges.values() {
+        exchanges.entry(exchange.delivery).or_default().push(exchange);
+    }
     for delivery in kept.deliveries.values() {
         is_over(world, delivery)?;
         let attempts = kept.attempts.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
-        attempts_fit(&world.model, delivery, attempts)?;
+        let exchanges = exchanges.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
+        attempts_fit(&world.model, delivery, attempts, exchanges)?;
     }
     if let Some(stray) = world.model.wire.keys().find(|id| !kept.deliveries.contains_key(id)) {
         return Err(format!("delivery {stray} was sent and is not in the store"));
@@ -119,7 +124,7 @@ fn events(world: &World, kept: &Kept) -> Result<(), Broken> {
             return Err(format!("event {event} is not what was accepted"));
         }
         for (delivery, channel) in deliveries {
-            if !kept.deliveries.get(delivery).is_some_and(|one| (one.event, one.channel) == (*event, *channel)) {
+            if kept.deliveries.get(delivery).is_none_or(|one| (one.event, one.channel) != (*event, *channel)) {
                 return Err(format!("delivery {delivery} of event {event} was accepted and is not in the store"));
             }
         }
@@ -168,10 +173,15 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
 }
 
 /// What is written down of tries is what happened on the wire.
-fn attempts_fit(model: &Model, delivery: &Delivery, attempts: &[Attempt]) -> Result<(), Broken> {
+fn attempts_fit(
+    model: &Model,
+    delivery: &Delivery,
+    attempts: &[Attempt],
+    exchanges: &[&Exchange],
+) -> Result<(), Broken> {
     let id = delivery.id;
     let mut tries: BTreeMap<u32, Vec<&Exchange>> = BTreeMap::new();
-    for exchange in model.exchanges.values().filter(|exchange| exchange.delivery == id) {
+    for exchange in exchanges {
         tries.entry(exchange.number).or_default().push(exchange);
     }
     for (attempt, number) in attempts.iter().zip(1..) {
@@ -216,6 +226,7 @@ fn explains(world: &mut World, kept: &Kept) -> Result<(), Broken> {
         return Ok(());
     }
     let engine = world.engine();
+    let pairs: BTreeSet<_> = kept.deliveries.values().map(|one| (one.event, one.channel)).collect();
     for _ in 0..EXPLAINED_MAX.min(events.len() * channels.len()) {
         let (event, tenant) = events[world.dice.position(events.len())];
         let (channel, owner) = channels[world.dice.position(channels.len())];
@@ -224,7 +235,7 @@ fn explains(world: &mut World, kept: &Kept) -> Result<(), Broken> {
         }
         let result = read(engine.explain(tenant, event, channel));
         explained(&result).map_err(|broken| format!("event {event}, channel {channel}: {broken}"))?;
-        let has_delivery = kept.deliveries.values().any(|one| (one.event, one.channel) == (event, channel));
+        let has_delivery = pairs.contains(&(event, channel));
         if result.is_ok_and(|explained| matches!(explained, Explained::Delivery(_)) != has_delivery) {
             return Err(format!("explain and the store disagree on event {event} and channel {channel}"));
         }

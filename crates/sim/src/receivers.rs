@@ -75,7 +75,7 @@ pub(crate) fn draw_fate(mood: Mood, timeout_us: u64, dice: &mut Dice, faults: &m
         Some(Fault::Slow) => {
             let slow_us = arrives_us + dice.between(500_000, timeout_us + 3_000_000);
             let answered = Fate { replies_us: slow_us, ..answered(200, None) };
-            if slow_us < timeout_us { answered } else { unanswered(answered, timeout_us) }
+            if slow_us < timeout_us { answered } else { unanswered(&answered, timeout_us) }
         }
         Some(Fault::Throttled) => answered(429, None),
         Some(Fault::ThrottledWithHint) => answered(429, Some(dice.between(1, 40))),
@@ -84,12 +84,13 @@ pub(crate) fn draw_fate(mood: Mood, timeout_us: u64, dice: &mut Dice, faults: &m
             answered(dice.pick(&[500, 503]), hint_s)
         }
         Some(Fault::Gone) => answered(410, None),
-        Some(_) => unanswered(Fate { answer: None, ..answered(200, None) }, timeout_us),
+        Some(_) => unanswered(&Fate { answer: None, ..answered(200, None) }, timeout_us),
     }
 }
 
-fn unanswered(fate: Fate, timeout_us: u64) -> Fate {
-    Fate { reply: failed(FailureKind::NoAnswer), replies_us: timeout_us, ..fate }
+fn unanswered(fate: &Fate, timeout_us: u64) -> Fate {
+    let Fate { arrives_us, answer, .. } = *fate;
+    Fate { arrives_us, answer, reply: failed(FailureKind::NoAnswer), replies_us: timeout_us }
 }
 
 fn failed(kind: FailureKind) -> Reply {

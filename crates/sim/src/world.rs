@@ -152,15 +152,15 @@ impl Scenario {
         Self {
             settings: Settings {
                 retry_base: None,
-                in_flight_max: size(dice, &[1, 3, 8, 8, 64]),
+                in_flight_max: size(dice, if has_large_fan_out { &[256] } else { &[1, 3, 8, 8, 64] }),
                 lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
             },
-            segment_rows_max: dice.pick(&[1, 2, 7, 16, 32_768]),
+            segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
             tenants: dice.position(3) + 1,
             channels: dice.position(8) + 1,
-            events: if has_large_fan_out { 6 } else { dice.pick(&[20, 40, 80, 120]) },
+            events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
             trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
             has_large_fan_out,
         }
@@ -197,7 +197,7 @@ pub(crate) struct World {
 }
 
 /// Runs the simulation of a seed.
-pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
+pub fn simulate(seed: u64, options: Options) -> anyhow::Result<Report> {
     // The engine's patience needs a timer to ask; nothing drives it, so it never runs out. Time is ours.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let _entered = runtime.enter();
@@ -215,7 +215,7 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
 }
 
 impl World {
-    fn new(seed: u64, options: &Options) -> anyhow::Result<Self> {
+    fn new(seed: u64, options: Options) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         let scenario = Scenario::draw(seed, &mut dice);
         let faults = Faults::new(dice.fork());

@@ -6,7 +6,7 @@ use sim::faults::Fault;
 use sim::{Options, Report, Sabotage, simulate};
 
 fn run(seed: u64) -> Report {
-    let report = simulate(seed, &Options::default()).unwrap();
+    let report = simulate(seed, Options::default()).unwrap();
     if let Some((at, broken)) = &report.broken {
         panic!(
             "seed {seed} breaks at {at:?}: {broken}\nreplay it: cargo run -p sim -- --seeds 1 --seed {seed} --trace"
@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_trace() {
 /// Whether a lie is found out in most of some seeds: in a few of them there is nothing to lie about.
 fn check(sabotage: Sabotage, expected: &str) {
     let lying = Options { sabotage: Some(sabotage), ..Options::default() };
-    let broken: Vec<_> = (0..10).filter_map(|seed| simulate(seed, &lying).unwrap().broken).collect();
+    let broken: Vec<_> = (0..10).filter_map(|seed| simulate(seed, lying).unwrap().broken).collect();
     assert!(broken.len() >= 6, "{sabotage:?} was found out {} times of 10", broken.len());
     for (_, broken) in broken {
         assert!(broken.contains(expected), "{sabotage:?} broke something else: {broken}");
