@@ -235,18 +235,22 @@ impl Registry {
         state.config_version = state.config_version.max(version);
     }
 
-    pub(crate) fn set_pause(&self, channel: ChannelId, pause: Pause) {
+    /// Pauses a channel, unless it was changed or paused since `used` was taken from here. Returns whether it did.
+    pub(crate) fn pause(&self, used: &Arc<LiveChannel>, pause: Pause) -> bool {
+        let id = used.channel.id;
         let mut state = self.write();
-        let Some(live) = state.channels.get(&channel) else { return };
-        let mut paused = live.channel.clone();
-        paused.pause = Some(pause);
+        if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
+            return false;
+        }
+        let mut channel = used.channel.clone();
+        channel.pause = Some(pause);
         let stored = ChannelWithRoutes {
-            channel: paused,
-            subscriptions: live.subscriptions.clone(),
+            channel,
+            subscriptions: used.subscriptions.clone(),
             config_version: state.config_version,
         };
-        if let Ok(live) = LiveChannel::new(stored, &self.settings) {
-            state.channels.insert(channel, Arc::new(live));
-        }
+        let Ok(paused) = LiveChannel::new(stored, &self.settings) else { return false };
+        state.channels.insert(id, Arc::new(paused));
+        true
     }
 }

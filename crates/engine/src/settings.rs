@@ -17,16 +17,22 @@ pub struct Settings {
     pub lane_items_max: usize,
     /// Payload bytes buffered in memory over all channels.
     pub buffered_bytes_max: usize,
+    /// Deliveries read from the queue table at a time: enough to keep a lane busy, few enough to be read in a
+    /// millisecond.
+    pub load_items_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retry_base: None, in_flight_max: 512, lane_items_max: 1024, buffered_bytes_max: 32 << 20 }
+        Self {
+            retry_base: None,
+            in_flight_max: 512,
+            lane_items_max: 1024,
+            buffered_bytes_max: 32 << 20,
+            load_items_max: 256,
+        }
     }
 }
-
-/// Rows read from the queue table at a time: enough to keep a lane busy, few enough to be read in a millisecond.
-const LOAD_ITEMS_MAX: usize = 256;
 
 impl Settings {
     pub(crate) fn bounds(&self) -> Bounds {
@@ -34,7 +40,7 @@ impl Settings {
             unsettled_max: self.in_flight_max,
             lane_items_max: self.lane_items_max,
             buffered_bytes_max: self.buffered_bytes_max,
-            load_items_max: LOAD_ITEMS_MAX,
+            load_items_max: self.load_items_max,
         }
     }
 

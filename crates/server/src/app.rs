@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::Clock;
 use engine::Engine;
+use engine::dispatch::hands::Hands;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found};
 use engine::random::Entropy;
@@ -69,7 +70,8 @@ impl App {
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let shell = Shell { handle: dispatch.clone(), store, registry, transport, clock: Arc::clone(&clock) };
+        let hands = Hands { store, clock: Arc::clone(&clock) };
+        let shell = Shell { handle: dispatch.clone(), hands, registry, transport, clock: Arc::clone(&clock) };
         start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
         tasks.spawn(listener.serve(crate::api::router(engine), stop.clone()));
         built_in.start(&mut tasks, stop.clone(), clock)?;
@@ -118,8 +120,7 @@ async fn start_dispatch(
     entropy: &Arc<dyn Entropy>,
     config: &Config,
 ) -> anyhow::Result<()> {
-    let found =
-        Found { waiting: shell.store.waiting_channels().await?, cancellations: shell.store.cancellations().await? };
+    let found = Found::in_store(&*shell.hands.store).await?;
     let now = shell.clock.now();
     let registry = Arc::clone(&shell.registry);
     let dispatcher = Dispatcher::new(registry, Arc::clone(entropy), &config.engine, found, now);

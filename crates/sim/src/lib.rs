@@ -1,1 +1,21 @@
-//! placeholder
+//! Deterministic simulation: the real engine and the real SQLite store, on one thread, under a virtual clock.
+//!
+//! A seed decides everything: who posts what and when, how receivers answer, what goes wrong and how long each thing
+//! takes. [`world`] is the scheduler and stands where sockets, timers and threads are in production; [`faults`] says
+//! what goes wrong; [`model`] remembers what everyone was told, and [`properties`] holds that against what the store
+//! says. The same seed twice gives the same [`trace`]. Nothing is faked below the transport.
+//!
+//! Start reading at [`world::simulate`].
+
+mod clients;
+pub mod dice;
+pub mod faults;
+pub mod model;
+mod owners;
+mod process;
+mod properties;
+mod receivers;
+pub mod trace;
+pub mod world;
+
+pub use world::{Options, Report, Sabotage, simulate};

@@ -88,6 +88,8 @@ struct Lane<T> {
     recalled: VecDeque<DeliveryId>,
     /// Buffered, or started and not durably settled: never taken a second time.
     known: BTreeSet<DeliveryId>,
+    /// Asked for again while they were under way: brought back when they are settled.
+    recalled_under_way: BTreeSet<DeliveryId>,
     /// Settled since the load under way was asked for, so that its older view of the table does not bring them back.
     settled_during_load: BTreeSet<DeliveryId>,
     is_spilled: bool,
@@ -111,6 +113,7 @@ impl<T> Lane<T> {
             buffer: VecDeque::new(),
             recalled: VecDeque::new(),
             known: BTreeSet::new(),
+            recalled_under_way: BTreeSet::new(),
             settled_during_load: BTreeSet::new(),
             is_spilled: false,
             is_loading: false,
@@ -310,18 +313,36 @@ impl<T> Lanes<T> {
         if lane.is_loading {
             lane.settled_during_load.insert(delivery);
         }
+        let is_recalled = lane.recalled_under_way.remove(&delivery);
         // A paused lane forgets its retries: it finds them in the table when it goes on.
         if let Some(due) = due.filter(|_| !lane.is_paused) {
             self.due.push(Reverse((due, channel, delivery, lane.generation)));
         }
+        if is_recalled {
+            self.recall(channel, delivery);
+        }
     }
 
-    /// Brings a waiting delivery back at once, whatever it waits for.
-    pub fn recall(&mut self, channel: ChannelId, delivery: DeliveryId) {
+    /// What became of a delivery that did not come from its lane is durable: a load under way may still show it.
+    pub fn settled_elsewhere(&mut self, channel: ChannelId, delivery: DeliveryId) {
         if let Some(lane) = self.by_channel.get_mut(&channel)
-            && !lane.is_paused
-            && !lane.known.contains(&delivery)
+            && lane.is_loading
         {
+            lane.settled_during_load.insert(delivery);
+        }
+    }
+
+    /// Whether the lane has looked at this delivery: what arrives so late came to it through the table.
+    pub fn has_passed(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
+        self.by_channel.get(&channel).is_some_and(|lane| delivery <= lane.taken_to)
+    }
+
+    /// Brings a waiting delivery back at once, whatever it waits for; one that is under way as soon as it is settled.
+    pub fn recall(&mut self, channel: ChannelId, delivery: DeliveryId) {
+        let Some(lane) = self.by_channel.get_mut(&channel) else { return };
+        if lane.known.contains(&delivery) {
+            lane.recalled_under_way.insert(delivery);
+        } else if !lane.is_paused {
             lane.recalled.push_back(delivery);
             self.hungry.push_back(channel);
         }
@@ -375,6 +396,12 @@ impl<T> Lanes<T> {
             && until <= now
         {
             self.unblock.pop();
+            // For good: a clock that goes back must not block it again with nothing to wake it.
+            if let Some(lane) = self.by_channel.get_mut(&channel)
+                && lane.blocked_until.is_some_and(|until| until <= now)
+            {
+                lane.blocked_until = None;
+            }
             self.enlist(channel, now);
         }
         while let Some(Reverse((due, channel, delivery, generation))) = self.due.peek().copied()

@@ -9,6 +9,7 @@
 
 pub mod attempt;
 pub mod decide;
+pub mod hands;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +22,10 @@ use domain::lane::{Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
+use store::{Store, StoreError};
 
 use crate::random::Entropy;
-use crate::registry::Registry;
+use crate::registry::{LiveChannel, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
@@ -55,6 +57,8 @@ pub enum Input {
     RetryAsked(ChannelId, DeliveryId),
     /// There are fan-outs to expand.
     ExpandAsked,
+    /// A pause was written down, or could not be: then this is it.
+    PauseDone(ChannelId, Option<Pause>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
     WorkDone(Work, Option<bool>),
     /// Start nothing more.
@@ -81,7 +85,7 @@ pub enum Action {
     Settle(Vec<Settlement>),
     /// Read from the queue table; comes back as [`Input::Loaded`].
     Load(Load),
-    /// Pause a channel durably; done again until it goes through.
+    /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
     Pause(ChannelId, Pause),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
@@ -94,6 +98,13 @@ pub struct Found {
     pub waiting: Vec<ChannelId>,
     /// Orders that are not carried out.
     pub cancellations: Vec<Cancellation>,
+}
+
+impl Found {
+    /// Looks.
+    pub async fn in_store(store: &dyn Store) -> Result<Self, StoreError> {
+        Ok(Self { waiting: store.waiting_channels().await?, cancellations: store.cancellations().await? })
+    }
 }
 
 /// Decides what starts when. One for all channels that this process owns.
@@ -111,6 +122,8 @@ pub struct Dispatcher {
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
     paused: BTreeSet<ChannelId>,
+    /// Pauses that the store does not have yet and could not take the last time.
+    unsaved_pauses: BTreeMap<ChannelId, Pause>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
     expiry_due: Timestamp,
@@ -137,6 +150,7 @@ impl Dispatcher {
             throttled_in_a_row: BTreeMap::new(),
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
+            unsaved_pauses: BTreeMap::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
             expiry_due: now,
@@ -173,6 +187,7 @@ impl Dispatcher {
             Input::ExpandAsked => {
                 self.work.insert(Work::Expand);
             }
+            Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
             Input::Stop => self.is_stopping = true,
         }
@@ -191,6 +206,9 @@ impl Dispatcher {
             if !self.unsaved.is_empty() {
                 self.actions.push(Action::Settle(std::mem::take(&mut self.unsaved)));
             }
+            while let Some((channel, pause)) = self.unsaved_pauses.pop_first() {
+                self.actions.push(Action::Pause(channel, pause));
+            }
             if !self.is_stopping {
                 self.load_all();
                 self.do_work(now);
@@ -201,7 +219,8 @@ impl Dispatcher {
 
     /// When [`Dispatcher::actions`] has something to do next, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let expiry = (!self.paused.is_empty()).then_some(self.expiry_due);
+        let may_work = !self.is_stopping && self.store_rest_until.is_none();
+        let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
         [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
     }
 
@@ -229,6 +248,9 @@ impl Dispatcher {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
         let content = Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
         if attempts_max.is_some() {
+            if self.lanes.has_passed(channel, delivery) {
+                return;
+            }
             self.tests.insert(delivery);
             self.start(channel, delivery, content, now);
             return;
@@ -285,14 +307,7 @@ impl Dispatcher {
         match for_channel {
             ForChannel::GoOn => {}
             ForChannel::BlockUntil(until) => self.lanes.block(channel, until),
-            ForChannel::Pause(reason) => {
-                // Not when its owner has changed the channel since: the new config has not been tried.
-                let is_current = self.registry.channel(channel).is_some_and(|live| Arc::ptr_eq(&live, &used));
-                if is_current && self.paused.insert(channel) {
-                    self.lanes.pause(channel);
-                    self.actions.push(Action::Pause(channel, Pause { reason, since: now }));
-                }
-            }
+            ForChannel::Pause(reason) => self.pause(&used, Pause { reason, since: now }),
         }
         if let Some((up_to, reason)) = self.cancelled.get(&channel)
             && delivery <= *up_to
@@ -303,19 +318,40 @@ impl Dispatcher {
         self.lane_answered(channel, delivery, now);
     }
 
-    fn settled(&mut self, settlement: &Settlement) {
-        if self.tests.remove(&settlement.delivery) {
-            return;
+    /// Pauses a channel, unless its owner has changed it since: the new config has not been tried.
+    fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause) {
+        let channel = used.channel.id;
+        if self.registry.pause(used, pause.clone()) && self.paused.insert(channel) {
+            tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
+            self.lanes.pause(channel);
+            self.actions.push(Action::Pause(channel, pause));
         }
-        if self.cancelled.get(&settlement.channel).is_some_and(|(up_to, _)| settlement.delivery <= *up_to) {
+    }
+
+    fn pause_done(&mut self, channel: ChannelId, failed: Option<Pause>, now: Timestamp) {
+        let Some(pause) = failed else { return };
+        self.rest(now);
+        // Not when its owner has ended the pause since.
+        if self.paused.contains(&channel) {
+            self.unsaved_pauses.insert(channel, pause);
+        }
+    }
+
+    fn settled(&mut self, settlement: &Settlement) {
+        let (channel, delivery) = (settlement.channel, settlement.delivery);
+        if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
-            self.work.insert(Work::Cancel(settlement.channel));
+            self.work.insert(Work::Cancel(channel));
+        }
+        if self.tests.remove(&delivery) {
+            self.lanes.settled_elsewhere(channel, delivery);
+            return;
         }
         let due = match &settlement.next {
             Next::Wait { due_at, .. } => Some(*due_at),
             Next::Over { .. } => None,
         };
-        self.lanes.settled(settlement.channel, settlement.delivery, due);
+        self.lanes.settled(channel, delivery, due);
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -365,6 +401,7 @@ impl Dispatcher {
                 self.lanes.pause(channel);
             }
         } else if self.paused.remove(&channel) {
+            self.unsaved_pauses.remove(&channel);
             self.throttled_in_a_row.remove(&channel);
             self.lanes.resume(channel);
         }
@@ -390,10 +427,17 @@ impl Dispatcher {
             self.work_under_way.insert(work);
             let under_way = match work {
                 Work::Expand => Vec::new(),
-                Work::Cancel(channel) | Work::Expire(channel) => self.lanes.under_way(channel),
+                Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
             };
             self.actions.push(Action::Work(work, under_way));
         }
+    }
+
+    /// What is under way to a channel. Tests are few: those of all channels are given.
+    fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
+        let mut under_way = self.lanes.under_way(channel);
+        under_way.extend(&self.tests);
+        under_way
     }
 
     fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
@@ -412,7 +456,7 @@ impl Dispatcher {
     /// Forgets an order that is carried out: what is retried later is not covered by it.
     fn end_cancellation(&mut self, channel: ChannelId) {
         let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
-        if !self.lanes.under_way(channel).iter().any(|delivery| delivery <= up_to) {
+        if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
             self.cancelled.remove(&channel);
         }
     }

@@ -6,21 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::lane::{Load, LoadWhat};
 use domain::{ChannelId, Clock, DeliveryId, Timestamp};
 use providers::step::Step;
-use store::queue::{Arrival, Settlement, Waiting};
-use store::{Store, StoreError};
+use store::queue::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::attempt::{AttemptRun, Flight};
-use super::{Action, Dispatcher, Input, Work};
+use super::hands::Hands;
+use super::{Action, Dispatcher, Input};
 use crate::registry::Registry;
 use crate::transport::Transport;
-
-/// Rows in one slice of work: a slice holds the writer for a few milliseconds.
-const SLICE_ROWS: usize = 500;
 
 /// Inputs taken at a time.
 const INPUTS_MAX: usize = 512;
@@ -41,12 +37,16 @@ enum Message {
 pub struct Handle(mpsc::UnboundedSender<Message>);
 
 /// Where the dispatcher takes its messages from; made before the store, which announces arrivals to it.
-pub struct Inbox(mpsc::UnboundedReceiver<Message>);
+pub struct Inbox {
+    messages: mpsc::UnboundedReceiver<Message>,
+    waiting_for_idle: Vec<oneshot::Sender<()>>,
+    waiting_for_tests: Vec<(DeliveryId, oneshot::Sender<()>)>,
+}
 
 /// A handle and its inbox.
 pub fn channel() -> (Handle, Inbox) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (Handle(sender), Inbox(receiver))
+    let (sender, messages) = mpsc::unbounded_channel();
+    (Handle(sender), Inbox { messages, waiting_for_idle: Vec::new(), waiting_for_tests: Vec::new() })
 }
 
 impl Handle {
@@ -57,7 +57,8 @@ impl Handle {
         }
     }
 
-    pub(crate) fn input(&self, input: Input) {
+    /// Tells the dispatcher that something happened.
+    pub fn input(&self, input: Input) {
         // A dispatcher that has stopped finds what is durable when it starts again.
         let _ = self.0.send(Message::Input(input));
     }
@@ -91,10 +92,48 @@ impl Handle {
     }
 }
 
+impl Inbox {
+    /// Hands the dispatcher everything that waits here, without waiting for more. Returns whether there was anything.
+    /// For the simulator, which has no task that waits.
+    pub fn drain_into(&mut self, dispatcher: &mut Dispatcher, now: Timestamp) -> bool {
+        let mut had_any = false;
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message, dispatcher, now);
+            had_any = true;
+        }
+        had_any
+    }
+
+    /// Answers those who wait for something that has come about. Returns whether the dispatcher may go: somebody waits
+    /// for it to be idle, and it is.
+    pub fn answer_waiting(&mut self, dispatcher: &Dispatcher) -> bool {
+        // Dropping a sender tells.
+        self.waiting_for_tests.retain(|(test, _)| dispatcher.is_test_under_way(*test));
+        let may_go = dispatcher.is_idle() && !self.waiting_for_idle.is_empty();
+        if may_go {
+            self.waiting_for_idle.clear();
+        }
+        may_go
+    }
+
+    fn take(&mut self, message: Message, dispatcher: &mut Dispatcher, now: Timestamp) {
+        match message {
+            Message::Input(input) => dispatcher.handle(input, now),
+            Message::UnderWay(mut deliveries, reply) => {
+                deliveries.retain(|(channel, delivery)| dispatcher.is_under_way(*channel, *delivery));
+                // Whoever asked may have gone.
+                let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
+            }
+            Message::TestSettled(test, reply) => self.waiting_for_tests.push((test, reply)),
+            Message::Idle(reply) => self.waiting_for_idle.push(reply),
+        }
+    }
+}
+
 /// What the shell works with.
 pub struct Shell<T> {
     pub handle: Handle,
-    pub store: Arc<dyn Store>,
+    pub hands: Hands,
     pub registry: Arc<Registry>,
     pub transport: Arc<T>,
     pub clock: Arc<dyn Clock>,
@@ -106,62 +145,37 @@ impl<T: Transport> Shell<T> {
         let shell = Arc::new(self);
         let tasks = TaskTracker::new();
         let mut messages = Vec::with_capacity(INPUTS_MAX);
-        let mut waiting_for_idle: Vec<oneshot::Sender<()>> = Vec::new();
-        let mut waiting_for_tests: Vec<(DeliveryId, oneshot::Sender<()>)> = Vec::new();
         loop {
             for action in dispatcher.actions(shell.clock.now()) {
                 shell.act(&tasks, action);
             }
-            if dispatcher.is_idle() && !waiting_for_idle.is_empty() {
-                // Dropping the senders tells.
-                waiting_for_idle.clear();
+            if inbox.answer_waiting(&dispatcher) {
                 return;
             }
-            // Dropping the sender tells.
-            waiting_for_tests.retain(|(test, _)| dispatcher.is_test_under_way(*test));
             let wait = dispatcher.wake_at().map(|at| at.since(shell.clock.now()));
             receive(&mut inbox, &mut messages, wait).await;
             let now = shell.clock.now();
             for message in messages.drain(..) {
-                match message {
-                    Message::Input(input) => dispatcher.handle(input, now),
-                    Message::UnderWay(mut deliveries, reply) => {
-                        deliveries.retain(|(channel, delivery)| dispatcher.is_under_way(*channel, *delivery));
-                        // Whoever asked may have gone.
-                        let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
-                    }
-                    Message::TestSettled(test, reply) => waiting_for_tests.push((test, reply)),
-                    Message::Idle(reply) => waiting_for_idle.push(reply),
-                }
+                inbox.take(message, &mut dispatcher, now);
             }
         }
     }
 
     fn act(self: &Arc<Self>, tasks: &TaskTracker, action: Action) {
         let shell = Arc::clone(self);
-        match action {
-            Action::Send(flight) => drop(tasks.spawn(async move { shell.send(*flight).await })),
-            Action::Settle(settlements) => drop(tasks.spawn(async move { shell.settle(settlements).await })),
-            Action::Load(load) => drop(tasks.spawn(async move {
-                let found = shell.load(&load).await;
-                shell.handle.input(Input::Loaded(load, or_warn(found, "the queue could not be read")));
-            })),
-            Action::Pause(channel, pause) => drop(tasks.spawn(async move {
-                tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
-                shell.registry.set_pause(channel, pause.clone());
-                while let Err(error) = shell.store.pause_channel(channel, pause.clone()).await {
-                    tracing::warn!(%channel, %error, "the pause could not be written; trying again");
-                    tokio::time::sleep(super::STORE_RETRY).await;
-                }
-            })),
-            Action::Work(work, under_way) => drop(tasks.spawn(async move {
-                let done = shell.work(work, under_way).await;
-                shell.handle.input(Input::WorkDone(work, or_warn(done, "a slice of work could not be done")));
-            })),
-        }
+        tasks.spawn(async move {
+            let input = match action {
+                Action::Send(flight) => shell.send(*flight).await,
+                Action::Settle(settlements) => shell.hands.settle(settlements).await,
+                Action::Load(load) => shell.hands.load(load).await,
+                Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
+            };
+            shell.handle.input(input);
+        });
     }
 
-    async fn send(&self, flight: Flight) {
+    async fn send(&self, flight: Flight) -> Input {
         let mut run = AttemptRun::plan(flight, &self.registry.instance, self.clock.now());
         while let Some(Step::Http(step)) = run.next_step() {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
@@ -177,50 +191,16 @@ impl<T: Transport> Shell<T> {
             note = %answered.outcome().note,
             "attempt over"
         );
-        self.handle.input(Input::Answered(Box::new(answered)));
-    }
-
-    async fn settle(&self, settlements: Vec<Settlement>) {
-        let settlements: Arc<[Settlement]> = settlements.into();
-        let result = self.store.settle(Arc::clone(&settlements)).await;
-        self.handle.input(match result {
-            Ok(()) => Input::Settled(settlements),
-            Err(error) => {
-                let results = settlements.len();
-                tracing::warn!(%error, results, "results could not be written; they are kept and tried again");
-                Input::SettleFailed(settlements)
-            }
-        });
-    }
-
-    async fn load(&self, load: &Load) -> Result<Vec<Waiting>, StoreError> {
-        let now: Timestamp = self.clock.now();
-        match &load.what {
-            LoadWhat::After(after) => self.store.waiting_after(load.channel, *after, now, load.items_max).await,
-            LoadWhat::These(deliveries) => self.store.waiting_these(load.channel, deliveries.clone(), now).await,
-        }
-    }
-
-    async fn work(&self, work: Work, under_way: Vec<DeliveryId>) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        match work {
-            Work::Expand => self.store.expand(SLICE_ROWS).await,
-            Work::Cancel(channel) => self.store.cancel_slice(channel, under_way, now, SLICE_ROWS).await,
-            Work::Expire(channel) => self.store.expire_slice(channel, under_way, now, SLICE_ROWS).await,
-        }
+        Input::Answered(Box::new(answered))
     }
 }
 
 /// Takes what waits, for at most `wait` when nothing does. The shell holds a handle itself, so somebody can always send.
 async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Duration>) {
-    let received = inbox.0.recv_many(messages, INPUTS_MAX);
+    let received = inbox.messages.recv_many(messages, INPUTS_MAX);
     match wait {
         // Nothing within that time is as good as something: time has moved on.
         Some(wait) => drop(tokio::time::timeout(wait, received).await),
         None => drop(received.await),
     }
-}
-
-fn or_warn<T>(result: Result<T, StoreError>, what: &str) -> Option<T> {
-    result.inspect_err(|error| tracing::warn!(%error, "{what}; trying again")).ok()
 }

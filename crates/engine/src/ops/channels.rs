@@ -118,7 +118,13 @@ impl Engine {
         }
         let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
         let _changing = self.changing.lock().await;
-        let made = self.store.create_channel(new, self.clock.now()).await?;
+        let made = match self.store.create_channel(new, self.clock.now()).await {
+            Ok(made) => made,
+            Err(error) => {
+                self.take_from_store(None).await;
+                return Err(error.into());
+            }
+        };
         let live = self.registry.put_channel(made)?;
         let mut shown = show(live);
         for key in generated {
@@ -165,7 +171,13 @@ impl Engine {
             settings,
             routes,
         };
-        let changed = self.store.update_channel(change, now).await?.ok_or_else(|| OpsError::no_channel(channel))?;
+        let changed = match self.store.update_channel(change, now).await {
+            Ok(changed) => changed.ok_or_else(|| OpsError::no_channel(channel))?,
+            Err(error) => {
+                self.take_from_store(Some(channel)).await;
+                return Err(error.into());
+            }
+        };
         let live = self.registry.put_channel(changed.after.clone())?;
         self.tell_dispatch(channel, &changed, "the channel was switched off");
         Ok(show(live))
@@ -174,11 +186,38 @@ impl Engine {
     /// Deletes a channel; what waits is cancelled, history stays.
     pub async fn delete_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
-        let changed = self.store.delete_channel(tenant, channel, self.clock.now()).await?;
-        let changed = changed.ok_or_else(|| OpsError::no_channel(channel))?;
+        let changed = match self.store.delete_channel(tenant, channel, self.clock.now()).await {
+            Ok(changed) => changed.ok_or_else(|| OpsError::no_channel(channel))?,
+            Err(error) => {
+                self.take_from_store(Some(channel)).await;
+                return Err(error.into());
+            }
+        };
         self.registry.remove_channel(channel, changed.after.config_version);
         self.tell_dispatch(channel, &changed, "the channel was deleted");
         Ok(())
+    }
+
+    /// After a change that failed: it may have been done and only the answer lost, so the registry takes from the store
+    /// what became of the channel, or which channels it does not know. When the store cannot be read either, it is left
+    /// as it was until the next change or start.
+    async fn take_from_store(&self, changed: Option<ChannelId>) {
+        let (Ok(snapshot), Ok(orders)) = (self.store.load().await, self.store.cancellations().await) else { return };
+        let is_there = |id| snapshot.channels.iter().any(|stored| stored.channel.id == id);
+        if let Some(gone) = changed.filter(|id| !is_there(*id)) {
+            self.registry.remove_channel(gone, snapshot.config_version);
+            self.dispatch.input(Input::ChannelChanged(gone));
+        }
+        for stored in snapshot.channels {
+            let id = stored.channel.id;
+            if (Some(id) == changed || self.registry.channel(id).is_none()) && self.registry.put_channel(stored).is_ok()
+            {
+                self.dispatch.input(Input::ChannelChanged(id));
+            }
+        }
+        for order in orders.into_iter().filter(|order| Some(order.channel) == changed) {
+            self.dispatch.input(Input::Cancelled(order));
+        }
     }
 
     fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, reason: &str) {

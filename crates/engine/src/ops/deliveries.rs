@@ -89,7 +89,12 @@ impl Engine {
         if current.state == State::Processing {
             return Err(OpsError::Conflict(format!("delivery {delivery} is being tried now")));
         }
-        match self.store.retry(tenant, delivery, now.after(live.time_to_live)).await? {
+        let retried = self.store.retry(tenant, delivery, now.after(live.time_to_live)).await;
+        if retried.is_err() {
+            // It may have been done and only the answer lost: dispatch looks.
+            self.dispatch.input(Input::RetryAsked(current.channel, delivery));
+        }
+        match retried? {
             Some(RetryAnswer::Due(channel)) => self.dispatch.input(Input::RetryAsked(channel, delivery)),
             Some(RetryAnswer::Over(state)) => return Err(cannot_retry(delivery, state)),
             None => return Err(OpsError::NotFound(format!("delivery {delivery}"))),

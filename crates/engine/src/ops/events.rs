@@ -5,7 +5,7 @@ use domain::routing::FilterResult;
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
 use store::journal::EventRecord;
-use store::queue::{AcceptAnswer, AcceptedEvent};
+use store::queue::{AcceptAnswer, AcceptedEvent, EVENT_DELIVERIES_MAX};
 
 use super::{Engine, OpsError};
 use crate::accept::filter::{Context, Filter};
@@ -74,11 +74,14 @@ impl Engine {
         let now = self.clock.now();
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
-        match self.store.accept(request).await? {
+        let expands = request.events.iter().any(|event| event.deliveries.len() > EVENT_DELIVERIES_MAX);
+        let answer = self.store.accept(request).await;
+        if expands {
+            // Also when it failed: it may have been kept and only the answer lost.
+            self.dispatch.input(Input::ExpandAsked);
+        }
+        match answer? {
             AcceptAnswer::Kept(kept) => {
-                if kept.iter().any(|event| event.expanding > 0) {
-                    self.dispatch.input(Input::ExpandAsked);
-                }
                 Ok(kept.into_iter().zip(skipped).map(|(event, skipped)| Accepted { event, skipped }).collect())
             }
             AcceptAnswer::KeyReused(position) => {

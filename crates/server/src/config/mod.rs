@@ -95,6 +95,7 @@ impl Raw {
                 in_flight_max: delivery.in_flight_max,
                 lane_items_max: delivery.lane_items_max,
                 buffered_bytes_max: delivery.buffered_bytes_max,
+                ..Settings::default()
             },
             stop_patience: Duration::from_secs(delivery.stop_patience_seconds),
             egress_allow: self.egress.allow,

@@ -108,6 +108,12 @@ impl SqliteStore {
         count
     }
 
+    /// Whether something waits for [`SqliteStore::run_writes`].
+    pub fn has_writes(&self) -> bool {
+        let Writes::Stepped { waiting, .. } = &self.writes else { return false };
+        !waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Looks at, or disturbs, the writer's connection of a store that was opened stepped.
     #[cfg(test)]
     fn with_writer<T>(&self, look: impl FnOnce(&mut Connection) -> T) -> T {

@@ -1,0 +1,74 @@
+//! The hands of the dispatcher: what it wants of the store is done once, and what came of it is the next input.
+//!
+//! No tasks, no timers, no second tries: the shell runs these in tasks of their own, the simulator polls them itself.
+//! A failure goes back to the [`Dispatcher`](super::Dispatcher), which alone decides when to try again.
+
+use std::sync::Arc;
+
+use domain::channel::Pause;
+use domain::lane::{Load, LoadWhat};
+use domain::{ChannelId, Clock, DeliveryId};
+use store::queue::{Settlement, Waiting};
+use store::{Store, StoreError};
+
+use super::{Input, Work};
+
+/// Rows in one slice of work: a slice holds the writer for a few milliseconds.
+const SLICE_ROWS: usize = 500;
+
+/// What the dispatcher's actions are carried out with.
+pub struct Hands {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Hands {
+    /// Carries out an [`Action::Settle`](super::Action::Settle).
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Input {
+        let settlements: Arc<[Settlement]> = settlements.into();
+        match self.store.settle(Arc::clone(&settlements)).await {
+            Ok(()) => Input::Settled(settlements),
+            Err(error) => {
+                let results = settlements.len();
+                tracing::warn!(%error, results, "results could not be written; they are kept and tried again");
+                Input::SettleFailed(settlements)
+            }
+        }
+    }
+
+    /// Carries out an [`Action::Load`](super::Action::Load).
+    pub async fn load(&self, load: Load) -> Input {
+        let found = self.read(&load).await;
+        Input::Loaded(load, or_warn(found, "the queue could not be read"))
+    }
+
+    /// Carries out an [`Action::Pause`](super::Action::Pause).
+    pub async fn pause(&self, channel: ChannelId, pause: Pause) -> Input {
+        let saved = self.store.pause_channel(channel, pause.clone()).await;
+        let is_saved = or_warn(saved, "the pause of a channel could not be written").is_some();
+        Input::PauseDone(channel, (!is_saved).then_some(pause))
+    }
+
+    /// Carries out an [`Action::Work`](super::Action::Work).
+    pub async fn work(&self, work: Work, under_way: Vec<DeliveryId>) -> Input {
+        let now = self.clock.now();
+        let done = match work {
+            Work::Expand => self.store.expand(SLICE_ROWS).await,
+            Work::Cancel(channel) => self.store.cancel_slice(channel, under_way, now, SLICE_ROWS).await,
+            Work::Expire(channel) => self.store.expire_slice(channel, under_way, now, SLICE_ROWS).await,
+        };
+        Input::WorkDone(work, or_warn(done, "a slice of work could not be done"))
+    }
+
+    async fn read(&self, load: &Load) -> Result<Vec<Waiting>, StoreError> {
+        let now = self.clock.now();
+        match &load.what {
+            LoadWhat::After(after) => self.store.waiting_after(load.channel, *after, now, load.items_max).await,
+            LoadWhat::These(deliveries) => self.store.waiting_these(load.channel, deliveries.clone(), now).await,
+        }
+    }
+}
+
+fn or_warn<T>(result: Result<T, StoreError>, what: &str) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!(%error, "{what}; trying again")).ok()
+}

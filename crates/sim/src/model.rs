@@ -1,0 +1,302 @@
+//! What everyone was told and what the receivers got: the simulator's own memory, which survives every crash.
+//!
+//! What can be judged at the moment when it happens is judged here; what needs the store is in `properties.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::delivery::{EDGES, State};
+use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use engine::dispatch::attempt::Flight;
+use store::queue::{Next, Settlement};
+
+/// Something that must not be.
+pub type Broken = String;
+
+/// What a client posts, as one event.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The number in its data: what the receivers know it by.
+    pub serial: u64,
+    pub event_type: &'static str,
+    pub channels: Option<Vec<ChannelId>>,
+    pub key: Option<String>,
+}
+
+/// A channel as its owner believes it to be.
+#[derive(Clone, Debug)]
+pub struct ChannelBelief {
+    pub tenant: TenantId,
+    pub receiver: usize,
+    pub is_deleted: bool,
+    /// Switched off, and nobody has asked to switch it on since.
+    pub is_off: bool,
+    /// It answered that it is gone, and nobody has asked to go on since.
+    pub is_refused: bool,
+    /// Until then it asked to be left alone.
+    pub throttled_until: Option<Timestamp>,
+    /// Raised with every change that its owner asks for.
+    pub changes: u32,
+}
+
+/// One request on the wire.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub delivery: DeliveryId,
+    pub channel: ChannelId,
+    pub life: u32,
+    /// Which try of the delivery.
+    pub number: u32,
+    pub is_test: bool,
+    /// The channel's [`ChannelBelief::changes`] when it began.
+    pub changes: u32,
+    pub has_arrived: bool,
+    /// What the receiver answered.
+    pub answer: Option<u16>,
+    /// The status that the sender heard; 0: that there is no answer.
+    pub heard: Option<u16>,
+}
+
+/// How much there was of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub events: u64,
+    pub sends: u64,
+    pub arrivals: u64,
+    pub repeats: u64,
+    pub lives: u64,
+    pub sent: u64,
+    pub dead: u64,
+    pub cancelled: u64,
+    pub expired: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    pub items: BTreeMap<u64, (TenantId, Item)>,
+    /// Events that a client was told are kept, with the deliveries that it was told of.
+    pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
+    pub channels: BTreeMap<ChannelId, ChannelBelief>,
+    pub exchanges: BTreeMap<u64, Exchange>,
+    /// What a delivery looks like on the wire: its id, and the serial of its event.
+    pub wire: BTreeMap<DeliveryId, (String, u64)>,
+    /// What a receiver has got at least once.
+    pub arrived: BTreeSet<DeliveryId>,
+    /// Started and not durably settled in this life: its exchange.
+    pub under_way: BTreeMap<DeliveryId, u64>,
+    /// Tries whose result may have been lost in a crash.
+    pub interrupted: BTreeMap<(DeliveryId, u32), u32>,
+    /// When the dispatcher said that a delivery is due again.
+    pub due: BTreeMap<DeliveryId, Timestamp>,
+    /// Over, as the dispatcher was told by the store.
+    pub over: BTreeMap<DeliveryId, State>,
+    /// Retried by a person.
+    pub retried: BTreeSet<DeliveryId>,
+    /// Retries that are asked for and not answered.
+    pub asked: BTreeSet<DeliveryId>,
+    /// The last state that somebody saw.
+    pub seen: BTreeMap<DeliveryId, State>,
+    /// Posted when nothing goes wrong any more.
+    pub posted_in_peace: BTreeSet<u64>,
+    /// Whether the wall clock went back in this life: then nothing is said about due times.
+    pub clock_went_back: bool,
+    pub counts: Counts,
+}
+
+/// What holds for starts, whatever the channel.
+#[derive(Clone, Copy, Debug)]
+pub struct StartBounds {
+    pub in_flight_max: usize,
+    pub life: u32,
+    pub now: Timestamp,
+}
+
+impl Model {
+    /// A request goes out.
+    pub fn sends(&mut self, id: u64, flight: &Flight, bounds: StartBounds) -> Result<(), Broken> {
+        let Flight { delivery, channel, .. } = *flight;
+        let is_test = flight.content.attempts_max.is_some();
+        let belief = self.channels.get(&channel);
+        let changes = belief.map_or(0, |belief| belief.changes);
+        let exchange = Exchange {
+            delivery,
+            channel,
+            life: bounds.life,
+            number: flight.content.tries + 1,
+            is_test,
+            changes,
+            has_arrived: false,
+            answer: None,
+            heard: None,
+        };
+        self.may_send(flight, is_test, bounds)?;
+        self.counts.sends += 1;
+        self.exchanges.insert(id, exchange);
+        self.under_way.insert(delivery, id);
+        Ok(())
+    }
+
+    fn may_send(&self, flight: &Flight, is_test: bool, bounds: StartBounds) -> Result<(), Broken> {
+        let Flight { delivery, channel, .. } = *flight;
+        let what = format!("delivery {delivery} was started");
+        if self.under_way.contains_key(&delivery) {
+            return Err(format!("{what} while it is under way"));
+        }
+        if let Some(state) = self.over.get(&delivery) {
+            return Err(format!("{what} after it was {state}"));
+        }
+        if flight.content.expires_at <= bounds.now && !self.clock_went_back {
+            return Err(format!("{what} after its time-to-live"));
+        }
+        let Some(belief) = self.channels.get(&channel) else { return Ok(()) };
+        if belief.is_deleted {
+            return Err(format!("{what} on channel {channel}, which is deleted"));
+        }
+        if belief.is_off {
+            return Err(format!("{what} on channel {channel}, which is switched off"));
+        }
+        if is_test {
+            return Ok(());
+        }
+        if belief.is_refused {
+            return Err(format!("{what} on channel {channel}, which is paused"));
+        }
+        if !self.clock_went_back {
+            if belief.throttled_until.is_some_and(|until| bounds.now < until) {
+                return Err(format!("{what} on channel {channel} before its Retry-After was over"));
+            }
+            if !self.asked.contains(&delivery) && self.due.get(&delivery).is_some_and(|due| bounds.now < *due) {
+                return Err(format!("{what} before it was due"));
+            }
+        }
+        let others = || self.under_way.values().map(|id| &self.exchanges[id]).filter(|other| !other.is_test);
+        if others().count() >= bounds.in_flight_max {
+            return Err(format!("{what} beyond the bound of {} in flight", bounds.in_flight_max));
+        }
+        let concurrency = flight.live.channel.settings.concurrency as usize;
+        if others().filter(|other| other.channel == channel && other.heard.is_none()).count() >= concurrency {
+            return Err(format!("{what} beyond the concurrency of {concurrency} of channel {channel}"));
+        }
+        Ok(())
+    }
+
+    /// A request reaches its receiver.
+    pub fn arrives(&mut self, id: u64, answer: Option<u16>) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        exchange.has_arrived = true;
+        exchange.answer = answer;
+        self.counts.arrivals += 1;
+        self.counts.repeats += u64::from(!self.arrived.insert(exchange.delivery));
+    }
+
+    /// What a delivery looks like on the wire never changes.
+    pub fn on_the_wire(&mut self, delivery: DeliveryId, wire_id: &str, serial: u64) -> Result<(), Broken> {
+        let known = self.wire.entry(delivery).or_insert_with(|| (wire_id.to_owned(), serial));
+        if (known.0.as_str(), known.1) == (wire_id, serial) {
+            return Ok(());
+        }
+        Err(format!("delivery {delivery} went out as {known:?} and then as {wire_id} with serial {serial}"))
+    }
+
+    /// The dispatcher hears what came of a request.
+    pub fn hears(&mut self, id: u64, status: u16, throttled_until: Option<Timestamp>) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        exchange.heard = Some(status);
+        let Some(belief) = self.channels.get_mut(&exchange.channel) else { return };
+        if exchange.is_test {
+            return;
+        }
+        // Whoever changed the channel since has made the answer stale.
+        belief.is_refused |= status == 410 && belief.changes == exchange.changes;
+        belief.throttled_until = belief.throttled_until.max(throttled_until);
+    }
+
+    /// The dispatcher wants results written down.
+    pub fn decides(&mut self, settlements: &[Settlement]) -> Result<(), Broken> {
+        for settlement in settlements {
+            match &settlement.next {
+                Next::Wait { due_at, .. } => drop(self.due.insert(settlement.delivery, *due_at)),
+                Next::Over { state, note } => {
+                    if *state != State::Sent && note.is_empty() {
+                        return Err(format!("delivery {} is to be {state} without a reason", settlement.delivery));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The dispatcher is told that results are durable.
+    pub fn settles(&mut self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            let delivery = settlement.delivery;
+            self.under_way.remove(&delivery);
+            if let Next::Over { state, .. } = &settlement.next
+                && !self.retried.contains(&delivery)
+            {
+                self.over.insert(delivery, *state);
+            }
+        }
+    }
+
+    /// A person asks for another try.
+    pub fn retries(&mut self, delivery: DeliveryId) {
+        self.retried.insert(delivery);
+        self.over.remove(&delivery);
+        self.due.remove(&delivery);
+        self.seen.remove(&delivery);
+    }
+
+    /// The process is gone.
+    pub fn dies(&mut self) {
+        for id in std::mem::take(&mut self.under_way).into_values() {
+            let exchange = &self.exchanges[&id];
+            *self.interrupted.entry((exchange.delivery, exchange.number)).or_default() += 1;
+        }
+        for belief in self.channels.values_mut() {
+            // Both are known in memory only, at least until the store has them.
+            belief.throttled_until = None;
+            belief.is_refused = false;
+        }
+        self.due.clear();
+        self.clock_went_back = false;
+        self.counts.lives += 1;
+    }
+
+    /// Somebody saw a delivery in a state.
+    pub fn sees(&mut self, delivery: DeliveryId, state: State) -> Result<(), Broken> {
+        match self.seen.insert(delivery, state) {
+            Some(before) if !leads_to(before, state, self.retried.contains(&delivery)) => {
+                Err(format!("delivery {delivery} was {before} and then {state}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A client was told that these are kept.
+    pub fn keeps(&mut self, serial: u64, event: EventId, deliveries: &[(DeliveryId, ChannelId)]) -> Result<(), Broken> {
+        if let Some((other, _)) = self.kept.get(&event)
+            && *other != serial
+        {
+            return Err(format!("event {event} was the answer for {other} and for {serial}"));
+        }
+        self.kept.insert(event, (serial, deliveries.to_vec()));
+        Ok(())
+    }
+}
+
+/// Whether the edges lead from one state to the other, in any number of steps.
+fn leads_to(from: State, to: State, is_retried: bool) -> bool {
+    let mut reached = BTreeSet::from([from]);
+    loop {
+        let more: Vec<State> = EDGES
+            .iter()
+            .filter(|(start, ..)| reached.contains(start) && (is_retried || *start != State::Dead))
+            .map(|(.., end)| *end)
+            .filter(|end| !reached.contains(end))
+            .collect();
+        if more.is_empty() {
+            return reached.contains(&to);
+        }
+        reached.extend(more);
+    }
+}

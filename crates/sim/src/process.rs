@@ -1,0 +1,124 @@
+//! One life of the process: what is gone after a crash.
+//!
+//! It holds what a Postrider process holds, put together as the server's `app.rs` does. Futures are polled by hand:
+//! reads are answered where they are asked, writes when the world runs them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use domain::{Clock, Timestamp};
+use engine::dispatch::attempt::AttemptRun;
+use engine::dispatch::hands::Hands;
+use engine::dispatch::run::{self, Handle, Inbox};
+use engine::dispatch::{Action, Dispatcher, Found};
+use engine::random::Entropy;
+use engine::registry::Registry;
+use engine::{Engine, Settings};
+use store::queue::Arrival;
+use store::sqlite::{Options, SqliteStore};
+use store::{Directory as _, Store, Vault};
+
+/// Something that takes more than one step.
+pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Polls once.
+pub(crate) fn poll<T>(task: &mut Task<T>) -> Option<T> {
+    match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// Runs a future that only reads, which the stepped store answers at once.
+pub(crate) fn read<T>(future: impl Future<Output = T>) -> T {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("a read of the stepped store is answered at once"),
+    }
+}
+
+/// What a process is started with.
+pub(crate) struct Start<'a> {
+    pub data_dir: &'a Path,
+    pub settings: Settings,
+    pub segment_rows_max: u64,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Looks at what the store announces before the dispatcher does.
+    pub hears: Box<dyn Fn(Vec<Arrival>) -> Vec<Arrival> + Send + Sync>,
+}
+
+pub(crate) struct Process<T> {
+    pub store: Arc<SqliteStore>,
+    pub registry: Arc<Registry>,
+    pub engine: Arc<Engine>,
+    pub dispatcher: Dispatcher,
+    pub handle: Handle,
+    pub hands: Arc<Hands>,
+    /// Tries under way, by exchange.
+    pub runs: BTreeMap<u64, AttemptRun>,
+    /// Told to stop: takes no requests.
+    pub is_stopping: bool,
+    inbox: Inbox,
+    tasks: BTreeMap<u64, Task<T>>,
+    tasks_started: u64,
+}
+
+/// What a process has come to after it was driven for a moment.
+pub(crate) struct Moved<T> {
+    pub done: Vec<T>,
+    pub actions: Vec<Action>,
+    /// Nothing moves any more before something happens.
+    pub is_quiet: bool,
+}
+
+impl<T> Process<T> {
+    pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
+        let Start { data_dir, settings, segment_rows_max, clock, entropy, hears } = start;
+        let (handle, inbox) = run::channel();
+        let bytes = Arc::clone(&entropy);
+        let vault = Vault::new([7; 32], move |buffer: &mut [u8]| bytes.fill(buffer));
+        let announce = handle.clone();
+        let feed = Box::new(move |arrivals| announce.arrived(hears(arrivals)));
+        let options = Options { segment_rows_max, ..Options::new(data_dir) };
+        let store = Arc::new(SqliteStore::open_stepped(&options, Arc::new(vault), feed)?);
+        let registry = Arc::new(Registry::new(read(store.load())?, settings)?);
+        let found = read(Found::in_store(&*store))?;
+        let dispatcher = Dispatcher::new(Arc::clone(&registry), Arc::clone(&entropy), &settings, found, clock.now());
+        let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let hands = Arc::new(Hands { store: Arc::clone(&shared), clock: Arc::clone(&clock) });
+        let engine = Arc::new(Engine::new(shared, Arc::clone(&registry), handle.clone(), clock, entropy));
+        Ok(Self {
+            store,
+            registry,
+            engine,
+            dispatcher,
+            handle,
+            hands,
+            runs: BTreeMap::new(),
+            is_stopping: false,
+            inbox,
+            tasks: BTreeMap::new(),
+            tasks_started: 0,
+        })
+    }
+
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = T> + 'static) {
+        self.tasks_started += 1;
+        self.tasks.insert(self.tasks_started, Box::pin(task));
+    }
+
+    /// Lets tasks and dispatcher go on as far as they get without anything new.
+    pub(crate) fn go_on(&mut self, now: Timestamp) -> Moved<T> {
+        let mut done = Vec::new();
+        self.tasks.retain(|_, task| poll(task).map(|result| done.push(result)).is_none());
+        let had_input = self.inbox.drain_into(&mut self.dispatcher, now);
+        let actions = self.dispatcher.actions(now);
+        let may_go = self.inbox.answer_waiting(&self.dispatcher);
+        let is_quiet = done.is_empty() && actions.is_empty() && !had_input && !may_go;
+        Moved { done, actions, is_quiet }
+    }
+}

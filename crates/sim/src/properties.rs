@@ -1,0 +1,286 @@
+//! What must be true of the store, held against the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::delivery::{Attempt, Delivery, State};
+use domain::outcome::Class;
+use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use engine::ops::{Explained, OpsError};
+use providers::step::HttpStep;
+use serde_json::Value;
+use store::journal::{AttemptQuery, DeliveryQuery, EventRecord, StateFilter};
+use store::{Journal as _, StoreError};
+
+use crate::model::{Broken, Exchange, Model};
+use crate::process::read;
+use crate::world::World;
+
+/// Pairs of event and channel that are asked for at the end of a simulation.
+const EXPLAINED_MAX: usize = 150;
+
+/// More rows than any world has.
+const ROWS_MAX: usize = 1_000_000;
+
+/// The receiver that a URL leads to.
+pub(crate) fn receiver_of(url: &str) -> Option<usize> {
+    url.strip_prefix("https://r")?.split('.').next()?.parse().ok()
+}
+
+/// What a receiver reads of a request: which receiver it is, the wire id, and the serial of the event.
+pub(crate) fn read_request(step: &HttpStep) -> (usize, String, u64) {
+    let receiver = receiver_of(step.url.reveal()).unwrap_or(usize::MAX);
+    let wire_id = step.headers.get("webhook-id").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let body: Value = serde_json::from_slice(&step.body).unwrap_or_default();
+    // A test's event has no serial.
+    (receiver, wire_id, body["data"]["n"].as_u64().unwrap_or(0))
+}
+
+/// What is sent for a channel goes to its own receiver.
+pub(crate) fn right_receiver(model: &Model, channel: ChannelId, receiver: usize) -> Result<(), Broken> {
+    match model.channels.get(&channel) {
+        Some(belief) if belief.receiver != receiver => {
+            Err(format!("channel {channel} sent to receiver {receiver} and not to {}", belief.receiver))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Every question has an answer, and it is never that the reason was lost: worlds are too small for that.
+pub(crate) fn explained(result: &Result<Explained, OpsError>) -> Result<(), Broken> {
+    match result {
+        Ok(Explained::NotKept) => Err("explain has no reason for an event and a channel".to_owned()),
+        Ok(_) | Err(OpsError::NotFound(_) | OpsError::Unavailable(_)) => Ok(()),
+        Err(error) => Err(format!("explain failed: {error}")),
+    }
+}
+
+/// Everything that the store has of the tenants.
+struct Kept {
+    events: BTreeMap<EventId, (TenantId, EventRecord)>,
+    deliveries: BTreeMap<DeliveryId, Delivery>,
+    attempts: BTreeMap<DeliveryId, Vec<Attempt>>,
+}
+
+impl Kept {
+    fn read(world: &World) -> Result<Self, StoreError> {
+        let store = &world.process.as_ref().expect("running").store;
+        let mut kept = Self { events: BTreeMap::new(), deliveries: BTreeMap::new(), attempts: BTreeMap::new() };
+        // Event ids have no gaps.
+        for id in (1..).map(EventId) {
+            let mut found = None;
+            for tenant in &world.tenants {
+                found = found.or(read(store.event(*tenant, id))?.map(|record| (*tenant, record)));
+            }
+            let Some((tenant, record)) = found else { break };
+            for delivery in read(store.deliveries_of(tenant, id, DeliveryId(0), usize::MAX))? {
+                kept.deliveries.insert(delivery.id, delivery);
+            }
+            kept.events.insert(id, (tenant, record));
+        }
+        for tenant in &world.tenants {
+            let query = AttemptQuery { delivery: None, channel: None, class: None, before: None, rows_max: ROWS_MAX };
+            for attempt in read(store.attempts(*tenant, query))? {
+                kept.attempts.entry(attempt.delivery).or_default().push(attempt);
+            }
+        }
+        kept.attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.record.number));
+        Ok(kept)
+    }
+}
+
+/// What must be true when nothing moves any more.
+pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
+    if world.process.is_none() {
+        return Err("there is no process in peace".to_owned());
+    }
+    sums(world)?;
+    let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
+    events(world, &kept)?;
+    let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
+    for exchange in world.model.exchanges.values() {
+        exchanges.entry(exchange.delivery).or_default().push(exchange);
+    }
+    for delivery in kept.deliveries.values() {
+        is_over(world, delivery)?;
+        let attempts = kept.attempts.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
+        let exchanges = exchanges.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
+        attempts_fit(&world.model, delivery, attempts, exchanges)?;
+    }
+    if let Some(stray) = world.model.wire.keys().find(|id| !kept.deliveries.contains_key(id)) {
+        return Err(format!("delivery {stray} was sent and is not in the store"));
+    }
+    explains(world, &kept)?;
+    count(world, &kept);
+    Ok(())
+}
+
+/// Nothing that was accepted is lost, and no key made two events.
+fn events(world: &World, kept: &Kept) -> Result<(), Broken> {
+    for (event, (serial, deliveries)) in &world.model.kept {
+        let Some((tenant, record)) = kept.events.get(event) else {
+            return Err(format!("event {event} was accepted and is not in the store"));
+        };
+        if (*tenant, serial_of(record)) != (world.model.items[serial].0, *serial) {
+            return Err(format!("event {event} is not what was accepted"));
+        }
+        for (delivery, channel) in deliveries {
+            if kept.deliveries.get(delivery).is_none_or(|one| (one.event, one.channel) != (*event, *channel)) {
+                return Err(format!("delivery {delivery} of event {event} was accepted and is not in the store"));
+            }
+        }
+    }
+    let mut by_key: BTreeMap<(TenantId, &str), BTreeSet<EventId>> = BTreeMap::new();
+    for (event, (tenant, record)) in &kept.events {
+        if record.expanding > 0 {
+            return Err(format!("event {event} still expands"));
+        }
+        let item = world.model.items.get(&serial_of(record));
+        if let Some(key) = item.and_then(|(_, item)| item.key.as_deref()) {
+            by_key.entry((*tenant, key)).or_default().insert(*event);
+        }
+    }
+    match by_key.into_iter().find(|(_, events)| events.len() > 1) {
+        Some(((_, key), events)) => Err(format!("the key {key} made {events:?}")),
+        None => Ok(()),
+    }
+}
+
+fn serial_of(record: &EventRecord) -> u64 {
+    let data: Value = serde_json::from_str(&record.event.content.data).unwrap_or_default();
+    data["n"].as_u64().unwrap_or(0)
+}
+
+/// Everything has come to an end, and for a reason.
+fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
+    let Delivery { id, channel, state, reason, .. } = delivery;
+    if !state.is_final() {
+        return Err(format!("delivery {id} of channel {channel} is {state} and waits for ever: {reason}"));
+    }
+    if *state != State::Sent && reason.is_empty() {
+        return Err(format!("delivery {id} is {state} for no reason"));
+    }
+    if world.model.seen.get(id).is_some_and(|seen| seen.is_final() && *seen != State::Dead && seen != state) {
+        return Err(format!("delivery {id} was seen to be over and is {state} now"));
+    }
+    let serial = world.model.kept.get(&delivery.event).map(|(serial, _)| serial);
+    let in_peace = serial.is_some_and(|serial| world.model.posted_in_peace.contains(serial));
+    let registry = &world.process.as_ref().expect("running").registry;
+    let is_running = registry.channel(*channel).is_some_and(|live| live.channel.pause.is_none());
+    if in_peace && is_running && *state != State::Sent && *state != State::Cancelled {
+        return Err(format!("delivery {id} is {state}, though nothing stood in its way: {reason}"));
+    }
+    Ok(())
+}
+
+/// What is written down of tries is what happened on the wire.
+fn attempts_fit(
+    model: &Model,
+    delivery: &Delivery,
+    attempts: &[Attempt],
+    exchanges: &[&Exchange],
+) -> Result<(), Broken> {
+    let id = delivery.id;
+    let mut tries: BTreeMap<u32, Vec<&Exchange>> = BTreeMap::new();
+    for exchange in exchanges {
+        tries.entry(exchange.number).or_default().push(exchange);
+    }
+    for (attempt, number) in attempts.iter().zip(1..) {
+        let record = &attempt.record;
+        if record.number != number {
+            return Err(format!("delivery {id} has an attempt {} where {number} was due", record.number));
+        }
+        let sends = tries.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let heard = record.code.unwrap_or(0);
+        if !sends.iter().any(|exchange| exchange.heard == Some(heard)) {
+            return Err(format!("attempt {number} of delivery {id} heard {heard}, which nobody said: {sends:?}"));
+        }
+        let was_taken = |exchange: &&&Exchange| exchange.has_arrived && exchange.answer == Some(heard);
+        if record.outcome.class == Class::Delivered && sends.iter().find(was_taken).is_none() {
+            return Err(format!("attempt {number} of delivery {id} is delivered, and nobody got it"));
+        }
+    }
+    let last = attempts.last().map(|attempt| attempt.record.outcome.class);
+    if (delivery.state == State::Sent) != (last == Some(Class::Delivered)) {
+        return Err(format!("delivery {id} is {}, and its last attempt {last:?}", delivery.state));
+    }
+    for (number, sends) in tries {
+        // One try is one request, and one more for each crash that may have cost the result.
+        let interrupted = model.interrupted.get(&(id, number)).copied().unwrap_or(0) as usize;
+        let is_recorded = attempts.len() >= number as usize;
+        let expected = usize::from(is_recorded)..=usize::from(is_recorded) + interrupted;
+        if !expected.contains(&sends.len()) {
+            return Err(format!(
+                "try {number} of delivery {id} went out {} times; recorded: {is_recorded}, interrupted: {interrupted}",
+                sends.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every pair of event and channel is explained; a sample of them.
+fn explains(world: &mut World, kept: &Kept) -> Result<(), Broken> {
+    let channels: Vec<_> = world.model.channels.iter().map(|(id, belief)| (*id, belief.tenant)).collect();
+    let events: Vec<_> = kept.events.iter().map(|(id, (tenant, _))| (*id, *tenant)).collect();
+    if events.is_empty() || channels.is_empty() {
+        return Ok(());
+    }
+    let engine = world.engine();
+    let pairs: BTreeSet<_> = kept.deliveries.values().map(|one| (one.event, one.channel)).collect();
+    for _ in 0..EXPLAINED_MAX.min(events.len() * channels.len()) {
+        let (event, tenant) = events[world.dice.position(events.len())];
+        let (channel, owner) = channels[world.dice.position(channels.len())];
+        if owner != tenant {
+            continue;
+        }
+        let result = read(engine.explain(tenant, event, channel));
+        explained(&result).map_err(|broken| format!("event {event}, channel {channel}: {broken}"))?;
+        let has_delivery = pairs.contains(&(event, channel));
+        if result.is_ok_and(|explained| matches!(explained, Explained::Delivery(_)) != has_delivery) {
+            return Err(format!("explain and the store disagree on event {event} and channel {channel}"));
+        }
+    }
+    Ok(())
+}
+
+/// Sums equal what they are sums of.
+pub(crate) fn sums(world: &World) -> Result<(), Broken> {
+    let Some(process) = &world.process else { return Ok(()) };
+    for tenant in &world.tenants {
+        let rows = |state| {
+            let query = DeliveryQuery { channel: None, state: Some(state), before: None, rows_max: ROWS_MAX };
+            read(process.store.deliveries(*tenant, query)).map(|found| found.len() as u64)
+        };
+        let check = || -> Result<_, StoreError> {
+            let stats = read(process.store.stats(*tenant, Timestamp::from_ms(0)))?;
+            let query = AttemptQuery { delivery: None, channel: None, class: None, before: None, rows_max: ROWS_MAX };
+            let attempts = read(process.store.attempts(*tenant, query))?;
+            let failed = attempts.iter().filter(|attempt| attempt.record.outcome.class != Class::Delivered).count();
+            let sums = [
+                ("pending", stats.pending, rows(StateFilter::Pending)?),
+                ("retrying", stats.retrying, rows(StateFilter::Retrying)?),
+                ("dead", stats.dead, rows(StateFilter::Dead)?),
+                ("sent", stats.sent, rows(StateFilter::Settled(State::Sent))?),
+                ("cancelled", stats.cancelled, rows(StateFilter::Settled(State::Cancelled))?),
+                ("expired", stats.expired, rows(StateFilter::Settled(State::Expired))?),
+                ("failed attempts", stats.failed_attempts, failed as u64),
+            ];
+            Ok(sums)
+        };
+        let sums = check().map_err(|error| format!("the store cannot be read: {error}"))?;
+        if let Some((what, sum, rows)) = sums.into_iter().find(|(_, sum, rows)| sum != rows) {
+            return Err(format!("the sum of {what} of tenant {tenant} is {sum}, and there are {rows}"));
+        }
+    }
+    Ok(())
+}
+
+fn count(world: &mut World, kept: &Kept) {
+    let of = |state| kept.deliveries.values().filter(|delivery| delivery.state == state).count() as u64;
+    let counts = &mut world.model.counts;
+    counts.events = kept.events.len() as u64;
+    counts.sent = of(State::Sent);
+    counts.dead = of(State::Dead);
+    counts.cancelled = of(State::Cancelled);
+    counts.expired = of(State::Expired);
+}

@@ -1,0 +1,776 @@
+//! The scheduler: virtual time, what happens when, and the process in the middle of it.
+//!
+//! A world has two parts. First clients post, owners change things and whatever the seed says goes wrong. Then peace:
+//! faults end, receivers recover, and time runs on until nothing moves any more. Everything must be over by then.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::delivery::State;
+use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
+use engine::dispatch::attempt::{AttemptRun, Flight};
+use engine::dispatch::{Action, Input};
+use engine::ops::{Accepted, Explained, OpsError};
+use engine::{Engine, Settings};
+use providers::step::{Reply, Step};
+use store::queue::Arrival;
+use store::sqlite::writer;
+use tempfile::TempDir;
+
+use crate::clients::Client;
+use crate::dice::{Dice, SeededEntropy};
+use crate::faults::{Fault, Faults};
+use crate::model::{Broken, Counts, Model, StartBounds};
+use crate::owners::{Order, Owner};
+use crate::process::{Process, Start, Task, poll};
+use crate::properties;
+use crate::receivers::{Fate, Mood, draw_fate};
+use crate::trace::Trace;
+
+/// A lie that the world tells on purpose, to see that the properties find out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// One settlement is reported as written and never was.
+    LoseSettlement,
+    /// One accepted delivery is not told to the dispatcher.
+    LoseArrival,
+    /// One client is told that its event is kept, and it is not.
+    LoseEvent,
+    /// One request goes out twice.
+    SendTwice,
+    /// One request is reported as delivered and never reached its receiver.
+    ForgeAnswer,
+}
+
+/// How a simulation is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub prints_trace: bool,
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What came of a simulation.
+#[derive(Debug)]
+pub struct Report {
+    pub seed: u64,
+    pub trace_hash: u64,
+    /// The first thing that must not be, and when it was noticed.
+    pub broken: Option<(Duration, Broken)>,
+    pub struck: BTreeMap<Fault, u64>,
+    pub counts: Counts,
+    pub took_virtual: Duration,
+}
+
+/// Two minutes before the end of a UTC day, so that simulations cross days and quarters of an hour.
+const START_MS: i64 = 20_370 * 24 * 3600 * 1000 - 120_000;
+
+/// More steps than any simulation needs: who takes more goes round in circles.
+const STEPS_MAX: u64 = 400_000;
+
+/// How long peace lasts at most: longer than every time-to-live and schedule of a world.
+const PEACE_MAX: Duration = Duration::from_hours(4);
+
+/// The clock of the world.
+#[derive(Debug, Default)]
+pub(crate) struct VirtualClock {
+    elapsed_us: AtomicU64,
+    /// How far the wall clock is ahead.
+    ahead_ms: AtomicI64,
+}
+
+impl VirtualClock {
+    pub(crate) fn elapsed_us(&self) -> u64 {
+        self.elapsed_us.load(Ordering::Relaxed)
+    }
+
+    /// When it will be this time on the wall.
+    fn elapsed_at(&self, at: Timestamp) -> u64 {
+        let ms = at.as_ms().saturating_sub(START_MS).saturating_sub(self.ahead_ms.load(Ordering::Relaxed));
+        u64::try_from(ms).unwrap_or(0).saturating_mul(1000)
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        let elapsed_ms = i64::try_from(self.elapsed_us() / 1000).unwrap_or(i64::MAX);
+        Timestamp::from_ms(START_MS + elapsed_ms + self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.elapsed_us())
+    }
+}
+
+/// Something that is to happen. What belongs to a life of the process names it, and is void in the next.
+pub(crate) enum Event {
+    /// What waits to be written is committed.
+    Commit(u32),
+    /// A result that was held up reaches the dispatcher.
+    Late(u32, Box<Input>),
+    Arrive(u64),
+    Reply(u64, Box<Reply>),
+    Post(usize),
+    Order,
+    Observe,
+    /// A receiver changes its mood.
+    Mood(usize),
+    Restart,
+    OutageOver,
+    Peace,
+}
+
+/// What a task of the process has come to.
+pub(crate) enum Done {
+    Input(Box<Input>),
+    Posted(usize, Result<Vec<Accepted>, OpsError>),
+    Ordered(Result<Order, (Order, OpsError)>),
+    Saw(Vec<(DeliveryId, State)>),
+    Explained(Result<Explained, OpsError>),
+    Stopped,
+}
+
+/// What the seed decides about the world as a whole.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub settings: Settings,
+    pub segment_rows_max: u64,
+    pub tenants: usize,
+    pub channels: usize,
+    pub events: usize,
+    /// How long things go wrong.
+    pub trouble: Duration,
+    pub has_large_fan_out: bool,
+}
+
+impl Scenario {
+    fn draw(seed: u64, dice: &mut Dice) -> Self {
+        let has_large_fan_out = seed % 50 == 49;
+        let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
+        Self {
+            settings: Settings {
+                retry_base: None,
+                in_flight_max: size(dice, if has_large_fan_out { &[256] } else { &[1, 3, 8, 8, 64] }),
+                lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
+                buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
+                load_items_max: size(dice, &[1, 2, 3, 8, 256]),
+            },
+            segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
+            tenants: dice.position(3) + 1,
+            channels: dice.position(8) + 1,
+            events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
+            trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
+            has_large_fan_out,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) dice: Dice,
+    pub(crate) faults: Faults,
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) model: Model,
+    pub(crate) process: Option<Process<Done>>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) owner: Owner,
+    pub(crate) receivers: Vec<Mood>,
+    pub(crate) tenants: Vec<TenantId>,
+    pub(crate) is_peace: bool,
+    trace: Trace,
+    entropy: Arc<SeededEntropy>,
+    data_dir: TempDir,
+    life: u32,
+    queue: BTreeMap<(u64, u64), Event>,
+    queued: u64,
+    exchanges: u64,
+    /// What the sender hears of exchanges under way, and what the receiver answers.
+    fates: BTreeMap<u64, Fate>,
+    is_commit_due: bool,
+    is_disk_out: bool,
+    sabotage: Option<Sabotage>,
+    /// Set when the next arrival is not to be heard.
+    deaf: Arc<Mutex<bool>>,
+    broken: Option<(Duration, Broken)>,
+}
+
+/// Runs the simulation of a seed.
+pub fn simulate(seed: u64, options: Options) -> anyhow::Result<Report> {
+    // The engine's patience needs a timer to ask; nothing drives it, so it never runs out. Time is ours.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let _entered = runtime.enter();
+    let mut world = World::new(seed, options)?;
+    world.set_up()?;
+    world.run()?;
+    Ok(Report {
+        seed,
+        trace_hash: world.trace.hash(),
+        broken: world.broken,
+        struck: world.faults.struck().clone(),
+        counts: world.model.counts,
+        took_virtual: world.clock.monotonic(),
+    })
+}
+
+impl World {
+    fn new(seed: u64, options: Options) -> anyhow::Result<Self> {
+        let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+        let scenario = Scenario::draw(seed, &mut dice);
+        let faults = Faults::new(dice.fork());
+        let entropy = Arc::new(SeededEntropy::new(dice.fork()));
+        Ok(Self {
+            scenario,
+            faults,
+            clock: Arc::default(),
+            model: Model::default(),
+            process: None,
+            clients: Vec::new(),
+            owner: Owner::default(),
+            receivers: Vec::new(),
+            tenants: Vec::new(),
+            is_peace: false,
+            trace: Trace::new(options.prints_trace),
+            entropy,
+            data_dir: tempfile::tempdir()?,
+            life: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            exchanges: 0,
+            fates: BTreeMap::new(),
+            is_commit_due: false,
+            is_disk_out: false,
+            sabotage: options.sabotage,
+            deaf: Arc::default(),
+            broken: None,
+            dice,
+        })
+    }
+
+    /// Tenants, channels and the plans of everyone.
+    fn set_up(&mut self) -> anyhow::Result<()> {
+        let scenario = format!("{:?}", self.scenario);
+        self.note(format_args!("{scenario}"));
+        self.start_process()?;
+        for number in 0..self.scenario.tenants {
+            let engine = self.engine();
+            let tenant = self.drive(async move { engine.put_tenant(&format!("t{number}"), "T", None).await })?;
+            self.tenants.push(tenant.id);
+        }
+        for _ in 0..self.scenario.channels {
+            let (tenant, new) = self.draw_channel();
+            let engine = self.engine();
+            let shown = self.drive(async move { engine.create_channel(tenant, new).await })?;
+            self.learn_channel(&shown.live);
+        }
+        if self.scenario.has_large_fan_out {
+            self.make_many_channels()?;
+        }
+        self.plan_posts();
+        let trouble_us = us(self.scenario.trouble);
+        for _ in 0..self.dice.between(0, 25) {
+            let at = self.dice.between(0, trouble_us);
+            self.at(at, Event::Order);
+        }
+        for _ in 0..20 {
+            let at = self.dice.between(0, trouble_us);
+            self.at(at, Event::Observe);
+        }
+        self.at(trouble_us, Event::Peace);
+        Ok(())
+    }
+
+    /// Runs a future to its end, writing as soon as something waits: before anything can go wrong.
+    pub(crate) fn drive<T>(&mut self, future: impl Future<Output = T> + 'static) -> T {
+        let mut task: Task<T> = Box::pin(future);
+        loop {
+            if let Some(result) = poll(&mut task) {
+                return result;
+            }
+            self.process.as_ref().expect("running").store.run_writes(None);
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.process.as_ref().expect("running").engine)
+    }
+
+    fn run(&mut self) -> anyhow::Result<()> {
+        let mut steps = 0;
+        self.go_on();
+        while self.broken.is_none() {
+            let Some(at) = self.next_at() else { break };
+            self.clock.elapsed_us.fetch_max(at, Ordering::Relaxed);
+            if self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= at)
+                && let Some((_, event)) = self.queue.pop_first()
+            {
+                self.happen(event)?;
+            }
+            self.go_on();
+            if !self.is_peace && self.process.is_some() {
+                self.maybe_interrupt();
+            }
+            steps += 1;
+            if steps > STEPS_MAX {
+                self.breaks(Err("the world goes round in circles".to_owned()));
+            }
+        }
+        if self.broken.is_none() {
+            self.end()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        let checked = properties::at_the_end(self);
+        self.breaks(checked);
+        if self.broken.is_none() {
+            // What is true does not live in memory.
+            self.die();
+            self.start_process()?;
+            let checked = properties::at_the_end(self);
+            self.breaks(checked);
+        }
+        let counts = self.model.counts;
+        self.note(format_args!("{counts:?}"));
+        Ok(())
+    }
+
+    /// When the next thing happens; `None` when nothing will that matters.
+    fn next_at(&self) -> Option<u64> {
+        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.process.as_ref().and_then(|process| process.dispatcher.wake_at());
+        // A paused channel is looked through for ever.
+        let end_us = us(self.scenario.trouble + PEACE_MAX);
+        let wake_us = wake.map(|at| self.clock.elapsed_at(at)).filter(|at| *at <= end_us);
+        [queued, wake_us].into_iter().flatten().min()
+    }
+
+    pub(crate) fn at(&mut self, at_us: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at_us, self.queued), event);
+    }
+
+    pub(crate) fn after(&mut self, wait_us: u64, event: Event) {
+        self.at(self.clock.elapsed_us() + wait_us, event);
+    }
+
+    pub(crate) fn note(&mut self, line: fmt::Arguments<'_>) {
+        self.trace.note(self.clock.monotonic(), line);
+    }
+
+    /// Keeps the first thing that must not be.
+    pub(crate) fn breaks(&mut self, checked: Result<(), Broken>) {
+        if let Err(broken) = checked
+            && self.broken.is_none()
+        {
+            self.note(format_args!("BROKEN: {broken}"));
+            self.broken = Some((self.clock.monotonic(), broken));
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Commit(life) if life == self.life => self.commit(),
+            Event::Late(life, input) if life == self.life => self.hear(*input),
+            Event::Commit(_) | Event::Late(..) => {}
+            Event::Arrive(id) => self.arrive(id),
+            Event::Reply(id, reply) => self.reply(id, &reply),
+            Event::Post(client) => self.post(client),
+            Event::Order => self.order(),
+            Event::Observe => self.observe(),
+            Event::Mood(receiver) => self.change_mood(receiver),
+            Event::Restart => self.start_process()?,
+            Event::OutageOver => {
+                self.is_disk_out = false;
+                self.note(format_args!("the disk is back"));
+            }
+            Event::Peace => self.make_peace()?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start_process(&mut self) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let deaf = Arc::clone(&self.deaf);
+        let hears = move |mut arrivals: Vec<Arrival>| {
+            let mut deaf = deaf.lock().unwrap_or_else(PoisonError::into_inner);
+            if std::mem::take(&mut *deaf) {
+                arrivals.pop();
+            }
+            arrivals
+        };
+        self.process = Some(Process::start(Start {
+            data_dir: self.data_dir.path(),
+            settings: self.scenario.settings,
+            segment_rows_max: self.scenario.segment_rows_max,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::clone(&self.entropy) as Arc<_>,
+            hears: Box::new(hears),
+        })?);
+        let life = self.life;
+        self.note(format_args!("life {life} begins"));
+        let checked = properties::sums(self);
+        self.breaks(checked);
+        Ok(())
+    }
+
+    /// Drops everything that a process has in memory.
+    pub(crate) fn die(&mut self) {
+        if self.process.take().is_none() {
+            return;
+        }
+        self.life += 1;
+        self.is_commit_due = false;
+        self.model.dies();
+        // Requests that are on their way may still arrive.
+        let under_way: Vec<u64> = self.fates.keys().copied().collect();
+        for id in under_way {
+            if self.dice.chance(500) {
+                self.fates.remove(&id);
+            }
+        }
+        self.lose_clients();
+        self.lose_order();
+    }
+
+    fn crash(&mut self) {
+        self.note(format_args!("crash"));
+        self.die();
+        let wait_us = self.dice.between(1_000, 5_000_000);
+        self.after(wait_us, Event::Restart);
+    }
+
+    /// What may go wrong between any two steps.
+    fn maybe_interrupt(&mut self) {
+        if self.faults.strikes(Fault::Crash) {
+            self.crash();
+        } else if self.faults.strikes(Fault::Stop) {
+            self.stop();
+        } else if !self.is_disk_out && self.faults.strikes(Fault::Outage) {
+            self.is_disk_out = true;
+            self.note(format_args!("the disk takes nothing"));
+            let wait_us = self.dice.between(10_000, 5_000_000);
+            self.after(wait_us, Event::OutageOver);
+        } else if self.faults.strikes(Fault::ClockForward) {
+            self.turn_clock(1);
+        } else if self.faults.strikes(Fault::ClockBack) {
+            self.model.clock_went_back = true;
+            self.turn_clock(-1);
+        }
+    }
+
+    fn turn_clock(&mut self, sign: i64) {
+        let most_ms = self.dice.pick(&[10, 1_000, 30_000]);
+        let by_ms = sign * i64::try_from(self.dice.between(1, most_ms)).unwrap_or(0);
+        self.clock.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+        self.note(format_args!("the clock is turned by {by_ms} ms"));
+    }
+
+    fn stop(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        if process.is_stopping {
+            return;
+        }
+        process.is_stopping = true;
+        let handle = process.handle.clone();
+        process.spawn(async move {
+            handle.stop(Duration::from_secs(30)).await;
+            Done::Stopped
+        });
+        self.note(format_args!("told to stop"));
+        self.go_on();
+    }
+
+    fn stopped(&mut self) {
+        let is_settled = self.model.under_way.is_empty();
+        if !is_settled {
+            self.breaks(Err("a graceful stop ended with deliveries under way".to_owned()));
+        }
+        self.note(format_args!("stopped"));
+        self.die();
+        let wait_us = self.dice.between(1_000, 1_000_000);
+        self.after(wait_us, Event::Restart);
+    }
+
+    fn make_peace(&mut self) -> anyhow::Result<()> {
+        self.note(format_args!("peace"));
+        self.is_peace = true;
+        self.is_disk_out = false;
+        self.faults.end();
+        if self.process.as_ref().is_some_and(|process| process.is_stopping) {
+            self.die();
+        }
+        self.start_process()?;
+        self.receivers.iter_mut().for_each(|mood| *mood = Mood::Healthy);
+        self.order_in_peace();
+        self.post_in_peace();
+        Ok(())
+    }
+
+    /// Lets the process go on until it waits for something.
+    pub(crate) fn go_on(&mut self) {
+        loop {
+            let now = self.clock.now();
+            let Some(process) = &mut self.process else { return };
+            let moved = process.go_on(now);
+            let is_quiet = moved.is_quiet;
+            for action in moved.actions {
+                self.act(action);
+            }
+            for done in moved.done {
+                self.finish(done);
+            }
+            if is_quiet || self.broken.is_some() {
+                break;
+            }
+        }
+        let Some(process) = &self.process else { return };
+        if let Some(at) = process.dispatcher.wake_at()
+            && at <= self.clock.now()
+        {
+            self.breaks(Err("the dispatcher wants to be woken at once and has nothing to do".to_owned()));
+        }
+        self.schedule_commit();
+    }
+
+    fn schedule_commit(&mut self) {
+        let has_writes = self.process.as_ref().is_some_and(|process| process.store.has_writes());
+        if !has_writes || self.is_commit_due {
+            return;
+        }
+        self.is_commit_due = true;
+        let is_slow = self.faults.strikes(Fault::SlowCommit);
+        let wait_us = if is_slow { self.dice.between(5_000, 2_000_000) } else { self.dice.between(50, 1_500) };
+        self.after(wait_us, Event::Commit(self.life));
+    }
+
+    fn commit(&mut self) {
+        self.is_commit_due = false;
+        let Some(process) = &self.process else { return };
+        let store = Arc::clone(&process.store);
+        let fault = if self.is_disk_out || self.faults.strikes(Fault::CommitFailed) {
+            Some(writer::Fault::BeforeCommit)
+        } else if self.faults.strikes(Fault::CommitAnswerLost) {
+            Some(writer::Fault::AnswerLost)
+        } else {
+            None
+        };
+        let jobs = store.run_writes(fault);
+        drop(store);
+        self.note(format_args!("commit of {jobs} jobs, {fault:?}"));
+        if self.faults.strikes(Fault::CrashAfterCommit) {
+            self.crash();
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        if let Action::Settle(settlements) = &action {
+            let decided = self.model.decides(settlements);
+            self.breaks(decided);
+        }
+        let action = match action {
+            Action::Send(flight) => return self.send(*flight),
+            other => other,
+        };
+        let lies = self.sabotages(
+            |sabotage, action| sabotage == Sabotage::LoseSettlement && matches!(action, Some(Action::Settle(_))),
+            Some(&action),
+        );
+        let Some(process) = &mut self.process else { return };
+        let hands = Arc::clone(&process.hands);
+        process.spawn(async move {
+            let input = match action {
+                Action::Settle(settlements) if lies => Input::Settled(settlements.into()),
+                Action::Settle(settlements) => hands.settle(settlements).await,
+                Action::Load(load) => hands.load(load).await,
+                Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Work(work, under_way) => hands.work(work, under_way).await,
+                Action::Send(_) => unreachable!("handled above"),
+            };
+            Done::Input(Box::new(input))
+        });
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Input(input) if self.faults.strikes(Fault::LateResult) => {
+                let wait_us = self.dice.between(10, 20_000);
+                self.after(wait_us, Event::Late(self.life, input));
+            }
+            Done::Input(input) => self.hear(*input),
+            Done::Posted(client, result) => self.posted(client, result),
+            Done::Ordered(result) => self.ordered(result),
+            Done::Saw(seen) => {
+                for (delivery, state) in seen {
+                    let checked = self.model.sees(delivery, state);
+                    self.breaks(checked);
+                }
+            }
+            Done::Explained(result) => {
+                let checked = properties::explained(&result);
+                self.breaks(checked);
+            }
+            Done::Stopped => self.stopped(),
+        }
+    }
+
+    /// The dispatcher hears of something.
+    fn hear(&mut self, input: Input) {
+        if let Input::Settled(settlements) = &input {
+            self.model.settles(settlements);
+        }
+        let line = describe(&input);
+        self.note(format_args!("{line}"));
+        if let Some(process) = &self.process {
+            process.handle.input(input);
+        }
+    }
+
+    fn send(&mut self, flight: Flight) {
+        self.exchanges += 1;
+        let id = self.exchanges;
+        let (delivery, channel, number) = (flight.delivery, flight.channel, flight.content.tries + 1);
+        let now = self.clock.now();
+        let bounds = StartBounds { in_flight_max: self.scenario.settings.in_flight_max, life: self.life, now };
+        let checked = self.model.sends(id, &flight, bounds);
+        self.breaks(checked);
+        let again = self.sabotages(|sabotage, _| sabotage == Sabotage::SendTwice, None).then(|| flight.clone());
+        let Some(process) = &mut self.process else { return };
+        let mut run = AttemptRun::plan(flight, &process.registry.instance, now);
+        let Some(Step::Http(step)) = run.next_step() else {
+            self.breaks(Err(format!("delivery {delivery} has nothing to send")));
+            return;
+        };
+        process.runs.insert(id, run);
+        let (receiver, wire_id, serial) = properties::read_request(&step);
+        self.note(format_args!("send {id}: delivery {delivery} try {number} channel {channel} serial {serial}"));
+        let checked = self.model.on_the_wire(delivery, &wire_id, serial);
+        self.breaks(checked);
+        let checked = properties::right_receiver(&self.model, channel, receiver);
+        self.breaks(checked);
+        let mood = self.receivers.get(receiver).copied().unwrap_or(Mood::Healthy);
+        let mut fate = draw_fate(mood, us(step.timeout), &mut self.dice, &mut self.faults);
+        if self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
+            fate.arrives_us = None;
+        }
+        if let Some(wait_us) = fate.arrives_us {
+            self.after(wait_us, Event::Arrive(id));
+        }
+        self.after(fate.replies_us, Event::Reply(id, Box::new(fate.reply.clone())));
+        self.fates.insert(id, fate);
+        if let Some(flight) = again {
+            self.send(flight);
+        }
+    }
+
+    fn arrive(&mut self, id: u64) {
+        let Some(fate) = self.fates.get(&id) else { return };
+        let answer = fate.answer;
+        self.model.arrives(id, answer);
+        self.note(format_args!("arrive {id}: {answer:?}"));
+    }
+
+    fn reply(&mut self, id: u64, reply: &Reply) {
+        self.fates.remove(&id);
+        let now = self.clock.now();
+        let Some(process) = &mut self.process else { return };
+        let Some(mut run) = process.runs.remove(&id) else { return };
+        let status = match reply {
+            Reply::Http(answer) => answer.status.as_u16(),
+            Reply::Failed(_) => 0,
+        };
+        run.answer(reply, now, Duration::ZERO, now);
+        let answered = run.finish();
+        let hint = answered.outcome().hint.filter(|_| status == 429);
+        self.model.hears(id, status, hint.map(|wait| now.after(wait)));
+        self.hear(Input::Answered(Box::new(answered)));
+    }
+
+    fn change_mood(&mut self, receiver: usize) {
+        if self.is_peace {
+            return;
+        }
+        let mood = Mood::draw(&mut self.dice);
+        self.receivers[receiver] = mood;
+        self.note(format_args!("receiver {receiver} is {mood:?}"));
+        let wait_us = self.dice.between(100_000, us(self.scenario.trouble) / 2);
+        self.after(wait_us, Event::Mood(receiver));
+    }
+
+    /// A receiver of its own for a new channel.
+    pub(crate) fn new_receiver(&mut self) -> usize {
+        let receiver = self.receivers.len();
+        self.receivers.push(Mood::Healthy);
+        if !self.is_peace {
+            self.after(0, Event::Mood(receiver));
+        }
+        receiver
+    }
+
+    /// Somebody looks at something.
+    fn observe(&mut self) {
+        let known: Vec<(EventId, TenantId)> =
+            self.model.kept.iter().map(|(event, (serial, _))| (*event, self.model.items[serial].0)).collect();
+        let channels: Vec<_> = self.model.channels.keys().copied().collect();
+        if known.is_empty() || self.process.is_none() {
+            return;
+        }
+        let (event, tenant) = known[self.dice.position(known.len())];
+        let channel = channels[self.dice.position(channels.len())];
+        let engine = self.engine();
+        let Some(process) = &mut self.process else { return };
+        let shown = Arc::clone(&engine);
+        process.spawn(async move {
+            let shown = shown.event(tenant, event, 100).await;
+            Done::Saw(shown.map_or(Vec::new(), |shown| {
+                shown.deliveries.into_iter().map(|delivery| (delivery.id, delivery.state)).collect()
+            }))
+        });
+        process.spawn(async move { Done::Explained(engine.explain(tenant, event, channel).await) });
+        self.go_on();
+    }
+
+    /// Whether to lie now: once, in peace, where the case fits.
+    pub(crate) fn sabotages(
+        &mut self,
+        fits: impl Fn(Sabotage, Option<&Action>) -> bool,
+        action: Option<&Action>,
+    ) -> bool {
+        let lies = self.is_peace && self.sabotage.is_some_and(|sabotage| fits(sabotage, action));
+        if lies {
+            self.sabotage = None;
+        }
+        lies
+    }
+
+    /// Lets the dispatcher miss the next arrival, if that is the lie.
+    pub(crate) fn maybe_deafen(&mut self) {
+        if self.sabotages(|sabotage, _| sabotage == Sabotage::LoseArrival, None) {
+            *self.deaf.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        }
+    }
+}
+
+pub(crate) fn us(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn describe(input: &Input) -> String {
+    match input {
+        Input::Settled(settlements) => format!("{} results are durable", settlements.len()),
+        Input::SettleFailed(settlements) => format!("{} results could not be written", settlements.len()),
+        Input::Loaded(load, found) => {
+            format!("load of channel {} {:?}: {:?} rows", load.channel, load.what, found.as_ref().map(Vec::len))
+        }
+        Input::WorkDone(work, more) => format!("{work:?} done, more: {more:?}"),
+        Input::PauseDone(channel, failed) => format!("pause of {channel} done: {}", failed.is_none()),
+        Input::Answered(answered) => {
+            format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome().class.name())
+        }
+        other => format!("{other:?}"),
+    }
+}
