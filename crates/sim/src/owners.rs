@@ -308,6 +308,8 @@ impl World {
         match order {
             Order::Made(live) => self.learn_channel(live),
             Order::Off(channel) => self.change(*channel, |belief| belief.is_off = true),
+            // Answers come in the order in which things are done.
+            Order::On(channel) => self.change(*channel, |belief| belief.is_off = false),
             Order::Delete(channel) => self.change(*channel, |belief| belief.is_deleted = true),
             Order::Retry(_, Some(delivery)) => {
                 self.model.asked.remove(delivery);
