@@ -186,7 +186,7 @@ impl World {
             return Order::Create;
         }
         let channel = channels[self.dice.position(channels.len())];
-        match self.dice.between(0, 19) {
+        match self.dice.between(0, 29) {
             0..=2 => Order::Off(channel),
             3..=6 => Order::On(channel),
             7 => Order::Delete(channel),
@@ -194,8 +194,8 @@ impl World {
             11 => Order::Reroute(channel),
             12 => Order::Narrow(channel),
             13 => Order::Create,
-            14..=15 => Order::Test(channel),
-            16..=18 => Order::Look(State::Dead),
+            14..=17 => Order::Test(channel),
+            18..=27 => Order::Look(State::Dead),
             _ => Order::Look(State::Retrying),
         }
     }
@@ -308,6 +308,8 @@ impl World {
         match order {
             Order::Made(live) => self.learn_channel(live),
             Order::Off(channel) => self.change(*channel, |belief| belief.is_off = true),
+            // Answers come in the order in which things are done.
+            Order::On(channel) => self.change(*channel, |belief| belief.is_off = false),
             Order::Delete(channel) => self.change(*channel, |belief| belief.is_deleted = true),
             Order::Retry(_, Some(delivery)) => {
                 self.model.asked.remove(delivery);

@@ -11,23 +11,21 @@ use std::time::Duration;
 
 use domain::delivery::State;
 use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
-use engine::dispatch::attempt::{AttemptRun, Flight};
 use engine::dispatch::{Action, Input};
 use engine::ops::{Accepted, Explained, OpsError};
 use engine::{Engine, Settings};
-use providers::step::{Reply, Step};
-use store::queue::Arrival;
+use providers::step::Reply;
 use store::sqlite::writer;
 use tempfile::TempDir;
 
 use crate::clients::Client;
 use crate::dice::{Dice, SeededEntropy};
 use crate::faults::{Fault, Faults};
-use crate::model::{Broken, Counts, Model, StartBounds};
+use crate::model::{Broken, Counts, Model};
 use crate::owners::{Order, Owner};
-use crate::process::{Process, Start, Task, poll};
+use crate::process::{Process, Task, poll};
 use crate::properties;
-use crate::receivers::{Fate, Mood, draw_fate};
+use crate::receivers::{Fate, Mood};
 use crate::trace::Trace;
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -78,7 +76,7 @@ const PEACE_MAX: Duration = Duration::from_hours(4);
 pub(crate) struct VirtualClock {
     elapsed_us: AtomicU64,
     /// How far the wall clock is ahead.
-    ahead_ms: AtomicI64,
+    pub(crate) ahead_ms: AtomicI64,
 }
 
 impl VirtualClock {
@@ -180,19 +178,19 @@ pub(crate) struct World {
     pub(crate) tenants: Vec<TenantId>,
     pub(crate) is_peace: bool,
     trace: Trace,
-    entropy: Arc<SeededEntropy>,
-    data_dir: TempDir,
-    life: u32,
+    pub(crate) entropy: Arc<SeededEntropy>,
+    pub(crate) data_dir: TempDir,
+    pub(crate) life: u32,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
-    exchanges: u64,
+    pub(crate) exchanges: u64,
     /// What the sender hears of exchanges under way, and what the receiver answers.
-    fates: BTreeMap<u64, Fate>,
-    is_commit_due: bool,
-    is_disk_out: bool,
+    pub(crate) fates: BTreeMap<u64, Fate>,
+    pub(crate) is_commit_due: bool,
+    pub(crate) is_disk_out: bool,
     sabotage: Option<Sabotage>,
     /// Set when the next arrival is not to be heard.
-    deaf: Arc<Mutex<bool>>,
+    pub(crate) deaf: Arc<Mutex<bool>>,
     broken: Option<(Duration, Broken)>,
 }
 
@@ -269,7 +267,7 @@ impl World {
         }
         self.plan_posts();
         let trouble_us = us(self.scenario.trouble);
-        for _ in 0..self.dice.between(0, 25) {
+        for _ in 0..self.dice.between(0, 60) {
             let at = self.dice.between(0, trouble_us);
             self.at(at, Event::Order);
         }
@@ -389,111 +387,6 @@ impl World {
             Event::Peace => self.make_peace()?,
         }
         Ok(())
-    }
-
-    pub(crate) fn start_process(&mut self) -> anyhow::Result<()> {
-        if self.process.is_some() {
-            return Ok(());
-        }
-        let deaf = Arc::clone(&self.deaf);
-        let hears = move |mut arrivals: Vec<Arrival>| {
-            let mut deaf = deaf.lock().unwrap_or_else(PoisonError::into_inner);
-            if std::mem::take(&mut *deaf) {
-                arrivals.pop();
-            }
-            arrivals
-        };
-        self.process = Some(Process::start(Start {
-            data_dir: self.data_dir.path(),
-            settings: self.scenario.settings,
-            segment_rows_max: self.scenario.segment_rows_max,
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            entropy: Arc::clone(&self.entropy) as Arc<_>,
-            hears: Box::new(hears),
-        })?);
-        let life = self.life;
-        self.note(format_args!("life {life} begins"));
-        let checked = properties::sums(self);
-        self.breaks(checked);
-        Ok(())
-    }
-
-    /// Drops everything that a process has in memory.
-    pub(crate) fn die(&mut self) {
-        if self.process.take().is_none() {
-            return;
-        }
-        self.life += 1;
-        self.is_commit_due = false;
-        self.model.dies();
-        // Requests that are on their way may still arrive.
-        let under_way: Vec<u64> = self.fates.keys().copied().collect();
-        for id in under_way {
-            if self.dice.chance(500) {
-                self.fates.remove(&id);
-            }
-        }
-        self.lose_clients();
-        self.lose_order();
-    }
-
-    fn crash(&mut self) {
-        self.note(format_args!("crash"));
-        self.die();
-        let wait_us = self.dice.between(1_000, 5_000_000);
-        self.after(wait_us, Event::Restart);
-    }
-
-    /// What may go wrong between any two steps.
-    fn maybe_interrupt(&mut self) {
-        if self.faults.strikes(Fault::Crash) {
-            self.crash();
-        } else if self.faults.strikes(Fault::Stop) {
-            self.stop();
-        } else if !self.is_disk_out && self.faults.strikes(Fault::Outage) {
-            self.is_disk_out = true;
-            self.note(format_args!("the disk takes nothing"));
-            let wait_us = self.dice.between(10_000, 5_000_000);
-            self.after(wait_us, Event::OutageOver);
-        } else if self.faults.strikes(Fault::ClockForward) {
-            self.turn_clock(1);
-        } else if self.faults.strikes(Fault::ClockBack) {
-            self.model.clock_went_back = true;
-            self.turn_clock(-1);
-        }
-    }
-
-    fn turn_clock(&mut self, sign: i64) {
-        let most_ms = self.dice.pick(&[10, 1_000, 30_000]);
-        let by_ms = sign * i64::try_from(self.dice.between(1, most_ms)).unwrap_or(0);
-        self.clock.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
-        self.note(format_args!("the clock is turned by {by_ms} ms"));
-    }
-
-    fn stop(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        if process.is_stopping {
-            return;
-        }
-        process.is_stopping = true;
-        let handle = process.handle.clone();
-        process.spawn(async move {
-            handle.stop(Duration::from_secs(30)).await;
-            Done::Stopped
-        });
-        self.note(format_args!("told to stop"));
-        self.go_on();
-    }
-
-    fn stopped(&mut self) {
-        let is_settled = self.model.under_way.is_empty();
-        if !is_settled {
-            self.breaks(Err("a graceful stop ended with deliveries under way".to_owned()));
-        }
-        self.note(format_args!("stopped"));
-        self.die();
-        let wait_us = self.dice.between(1_000, 1_000_000);
-        self.after(wait_us, Event::Restart);
     }
 
     fn make_peace(&mut self) -> anyhow::Result<()> {
@@ -619,7 +512,7 @@ impl World {
     }
 
     /// The dispatcher hears of something.
-    fn hear(&mut self, input: Input) {
+    pub(crate) fn hear(&mut self, input: Input) {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
         }
@@ -628,87 +521,6 @@ impl World {
         if let Some(process) = &self.process {
             process.handle.input(input);
         }
-    }
-
-    fn send(&mut self, flight: Flight) {
-        self.exchanges += 1;
-        let id = self.exchanges;
-        let (delivery, channel, number) = (flight.delivery, flight.channel, flight.content.tries + 1);
-        let now = self.clock.now();
-        let bounds = StartBounds { in_flight_max: self.scenario.settings.in_flight_max, life: self.life, now };
-        let checked = self.model.sends(id, &flight, bounds);
-        self.breaks(checked);
-        let again = self.sabotages(|sabotage, _| sabotage == Sabotage::SendTwice, None).then(|| flight.clone());
-        let Some(process) = &mut self.process else { return };
-        let mut run = AttemptRun::plan(flight, &process.registry.instance, now);
-        let Some(Step::Http(step)) = run.next_step() else {
-            self.breaks(Err(format!("delivery {delivery} has nothing to send")));
-            return;
-        };
-        process.runs.insert(id, run);
-        let (receiver, wire_id, serial) = properties::read_request(&step);
-        self.note(format_args!("send {id}: delivery {delivery} try {number} channel {channel} serial {serial}"));
-        let checked = self.model.on_the_wire(delivery, &wire_id, serial);
-        self.breaks(checked);
-        let checked = properties::right_receiver(&self.model, channel, receiver);
-        self.breaks(checked);
-        let mood = self.receivers.get(receiver).copied().unwrap_or(Mood::Healthy);
-        let mut fate = draw_fate(mood, us(step.timeout), &mut self.dice, &mut self.faults);
-        if self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
-            fate.arrives_us = None;
-        }
-        if let Some(wait_us) = fate.arrives_us {
-            self.after(wait_us, Event::Arrive(id));
-        }
-        self.after(fate.replies_us, Event::Reply(id, Box::new(fate.reply.clone())));
-        self.fates.insert(id, fate);
-        if let Some(flight) = again {
-            self.send(flight);
-        }
-    }
-
-    fn arrive(&mut self, id: u64) {
-        let Some(fate) = self.fates.get(&id) else { return };
-        let answer = fate.answer;
-        self.model.arrives(id, answer);
-        self.note(format_args!("arrive {id}: {answer:?}"));
-    }
-
-    fn reply(&mut self, id: u64, reply: &Reply) {
-        self.fates.remove(&id);
-        let now = self.clock.now();
-        let Some(process) = &mut self.process else { return };
-        let Some(mut run) = process.runs.remove(&id) else { return };
-        let status = match reply {
-            Reply::Http(answer) => answer.status.as_u16(),
-            Reply::Failed(_) => 0,
-        };
-        run.answer(reply, now, Duration::ZERO, now);
-        let answered = run.finish();
-        let hint = answered.outcome().hint.filter(|_| status == 429);
-        self.model.hears(id, status, hint.map(|wait| now.after(wait)));
-        self.hear(Input::Answered(Box::new(answered)));
-    }
-
-    fn change_mood(&mut self, receiver: usize) {
-        if self.is_peace {
-            return;
-        }
-        let mood = Mood::draw(&mut self.dice);
-        self.receivers[receiver] = mood;
-        self.note(format_args!("receiver {receiver} is {mood:?}"));
-        let wait_us = self.dice.between(100_000, us(self.scenario.trouble) / 2);
-        self.after(wait_us, Event::Mood(receiver));
-    }
-
-    /// A receiver of its own for a new channel.
-    pub(crate) fn new_receiver(&mut self) -> usize {
-        let receiver = self.receivers.len();
-        self.receivers.push(Mood::Healthy);
-        if !self.is_peace {
-            self.after(0, Event::Mood(receiver));
-        }
-        receiver
     }
 
     /// Somebody looks at something.

@@ -1,0 +1,96 @@
+//! The wire: requests on their way to the receivers, and what is heard of them.
+
+use std::time::Duration;
+
+use domain::Clock as _;
+use engine::dispatch::Input;
+use engine::dispatch::attempt::{AttemptRun, Flight};
+use providers::step::{Reply, Step};
+
+use crate::model::StartBounds;
+use crate::properties;
+use crate::receivers::{Mood, draw_fate};
+use crate::world::{Event, Sabotage, World, us};
+
+impl World {
+    pub(crate) fn send(&mut self, flight: Flight) {
+        self.exchanges += 1;
+        let id = self.exchanges;
+        let (delivery, channel, number) = (flight.delivery, flight.channel, flight.content.tries + 1);
+        let now = self.clock.now();
+        let bounds = StartBounds { in_flight_max: self.scenario.settings.in_flight_max, life: self.life, now };
+        let checked = self.model.sends(id, &flight, bounds);
+        self.breaks(checked);
+        let again = self.sabotages(|sabotage, _| sabotage == Sabotage::SendTwice, None).then(|| flight.clone());
+        let Some(process) = &mut self.process else { return };
+        let mut run = AttemptRun::plan(flight, &process.registry.instance, now);
+        let Some(Step::Http(step)) = run.next_step() else {
+            self.breaks(Err(format!("delivery {delivery} has nothing to send")));
+            return;
+        };
+        process.runs.insert(id, run);
+        let (receiver, wire_id, serial) = properties::read_request(&step);
+        self.note(format_args!("send {id}: delivery {delivery} try {number} channel {channel} serial {serial}"));
+        let checked = self.model.on_the_wire(delivery, &wire_id, serial);
+        self.breaks(checked);
+        let checked = properties::right_receiver(&self.model, channel, receiver);
+        self.breaks(checked);
+        let mood = self.receivers.get(receiver).copied().unwrap_or(Mood::Healthy);
+        let mut fate = draw_fate(mood, us(step.timeout), &mut self.dice, &mut self.faults);
+        if self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
+            fate.arrives_us = None;
+        }
+        if let Some(wait_us) = fate.arrives_us {
+            self.after(wait_us, Event::Arrive(id));
+        }
+        self.after(fate.replies_us, Event::Reply(id, Box::new(fate.reply.clone())));
+        self.fates.insert(id, fate);
+        if let Some(flight) = again {
+            self.send(flight);
+        }
+    }
+
+    pub(crate) fn arrive(&mut self, id: u64) {
+        let Some(fate) = self.fates.get(&id) else { return };
+        let answer = fate.answer;
+        self.model.arrives(id, answer);
+        self.note(format_args!("arrive {id}: {answer:?}"));
+    }
+
+    pub(crate) fn reply(&mut self, id: u64, reply: &Reply) {
+        self.fates.remove(&id);
+        let now = self.clock.now();
+        let Some(process) = &mut self.process else { return };
+        let Some(mut run) = process.runs.remove(&id) else { return };
+        let status = match reply {
+            Reply::Http(answer) => answer.status.as_u16(),
+            Reply::Failed(_) => 0,
+        };
+        run.answer(reply, now, Duration::ZERO, now);
+        let answered = run.finish();
+        let hint = answered.outcome().hint.filter(|_| status == 429);
+        self.model.hears(id, status, hint.map(|wait| now.after(wait)));
+        self.hear(Input::Answered(Box::new(answered)));
+    }
+
+    pub(crate) fn change_mood(&mut self, receiver: usize) {
+        if self.is_peace {
+            return;
+        }
+        let mood = Mood::draw(&mut self.dice);
+        self.receivers[receiver] = mood;
+        self.note(format_args!("receiver {receiver} is {mood:?}"));
+        let wait_us = self.dice.between(100_000, us(self.scenario.trouble) / 2);
+        self.after(wait_us, Event::Mood(receiver));
+    }
+
+    /// A receiver of its own for a new channel.
+    pub(crate) fn new_receiver(&mut self) -> usize {
+        let receiver = self.receivers.len();
+        self.receivers.push(Mood::Healthy);
+        if !self.is_peace {
+            self.after(0, Event::Mood(receiver));
+        }
+        receiver
+    }
+}
