@@ -81,22 +81,28 @@ pub(crate) fn check_template(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The first operator, outside quotes, that can make a large value of small ones. White space control (`-`, `+` at the
-/// edges of a tag) is none.
+/// The first operator that can make a large value of small ones. White space control (`-`, `+` at the edges of a tag) is
+/// none.
 fn growing_operator(expression: &str) -> Option<char> {
+    let outside = outside_quotes(expression.trim_matches(['+', '-']));
+    outside.map(|(_, character)| character).find(|character| matches!(character, '*' | '~' | '+'))
+}
+
+/// The characters that stand in no quotes, with their positions; the quotes are left out.
+fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut quote = None;
     let mut is_escaped = false;
-    for character in expression.trim_matches(['+', '-']).chars() {
-        match (quote, character) {
+    text.char_indices().filter(move |(_, character)| {
+        match (quote, *character) {
             (Some(_), _) if is_escaped => is_escaped = false,
             (Some(_), '\\') => is_escaped = true,
-            (Some(open), _) if character == open => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '*' | '~' | '+') => return Some(character),
-            _ => {}
+            (Some(open), character) if character == open => quote = None,
+            (None, character @ ('"' | '\'')) => quote = Some(character),
+            (None, _) => return true,
+            (Some(_), _) => {}
         }
-    }
-    None
+        false
+    })
 }
 
 /// What stands between `{{` and `}}` or `{%` and `%}`, with the position where it begins. Quotes are respected; an open
@@ -117,21 +123,11 @@ fn tags(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn end_of_tag(inside: &str) -> usize {
-    let mut quote = None;
-    let mut is_escaped = false;
-    for (position, character) in inside.char_indices() {
-        match (quote, character) {
-            (Some(_), _) if is_escaped => is_escaped = false,
-            (Some(_), '\\') => is_escaped = true,
-            (Some(open), _) if character == open => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '}' | '%') if inside[position..].starts_with("}}") || inside[position..].starts_with("%}") => {
-                return position;
-            }
-            _ => {}
-        }
-    }
-    inside.len()
+    let closes = |(position, _): &(usize, char)| {
+        let rest = &inside[*position..];
+        rest.starts_with("}}") || rest.starts_with("%}")
+    };
+    outside_quotes(inside).find(closes).map_or(inside.len(), |(position, _)| position)
 }
 
 /// `join` with a bound.
