@@ -75,7 +75,8 @@ impl Fault {
         match self {
             Self::Crash | Self::Stop | Self::Outage => 2,
             Self::CrashAfterCommit | Self::ClockForward | Self::ClockBack => 6,
-            Self::CommitFailed | Self::CommitAnswerLost | Self::SlowCommit => 80,
+            Self::CommitFailed | Self::SlowCommit => 80,
+            Self::CommitAnswerLost => 250,
             Self::ClientAnswerLost => 100,
             Self::Gone => 20,
             Self::LateResult => 300,

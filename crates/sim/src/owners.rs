@@ -49,15 +49,11 @@ pub(crate) struct Owner {
 
 impl World {
     pub(crate) fn draw_channel(&mut self) -> (TenantId, NewChannel) {
-        let tenant = if self.tenants.len() == 1 || self.dice.chance(500) {
-            self.tenants[0]
-        } else {
-            let position = self.dice.position(self.tenants.len());
-            self.tenants[position]
-        };
+        // Everyone has one before somebody has two.
+        let tenant = self.tenants[self.model.channels.len() % self.tenants.len()];
         let receiver = self.new_receiver();
         let mut edit = self.draw_routes();
-        let waits = self.dice.pick(&[&[][..], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
+        let waits = self.dice.pick(&[&[][..], &[], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
         let schedule = Schedule::new(waits.iter().map(|seconds| Duration::from_secs(*seconds)).collect());
         edit.retry = Some(Some(schedule.expect("a schedule")));
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
@@ -73,7 +69,8 @@ impl World {
     }
 
     fn draw_routes(&mut self) -> ChannelEdit {
-        let patterns = self.dice.pick(&[&["*"][..], &["*"], &["order.*"], &["user.created", "ping"], &[]]);
+        let patterns =
+            self.dice.pick(&[&["*"][..], &["*"], &["*"], &["order.*"], &["order.*"], &["user.created", "ping"], &[]]);
         let filter = self.dice.chance(250).then(|| "amount >= 50".to_owned());
         ChannelEdit {
             event_types: Some(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
