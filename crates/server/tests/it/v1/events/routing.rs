@@ -34,7 +34,7 @@ async fn verdicts_tell_why_a_channel_was_left_out() {
     let filtered = async |filter: &str| server.client.webhook(NOWHERE, json!({"filter": filter})).await.id;
     let passes = filtered("amount > 10 and customer.country == 'DE'").await;
     let rejects = filtered("amount > 100").await;
-    let fails = filtered("3 + {} > amount").await;
+    let fails = filtered("{} - 3 > amount").await;
     let inactive = server.client.webhook(NOWHERE, json!({"is_active": false})).await.id;
 
     let event = json!({"type": "a", "data": {"amount": 12.5, "customer": {"country": "DE"}}});
@@ -75,7 +75,7 @@ async fn named_channels_get_it_whatever_they_subscribe_to() {
 async fn filters_that_are_no_expressions_are_refused() {
     let server = Setup::new().start().await;
     let channel = json!({"name": "x", "provider": "webhook", "config": {"url": NOWHERE}});
-    for filter in [json!("amount >"), json!("x".repeat(2001)), json!(1)] {
+    for filter in [json!("amount >"), json!("x".repeat(2001)), json!("([1] * 100000000) | length > 0"), json!(1)] {
         let mut channel = channel.clone();
         channel["filter"] = filter;
         assert_eq!(server.client.post("/v1/channels", &channel).await.problem(422).fields(), ["filter"]);
