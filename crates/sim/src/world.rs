@@ -58,6 +58,8 @@ pub struct Report {
     /// The first thing that must not be, and when it was noticed.
     pub broken: Option<(Duration, Broken)>,
     pub struck: BTreeMap<Fault, u64>,
+    /// Whether the lie was told that the options ask for.
+    pub has_lied: bool,
     pub counts: Counts,
     pub took_virtual: Duration,
 }
@@ -202,11 +204,13 @@ pub fn simulate(seed: u64, options: Options) -> anyhow::Result<Report> {
     let mut world = World::new(seed, options)?;
     world.set_up()?;
     world.run()?;
+    let has_lied = options.sabotage.is_some() && world.sabotage.is_none() && !world.is_deaf();
     Ok(Report {
         seed,
         trace_hash: world.trace.hash(),
         broken: world.broken,
         struck: world.faults.struck().clone(),
+        has_lied,
         counts: world.model.counts,
         took_virtual: world.clock.monotonic(),
     })
@@ -557,6 +561,10 @@ impl World {
             self.sabotage = None;
         }
         lies
+    }
+
+    fn is_deaf(&self) -> bool {
+        *self.deaf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the dispatcher miss the next arrival, if that is the lie.

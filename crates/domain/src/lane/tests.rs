@@ -190,3 +190,26 @@ fn tenants_share_starts_whatever_waits() {
     let order: Vec<_> = std::iter::from_fn(|| lanes.start_next(NOW)).take(4).map(|start| start.item).collect();
     assert_eq!(order, [1, 19, 2, 20]);
 }
+
+#[test]
+fn a_lane_whose_block_has_ended_starts_though_the_clock_goes_back() {
+    let mut world = World::new(BOUNDS);
+    world.accept();
+    let until = NOW.after(std::time::Duration::from_secs(5));
+    world.lanes.block(ChannelId(1), until);
+    world.lanes.advance(until);
+    assert_eq!(world.run(NOW), [1]);
+}
+
+#[test]
+fn what_is_asked_for_again_while_it_is_under_way_comes_back_when_it_is_settled() {
+    let mut world = World::new(BOUNDS);
+    world.accept();
+    let start = world.lanes.start_next(NOW).unwrap();
+    world.lanes.answered(start.channel, NOW);
+    // The store has it dead, and a person has retried it, before its result is known to be durable.
+    world.lanes.recall(start.channel, start.delivery);
+    assert_eq!(world.lanes.next_load(), None);
+    world.lanes.settled(start.channel, start.delivery, None);
+    assert_eq!(world.run(NOW), [1]);
+}

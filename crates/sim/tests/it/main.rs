@@ -29,21 +29,27 @@ fn fifty_seeds_hold_and_every_fault_is_among_them() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for seed in [3, 12, 15, 31] {
+    for seed in [3, 22, 40] {
         let (first, second) = (run(seed), run(seed));
         assert_eq!((first.trace_hash, first.counts), (second.trace_hash, second.counts), "seed {seed}");
     }
-    assert_ne!(run(3).trace_hash, run(12).trace_hash);
+    assert_ne!(run(3).trace_hash, run(22).trace_hash);
 }
 
-/// Whether a lie is found out in most of some seeds: in a few of them there is nothing to lie about.
-fn check(sabotage: Sabotage, expected: &str) {
+/// In these seeds, how many lies were told and how many found out. In some there is nothing to lie about.
+fn lie(sabotage: Sabotage, expected: &str) -> (usize, usize) {
     let lying = Options { sabotage: Some(sabotage), ..Options::default() };
-    let broken: Vec<_> = (0..10).filter_map(|seed| simulate(seed, lying).unwrap().broken).collect();
-    assert!(broken.len() >= 6, "{sabotage:?} was found out {} times of 10", broken.len());
-    for (_, broken) in broken {
+    let reports: Vec<_> = (0..15).map(|seed| simulate(seed, lying).unwrap()).filter(|report| report.has_lied).collect();
+    for (_, broken) in reports.iter().filter_map(|report| report.broken.as_ref()) {
         assert!(broken.contains(expected), "{sabotage:?} broke something else: {broken}");
     }
+    assert!(reports.len() >= 5, "{sabotage:?} was told {} times", reports.len());
+    (reports.len(), reports.iter().filter(|report| report.broken.is_some()).count())
+}
+
+fn check(sabotage: Sabotage, expected: &str) {
+    let (told, found) = lie(sabotage, expected);
+    assert_eq!(told, found, "{sabotage:?} was told {told} times and found out {found} times");
 }
 
 #[test]
@@ -53,7 +59,9 @@ fn a_lost_settlement_is_found_out() {
 
 #[test]
 fn a_lost_arrival_is_found_out() {
-    check(Sabotage::LoseArrival, "waits for ever");
+    // A lane that takes from the table anyway finds there what it was not told of.
+    let (told, found) = lie(Sabotage::LoseArrival, "waits for ever");
+    assert!(found * 2 >= told, "told {told} times and found out {found} times");
 }
 
 #[test]
@@ -71,14 +79,18 @@ fn a_forged_answer_is_found_out() {
     check(Sabotage::ForgeAnswer, "nobody got it");
 }
 
-/// Seeds that have found something, each with what it was. They are worlds of today: when the scenario changes, so do
-/// they, and a new seed for the same thing is looked for by undoing its mend.
+/// Seeds that find something when its mend is undone. When the scenario changes, so do they, and others are to be found.
 #[test]
 fn a_deletion_whose_answer_was_lost_holds() {
-    run(12);
+    run(22);
+}
+
+#[test]
+fn a_retry_whose_answer_was_lost_is_tried() {
+    run(40);
 }
 
 #[test]
 fn a_throttled_channel_wakes_up_when_the_clock_went_back() {
-    run(15);
+    run(104);
 }
