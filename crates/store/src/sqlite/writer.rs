@@ -28,8 +28,8 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
-/// Pages of log after which it is folded into the database: 4 MiB. Folding 16 MiB held the writer for about 10 ms once a
-/// second under load, which showed in the p99 of accepting.
+/// Pages of log after which it is folded into the database: 4 MiB. Folding holds the writer, so it is done in
+/// small pieces; that 16 MiB showed in the p99 of accepting is a guess that has not been measured.
 pub(super) const LOG_PAGES_MAX: i64 = 1_000;
 
 /// Counters are kept by the quarter of an hour.
