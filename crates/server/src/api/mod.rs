@@ -9,6 +9,7 @@ mod deliveries;
 mod events;
 mod extract;
 mod health;
+mod incoming;
 mod page;
 mod problem;
 mod stats;

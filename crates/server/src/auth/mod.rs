@@ -29,23 +29,43 @@ pub(crate) enum Refusal {
     OtherTenant,
 }
 
-/// The tenant that a call with these headers may do `scope` for.
-pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Refusal> {
+/// For whom a call may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acting {
+    /// This tenant alone: a tenant's key.
+    Tenant(TenantId),
+    /// This tenant, and any other that the request names: a platform key with its header.
+    PlatformFor(TenantId),
+    /// Any tenant that the request names: a platform key without the header.
+    Platform,
+}
+
+/// For whom a call with these headers may do `scope`.
+pub(crate) fn acting(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<Acting, Refusal> {
     let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
     let named = headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
     match (key.tenant, named) {
-        (Some(tenant), None) => Ok(tenant),
+        (Some(tenant), None) => Ok(Acting::Tenant(tenant)),
         (Some(tenant), Some(slug)) => {
             let is_own = engine.tenant(slug).is_some_and(|named| named.id == tenant);
-            if is_own { Ok(tenant) } else { Err(Refusal::OtherTenant) }
+            if is_own { Ok(Acting::Tenant(tenant)) } else { Err(Refusal::OtherTenant) }
         }
-        (None, None) => Err(Refusal::NoTenant),
+        (None, None) => Ok(Acting::Platform),
         (None, Some(slug)) => {
-            engine.tenant(slug).map(|tenant| tenant.id).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))
+            let tenant = engine.tenant(slug).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))?;
+            Ok(Acting::PlatformFor(tenant.id))
         }
+    }
+}
+
+/// The tenant that a call with these headers may do `scope` for.
+pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Refusal> {
+    match acting(engine, headers, scope)? {
+        Acting::Tenant(tenant) | Acting::PlatformFor(tenant) => Ok(tenant),
+        Acting::Platform => Err(Refusal::NoTenant),
     }
 }
 

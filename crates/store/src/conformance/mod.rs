@@ -79,6 +79,7 @@ cases! { $
         a_key_may_come_twice_in_one_request,
         a_reused_key_keeps_nothing,
         keys_belong_to_a_tenant,
+        one_request_may_hold_events_of_several_tenants,
         keys_are_forgotten_after_a_day,
         keys_outlive_the_turn_of_the_tables,
         keys_outlive_a_clock_that_goes_back,
