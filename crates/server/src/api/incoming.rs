@@ -95,7 +95,7 @@ fn is_cloud(body: &Bytes, is_list: bool) -> bool {
 /// An event in Postrider's own form.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventWire {
+struct EventWire {
     r#type: String,
     data: Box<RawValue>,
     occurred_at: Option<String>,
@@ -206,14 +206,14 @@ fn tenant_of(engine: &App, acting: Acting, named: Option<&str>, prefix: &str) ->
     }
 }
 
-fn read_time(text: Option<String>, prefix: &str, field: &str) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn read_time(text: Option<String>, prefix: &str, field: &str) -> Result<Option<Timestamp>, Problem> {
     let message = "must be a time like 2026-11-22T07:00:00Z (RFC 3339)";
     let read =
         |text: String| parse_rfc3339(&text).ok_or_else(|| Problem::invalid_field(&format!("{prefix}{field}"), message));
     text.map(read).transpose()
 }
 
-fn read_severity(text: Option<String>, prefix: &str) -> Result<Option<Severity>, Problem> {
+pub(super) fn read_severity(text: Option<String>, prefix: &str) -> Result<Option<Severity>, Problem> {
     let message = "must be one of debug, info, warning, error, critical";
     let read = |text: String| {
         Severity::parse(&text).ok_or_else(|| Problem::invalid_field(&format!("{prefix}severity"), message))

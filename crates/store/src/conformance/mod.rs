@@ -125,6 +125,8 @@ cases! { $
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,
+        subscriptions_come_and_go_one_by_one,
+        event_types_are_described_and_forgotten,
     }
     journal {
         deliveries_of_an_event_are_paged,
