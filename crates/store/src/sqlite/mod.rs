@@ -4,7 +4,9 @@
 //! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
+pub mod backup;
 mod directory;
+pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
