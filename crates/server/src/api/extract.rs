@@ -40,7 +40,7 @@ impl<P: Permission> FromRequestParts<App> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let tenant = auth::tenant_for(engine, &parts.headers, P::SCOPE)?;
+        let tenant = auth::tenant_for(engine, parts, P::SCOPE)?;
         Ok(Self { tenant, permission: PhantomData })
     }
 }
@@ -52,7 +52,7 @@ impl FromRequestParts<App> for Platform {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        auth::check_platform(engine, &parts.headers)?;
+        auth::check_platform(engine, parts)?;
         Ok(Self)
     }
 }

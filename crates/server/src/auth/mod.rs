@@ -1,13 +1,21 @@
 //! Who calls, and what for. Faces ask with what their wire carries; the answer is a tenant or a refusal.
 //!
 //! The rules are the same on every face: a tenant's key acts for its tenant within its scopes, a platform key for the
-//! tenant that the `Postrider-Tenant` header names.
+//! tenant that the `Postrider-Tenant` header names. A caller that [`local`] vouches for needs no key; it acts as the
+//! platform, for the tenant `default` unless it names another.
+
+mod local;
 
 use domain::TenantId;
 use domain::tenant::Scope;
 use engine::Engine;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+pub(crate) use local::LocalRouter;
+
+use crate::first_run::DEFAULT_TENANT;
 
 /// Names the tenant that a platform key acts for.
 pub(crate) const TENANT_HEADER: &str = "postrider-tenant";
@@ -29,13 +37,16 @@ pub(crate) enum Refusal {
     OtherTenant,
 }
 
-/// The tenant that a call with these headers may do `scope` for.
-pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Refusal> {
-    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+/// The tenant that this call may do `scope` for.
+pub(crate) fn tenant_for(engine: &Engine, request: &Parts, scope: Scope) -> Result<TenantId, Refusal> {
+    let named = request.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
+    if acts_locally(request) {
+        return tenant_named(engine, named.unwrap_or(DEFAULT_TENANT));
+    }
+    let key = engine.authenticate(bearer(&request.headers)?).ok_or(Refusal::BadKey)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
-    let named = headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
     match (key.tenant, named) {
         (Some(tenant), None) => Ok(tenant),
         (Some(tenant), Some(slug)) => {
@@ -43,16 +54,26 @@ pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> 
             if is_own { Ok(tenant) } else { Err(Refusal::OtherTenant) }
         }
         (None, None) => Err(Refusal::NoTenant),
-        (None, Some(slug)) => {
-            engine.tenant(slug).map(|tenant| tenant.id).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))
-        }
+        (None, Some(slug)) => tenant_named(engine, slug),
     }
 }
 
-/// Whether a call with these headers comes from the platform.
-pub(crate) fn check_platform(engine: &Engine, headers: &HeaderMap) -> Result<(), Refusal> {
-    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+/// Whether this call comes from the platform.
+pub(crate) fn check_platform(engine: &Engine, request: &Parts) -> Result<(), Refusal> {
+    if acts_locally(request) {
+        return Ok(());
+    }
+    let key = engine.authenticate(bearer(&request.headers)?).ok_or(Refusal::BadKey)?;
     if key.allows(Scope::Platform) { Ok(()) } else { Err(Refusal::NoScope(Scope::Platform)) }
+}
+
+/// Whether a caller on this machine acts in its own right. With a key it acts by the key, as everywhere else.
+fn acts_locally(request: &Parts) -> bool {
+    local::is_local(request) && !request.headers.contains_key(AUTHORIZATION)
+}
+
+fn tenant_named(engine: &Engine, slug: &str) -> Result<TenantId, Refusal> {
+    engine.tenant(slug).map(|tenant| tenant.id).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
