@@ -41,7 +41,7 @@ impl<P: Permission> FromRequestParts<App> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let tenant = auth::tenant_for(engine, &parts.headers, P::SCOPE)?;
+        let tenant = auth::tenant_for(engine, parts, P::SCOPE)?;
         Ok(Self { tenant, permission: PhantomData })
     }
 }
@@ -53,7 +53,7 @@ impl FromRequestParts<App> for Poster {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        Ok(Self(auth::acting(engine, &parts.headers, Scope::EventsWrite)?))
+        Ok(Self(auth::acting(engine, parts, Scope::EventsWrite)?))
     }
 }
 
@@ -64,7 +64,7 @@ impl FromRequestParts<App> for Platform {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        auth::check_platform(engine, &parts.headers)?;
+        auth::check_platform(engine, parts)?;
         Ok(Self)
     }
 }

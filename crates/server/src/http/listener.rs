@@ -1,21 +1,25 @@
 //! The listener: accepts connections, bounds what they may hold, and stops without cutting an answer short.
+//!
+//! It serves TCP and whatever else implements [`Accept`], like the socket in the data directory.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service as _;
+use tower_service::Service;
 
 /// Connections at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -26,57 +30,89 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long answers under way may take once a stop was asked for.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A bound listener that is not accepting yet.
+/// Where connections come from.
+pub(crate) trait Accept: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// A bound TCP listener that is not accepting yet.
 pub(crate) struct Listener(TcpListener);
 
 impl Listener {
-    pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
         TcpListener::bind(address).await.map(Self)
     }
 
-    pub(crate) fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
-    }
-
-    /// Answers requests until `stop`, and then finishes those under way.
-    pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
-        let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.0.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let (router, stop) = (router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        serve_connection(stream, router, stop).await;
-                        drop(place);
-                    });
-                }
-                // Out of file descriptors, most likely: those of other connections come free.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
-        drop(self.0);
-        connections.close();
-        if tokio::time::timeout(STOP_PATIENCE, connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "connections were cut: their requests took too long");
-        }
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    // Answers are small and one piece: waiting to fill a packet only delays them.
-    let _ = stream.set_nodelay(true);
+impl Accept for Listener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.0.accept().await?;
+        // Answers are small and one piece: waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+/// What answers the requests of a connection.
+pub(crate) trait Answer:
+    Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answer for S where
+    S: Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// Answers requests until `stop`, and then finishes those under way.
+pub(crate) async fn serve(listener: impl Accept, service: impl Answer, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                let (service, stop) = (service.clone(), stop.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, service, stop).await;
+                    drop(place);
+                });
+            }
+            // Out of file descriptors, most likely: those of other connections come free.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(STOP_PATIENCE, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections were cut: their requests took too long");
+    }
+}
+
+async fn serve_connection<S: Answer>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: S,
+    stop: CancellationToken,
+) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request.map(Body::new)).await.unwrap_or_else(|never| match never {})) }
+        let mut service = service.clone();
+        async move { service.call(request.map(Body::new)).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,4 +1,5 @@
-//! Shared plumbing of the faces: the listener with its bounds, and bodies read to theirs.
+//! Shared plumbing of the faces: the listeners with their bounds, and bodies read to theirs.
 
 pub(crate) mod body;
 pub(crate) mod listener;
+pub(crate) mod socket;

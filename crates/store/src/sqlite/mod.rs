@@ -4,8 +4,10 @@
 //! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
+pub mod backup;
 mod directory;
 mod event_types;
+pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
