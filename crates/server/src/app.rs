@@ -17,6 +17,7 @@ use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
 use store::directory::Snapshot;
+use store::observe::Observed;
 use store::sqlite::{Options, SqliteStore};
 use store::{Store, Vault};
 use tokio::task::JoinSet;
@@ -27,6 +28,10 @@ use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::Listener;
+use crate::http::observe::Observing;
+use crate::http::{cors, observe};
+use crate::telemetry;
+use crate::telemetry::metrics::Metrics;
 
 /// The key that channel configs are encrypted with, in the data directory.
 const KEY_FILE: &str = "secret.key";
@@ -48,13 +53,13 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let (dispatch, inbox) = run::channel();
-        let store = open_store(&config, &entropy, &dispatch)?;
+        let metrics = Metrics::new(clock.now());
+        let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
+        let store = open_store(&config, &entropy, &dispatch, observed)?;
         let snapshot = store.load().await?;
         let built_in = BuiltIn::bind(&config, &snapshot, Arc::clone(&clock)).await?;
-        let listener = Listener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; set POSTRIDER_LISTEN to a free port", config.listen))?;
-        let address = listener.local_addr()?;
+        let listener = Listener::bind(&config).await?;
+        let (scheme, address) = (listener.scheme(), listener.local_addr()?);
 
         let rules = EgressRules::new(config.egress_allow.clone(), built_in.address()?.into_iter().collect());
         let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
@@ -66,14 +71,25 @@ impl App {
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));
-        let welcome = first_run::prepare(&engine, &config, &built_in, address).await?;
+        let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let hands = Hands { store, clock: Arc::clone(&clock) };
-        let shell = Shell { handle: dispatch.clone(), hands, registry, transport, clock: Arc::clone(&clock) };
+        let shell = Shell {
+            handle: dispatch.clone(),
+            hands,
+            registry,
+            transport,
+            clock: Arc::clone(&clock),
+            observer: Arc::clone(&metrics) as _,
+        };
         start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
-        tasks.spawn(listener.serve(crate::api::router(engine), stop.clone()));
+        let observing = Observing { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock), entropy };
+        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
+            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
+        let router = observe::observed(router, observing);
+        tasks.spawn(listener.serve(router, stop.clone()));
         built_in.start(&mut tasks, stop.clone(), clock)?;
         Ok(Self { address, welcome, dispatch, stop, tasks, stop_patience: config.stop_patience })
     }
@@ -101,7 +117,12 @@ impl App {
     }
 }
 
-fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) -> anyhow::Result<Arc<dyn Store>> {
+fn open_store(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    dispatch: &Handle,
+    observed: Observed,
+) -> anyhow::Result<Arc<dyn Store>> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
     let bytes = Arc::clone(entropy);
@@ -110,7 +131,8 @@ fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) ->
         let dispatch = dispatch.clone();
         Box::new(move |arrivals| dispatch.arrived(arrivals))
     };
-    Ok(Arc::new(SqliteStore::open(&Options::new(&config.data_dir), Arc::new(vault), feed)?))
+    let options = Options { observed: Some(observed), ..Options::new(&config.data_dir) };
+    Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
 }
 
 async fn start_dispatch(

@@ -7,6 +7,7 @@
 mod channels;
 mod deliveries;
 mod events;
+mod figures;
 mod tenants;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::registry::{LiveChannel, Registry, RegistryError};
 pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown};
 pub use events::{Accepted, EventShown, Explained};
+pub use figures::Figures;
 pub use store::journal::AttemptQuery;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
 

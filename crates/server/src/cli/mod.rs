@@ -4,17 +4,23 @@
 //! server, `receive` a single thread.
 
 mod bench;
+mod config;
 mod receive;
 mod serve;
+mod settings;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(name = "postrider", version, about = "Accepts events and delivers them to channels; never loses one")]
 struct Arguments {
+    /// The settings file of `serve` and `config`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Without one: serve
     #[command(subcommand)]
     command: Option<Command>,
@@ -23,7 +29,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve,
+    Serve(settings::SettingFlags),
+    /// Check or print the settings, and start nothing
+    #[command(subcommand)]
+    Config(config::Command),
     /// Receive webhooks and print them, with their signatures checked
     Receive(receive::Arguments),
     /// Measure this machine and the server on it, end to end
@@ -32,8 +41,10 @@ enum Command {
 
 /// Does what the command line says. An error is one that the user should read.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(),
+    let Arguments { config: file, command } = Arguments::parse();
+    match command.unwrap_or_else(|| Command::Serve(settings::SettingFlags::default())) {
+        Command::Serve(flags) => serve::run(&flags.after(file).sources()),
+        Command::Config(command) => Ok(config::run(command, file)),
         Command::Receive(arguments) => receive::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
