@@ -32,6 +32,8 @@ pub struct Flight {
 pub struct Content {
     pub event: Arc<Event>,
     pub created_at: Timestamp,
+    /// Since when it may start.
+    pub due_since: Timestamp,
     pub expires_at: Timestamp,
     pub attempts: u32,
     pub tries: u32,

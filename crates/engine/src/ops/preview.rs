@@ -166,6 +166,7 @@ impl Engine {
         let content = Content {
             event: Arc::clone(event),
             created_at: now,
+            due_since: now,
             expires_at: now.after(live.time_to_live),
             attempts: 0,
             tries: 0,

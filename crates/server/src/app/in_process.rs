@@ -46,7 +46,7 @@ impl InProcess {
         let dispatch = shell.handle.clone();
         let mut tasks = JoinSet::new();
         start_dispatch(&mut tasks, shell, inbox, config, starts).await?;
-        let router = LocalRouter::new(crate::api::router(engine));
+        let router = LocalRouter::new(crate::api::router(engine), config.limits.into());
         Ok(Self { router, dispatch, tasks, stop_patience: config.stop_patience })
     }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::exit::{Ended, Exit, Failure, report};
 use super::output::{print, remark};
 use super::runtime;
+use super::settings;
 use crate::app::{self, Copied, DATABASE_FILE, KEY_FILE, LOCK_FILE, Progress};
 use crate::config::Config;
 
@@ -53,11 +54,7 @@ pub(super) struct RestoreArguments {
 
 impl Place {
     fn config(&self) -> Result<Config, Failure> {
-        let mut config = Config::load().map_err(|error| Failure::usage(format!("{error:#}")))?;
-        if let Some(data_dir) = &self.data_dir {
-            config.data_dir.clone_from(data_dir);
-        }
-        Ok(config)
+        settings::of_this_machine(self.data_dir.as_deref())
     }
 }
 

@@ -3,8 +3,11 @@
 
 mod auth;
 mod black_box;
+mod config;
 mod delivery;
 mod egress;
 mod harness;
 mod healthz;
+mod logs;
+mod metrics;
 mod v1;

@@ -141,6 +141,7 @@ cases! { $
     }
     stats {
         sums_follow_every_move,
+        totals_are_of_every_channel_with_any,
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
     }
