@@ -3,6 +3,7 @@
 
 mod auth;
 mod black_box;
+mod cli;
 mod delivery;
 mod egress;
 mod harness;
