@@ -182,6 +182,16 @@ async fn a_look_in_its_own_process_delivers_nothing() {
 }
 
 #[tokio::test]
+async fn commands_without_a_server_wait_for_each_other() {
+    let setup = Setup::new();
+    assert!(setup.start().await.stop().await.success());
+    let (one, other) = tokio::join!(setup.run(&["send", "a"]), setup.run(&["send", "b"]));
+    one.ended_with(0);
+    other.ended_with(0);
+    setup.run(&["why", "evt_2"]).await.ended_with(0);
+}
+
+#[tokio::test]
 async fn a_command_makes_no_database() {
     let setup = Setup::new();
     let refused = setup.run(&["send", "a"]).await;
