@@ -3,6 +3,7 @@
 mod backup;
 mod doctor;
 mod exit_codes;
+mod https;
 mod send;
 mod socket;
 mod tail;
