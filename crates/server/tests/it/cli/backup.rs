@@ -117,6 +117,13 @@ async fn what_is_there_is_left_alone() {
     std::fs::write(&wrong, [7; 32]).unwrap();
     restore(&empty, Some(&wrong)).await.ended_with(1).remarks(&["secret.key the one of this database"]);
     restore(&empty, Some(&key)).await.ended_with(0);
+    // A key that lies there already is the one that is used.
+    let prepared = Setup::new();
+    std::fs::create_dir(prepared.data_dir()).unwrap();
+    std::fs::copy(&key, prepared.data_dir().join("secret.key")).unwrap();
+    restore(&prepared, Some(&key)).await.ended_with(1).remarks(&["leave --key out"]);
+    restore(&prepared, None).await.ended_with(0);
+    prepared.run(&["channel", "list"]).await.ended_with(0).says(&["Test"]);
     let nothing = Setup::new();
     nothing.run(&["backup", "--to", text(&safe.path().join("b.db"))]).await.ended_with(1).remarks(&["no database"]);
     assert!(!safe.path().join("b.db").exists());
