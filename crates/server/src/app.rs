@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use in_process::{InProcess, Starts};
-pub(crate) use store::sqlite::backup::{Copied, Progress};
+pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
 pub(crate) use store::sqlite::inspect::Inspection;
 pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
 
@@ -221,12 +221,12 @@ async fn start_dispatch(
 }
 
 /// Copies the database of a data directory to a file that is not there or empty, whether a server uses it or not.
-pub(crate) fn back_up(data_dir: &Path, to: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<Copied, StoreError> {
+pub(crate) fn back_up(data_dir: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
     store::sqlite::backup::copy(data_dir, to, on_progress)
 }
 
 /// Puts such a copy into a data directory without a database.
-pub(crate) fn restore(from: &Path, data_dir: &Path, on_progress: &mut dyn FnMut(Progress)) -> anyhow::Result<Copied> {
+pub(crate) fn restore(from: &Path, data_dir: &Path, on_progress: OnProgress<'_>) -> anyhow::Result<Copied> {
     make_data_dir(data_dir)?;
     Ok(store::sqlite::backup::restore(from, data_dir, on_progress)?)
 }

@@ -5,17 +5,19 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::exit::{Ended, Exit, Failure, report};
+use super::exit::{Ended, Exit, Failure};
 use super::output::{print, remark};
-use super::runtime;
-use super::settings;
-use crate::app::{self, Copied, DATABASE_FILE, KEY_FILE, LOCK_FILE, Progress};
+use super::{StopSignal, runtime, settings};
+use crate::app::{self, Copied, DATABASE_FILE, KEY_FILE, LOCK_FILE, OnProgress, Progress};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -58,11 +60,11 @@ impl Place {
     }
 }
 
-pub(super) fn run_backup(arguments: &BackupArguments) -> ExitCode {
-    report(back_up(arguments))
+pub(super) fn run_backup(arguments: &BackupArguments) -> anyhow::Result<ExitCode> {
+    runtime::run(back_up(arguments))
 }
 
-fn back_up(arguments: &BackupArguments) -> Ended {
+async fn back_up(arguments: &BackupArguments) -> Ended {
     let BackupArguments { to, with_key, place } = arguments;
     let data_dir = place.config()?.data_dir;
     let key_target = with_key.as_ref().map(|directory| directory.join(KEY_FILE));
@@ -71,7 +73,7 @@ fn back_up(arguments: &BackupArguments) -> Ended {
             return Err(Failure::no(format!("{} is there already; choose another name", target.display())));
         }
     }
-    let copied = copy_database(&data_dir, to)?;
+    let copied = copy_database(&data_dir, to).await?;
     if let Some(target) = &key_target {
         copy_key(&data_dir.join(KEY_FILE), target)?;
     }
@@ -96,15 +98,44 @@ fn back_up(arguments: &BackupArguments) -> Ended {
 }
 
 /// Copies to a file that has its name only once it is whole.
-fn copy_database(data_dir: &Path, to: &Path) -> Result<Copied, Failure> {
+async fn copy_database(data_dir: &Path, to: &Path) -> Result<Copied, Failure> {
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unfinished = tempfile::Builder::new().prefix(".postrider-backup-").tempfile_in(parent);
     let unfinished = unfinished.map_err(|error| Failure::file("cannot write to", parent, &error))?;
-    let mut meter = Meter::new();
-    let copied = app::back_up(data_dir, unfinished.path(), &mut |progress| meter.show(progress))?;
+    let (from, file) = (data_dir.to_owned(), unfinished.path().to_owned());
+    let copied = unless_interrupted(move |meter| Ok(app::back_up(&from, &file, meter)?)).await?;
     unfinished.persist_noclobber(to).map_err(|error| Failure::file("cannot make", to, &error.error))?;
     flush(parent)?;
     Ok(copied)
+}
+
+/// Runs a copy beside the runtime. A Ctrl-C ends the copy, and then its caller can take away what it has begun.
+async fn unless_interrupted(
+    copy: impl FnOnce(OnProgress<'_>) -> anyhow::Result<Copied> + Send + 'static,
+) -> Result<Copied, Failure> {
+    let stop = StopSignal::listen()?;
+    let is_ended = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&is_ended);
+    let mut copying = tokio::task::spawn_blocking(move || {
+        let mut meter = Meter::new();
+        copy(&mut |progress| {
+            meter.show(progress);
+            if ended.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    });
+    let copied = tokio::select! {
+        copied = &mut copying => copied,
+        () = stop.received() => {
+            is_ended.store(true, Ordering::Relaxed);
+            let copied = copying.await;
+            // It may have been whole just before.
+            if !matches!(copied, Ok(Ok(_))) {
+                return Err(Failure::no("interrupted; nothing is left of the copy"));
+            }
+            copied
+        }
+    };
+    Ok(copied.map_err(anyhow::Error::from)??)
 }
 
 pub(super) fn run_restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
@@ -128,8 +159,8 @@ async fn restore(arguments: &RestoreArguments) -> Ended {
         }
         _ => {}
     }
-    let mut meter = Meter::new();
-    let copied = app::restore(from, data_dir, &mut |progress| meter.show(progress))?;
+    let (source, target) = (from.clone(), data_dir.clone());
+    let copied = unless_interrupted(move |meter| app::restore(&source, &target, meter)).await?;
     let opened = match key.as_ref().map_or(Ok(()), |key| copy_key(key, &own_key)) {
         Ok(()) => app::check_opens(&config).await.map_err(Failure::from),
         Err(failure) => Err(failure),

@@ -101,7 +101,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Tenants(arguments) => tenants::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Backup(arguments) => Ok(backup::run_backup(&arguments)),
+        Command::Backup(arguments) => backup::run_backup(&arguments),
         Command::Restore(arguments) => backup::run_restore(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Receive(arguments) => receive::run(arguments),

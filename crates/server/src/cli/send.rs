@@ -150,6 +150,10 @@ async fn follow(
 
 /// What the exit code says of an event that was waited for.
 fn judge(event: &Event) -> Exit {
+    if event.deliveries_total > event.deliveries.len() {
+        let (seen, total) = (event.deliveries.len(), event.deliveries_total);
+        remark(&format!("Only the first {seen} of {total} deliveries were looked at."));
+    }
     if !event.is_settled() {
         remark("The wait is over, and not everything is settled; 'postrider why' tells how it goes on.");
         return Exit::Unsettled;

@@ -3,6 +3,7 @@
 
 mod auth;
 mod black_box;
+mod cli;
 mod config;
 mod delivery;
 mod egress;

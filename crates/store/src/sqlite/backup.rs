@@ -6,6 +6,7 @@
 //! configs is not in it.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
@@ -35,6 +36,9 @@ pub struct Progress {
     pub pages: u64,
 }
 
+/// Hears how far a copy has come, and may end it there.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
 /// A copy that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copied {
@@ -43,7 +47,7 @@ pub struct Copied {
 
 /// Copies the database in `data_dir` to the file `to`, which must be empty or not there, and checks the copy. Works
 /// whether a server uses the database or not. When it fails, what is at `to` is of no use.
-pub fn copy(data_dir: &Path, to: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<Copied, StoreError> {
+pub fn copy(data_dir: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
     let from = data_dir.join(DATABASE_FILE);
     if !from.exists() {
         return Err(StoreError::Unusable(format!("there is no database in {}", data_dir.display())));
@@ -59,7 +63,7 @@ pub fn copy(data_dir: &Path, to: &Path, on_progress: &mut dyn FnMut(Progress)) -
 
 /// Puts the copy `from` into a data directory that holds no database, and checks it there. Takes the data directory for
 /// as long. The next deliveries get numbers that the original has not given out.
-pub fn restore(from: &Path, data_dir: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<Copied, StoreError> {
+pub fn restore(from: &Path, data_dir: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
     let _lock = lock(data_dir)?;
     let target = data_dir.join(DATABASE_FILE);
     if target.exists() {
@@ -79,7 +83,7 @@ pub fn restore(from: &Path, data_dir: &Path, on_progress: &mut dyn FnMut(Progres
     restored
 }
 
-fn restore_to(source: &Connection, to: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<Copied, StoreError> {
+fn restore_to(source: &Connection, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
     copy_pages(source, to, on_progress)?;
     let restored = open_checked(to)?;
     restored.execute("UPDATE sequences SET delivery = delivery + ?1", [NUMBERS_LEFT_OUT]).map_err(from_sqlite)?;
@@ -105,7 +109,7 @@ fn open_copy(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Copies every page of one view. The view is held over all steps, so the copy is not begun anew when somebody writes.
-fn copy_pages(source: &Connection, to: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
+fn copy_pages(source: &Connection, to: &Path, on_progress: OnProgress<'_>) -> Result<(), StoreError> {
     let view = source.unchecked_transaction().map_err(from_sqlite)?;
     // A transaction sees from its first statement on.
     schema_version(&view)?;
@@ -118,7 +122,10 @@ fn copy_pages(source: &Connection, to: &Path, on_progress: &mut dyn FnMut(Progre
         let progress = backup.progress();
         let count = |pages: i32| u64::try_from(pages).unwrap_or(0);
         let pages = count(progress.pagecount);
-        on_progress(Progress { pages_done: pages.saturating_sub(count(progress.remaining)), pages });
+        let so_far = on_progress(Progress { pages_done: pages.saturating_sub(count(progress.remaining)), pages });
+        if so_far.is_break() {
+            return Err(StoreError::Unavailable("the copy was ended before it was whole".to_owned()));
+        }
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}

@@ -26,14 +26,15 @@ pub(super) async fn socket_or_here(config: &Config, starts: Starts) -> Result<Wa
     loop {
         looks.tick().await;
         looked += 1;
-        let nobody = match socket::find(&config.data_dir).await? {
+        let (nobody, looks_max) = match socket::find(&config.data_dir).await? {
             Found::Server(path) => return Ok(Way::Socket(path)),
-            Found::Nobody(why) => why,
+            Found::Nobody(why) => (why, LOOKS),
+            Found::Never(why) => (why, 1),
         };
         check_there_is_a_database(&config.data_dir, &nobody)?;
         match InProcess::start(config, starts).await {
             Ok(here) => return Ok(Way::InProcess(Box::new(here))),
-            Err(error) if is_locked(&error) && looked < LOOKS => {}
+            Err(error) if is_locked(&error) && looked < looks_max => {}
             Err(error) if is_locked(&error) => {
                 return Err(Failure::unreachable(format!(
                     "{} is in use by a process that does not listen at its socket ({nobody}). Set POSTRIDER_URL and \

@@ -33,6 +33,9 @@ use problem::Problem;
 use remote::Remote;
 pub(in crate::cli) use target::Target;
 
+/// How long an answer may take. The slowest one, of a test of a channel, takes 20 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Asks a server.
 pub(in crate::cli) struct Client {
     way: Way,

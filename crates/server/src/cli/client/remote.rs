@@ -12,14 +12,11 @@ use hyper_util::client::legacy::{self, Client as Http};
 use hyper_util::rt::TokioExecutor;
 use url::Url;
 
-use super::Answer;
+use super::{ANSWER_TIMEOUT, Answer};
 use crate::cli::exit::Failure;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an answer may take. The slowest one, of a test of a channel, takes 20 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server somewhere.
 pub(super) struct Remote {

@@ -10,7 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-use super::Answer;
+use super::{ANSWER_TIMEOUT, Answer};
 use crate::cli::exit::Failure;
 use crate::http::socket::path_in;
 
@@ -20,13 +20,15 @@ pub(super) enum Found {
     Server(PathBuf),
     /// Nobody listens, and why.
     Nobody(String),
+    /// Nobody ever listens there, and why.
+    Never(String),
 }
 
 /// Looks whether a server listens.
 pub(super) async fn find(data_dir: &Path) -> Result<Found, Failure> {
     let path = match path_in(data_dir) {
         Ok(path) => path,
-        Err(error) => return Ok(Found::Nobody(error.to_string())),
+        Err(error) => return Ok(Found::Never(error.to_string())),
     };
     match UnixStream::connect(&path).await {
         Ok(_) => Ok(Found::Server(path)),
@@ -41,9 +43,18 @@ pub(super) async fn find(data_dir: &Path) -> Result<Found, Failure> {
 
 /// Sends one request over a connection of its own.
 pub(super) async fn send(path: &Path, request: Request<Bytes>) -> Result<Answer, Failure> {
-    let lost = |error: &dyn std::fmt::Display| {
-        Failure::unreachable(format!("the server at {} does not answer: {error}", path.display()))
-    };
+    match tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, request)).await {
+        Ok(answered) => answered,
+        Err(_) => Err(lost(path, &format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+    }
+}
+
+fn lost(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::unreachable(format!("the server at {} does not answer: {why}", path.display()))
+}
+
+async fn exchange(path: &Path, request: Request<Bytes>) -> Result<Answer, Failure> {
+    let lost = |why: &dyn std::fmt::Display| lost(path, why);
     let stream = UnixStream::connect(path).await.map_err(|error| lost(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let exchange = async {

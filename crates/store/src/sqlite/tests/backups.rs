@@ -1,5 +1,6 @@
 //! Copies of a database that is in use, put back elsewhere; and what is refused.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{OneDirectory, vault};
@@ -15,7 +16,9 @@ fn refused<T>(result: Result<T, StoreError>, part: &str) {
     assert!(error.contains(part), "{error}");
 }
 
-fn quietly(_: Progress) {}
+fn quietly(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
 
 #[test]
 fn a_copy_of_an_open_database_holds_what_was_committed_before() {
@@ -26,7 +29,11 @@ fn a_copy_of_an_open_database_holds_what_was_committed_before() {
         let before = world.post_each(TENANT, 1, 9).await;
         world.settle(sent(&before[0])).await;
         let mut reports = Vec::new();
-        let copied = copy(original.0.path(), &file, &mut |progress| reports.push(progress)).unwrap();
+        let copied = copy(original.0.path(), &file, &mut |progress| {
+            reports.push(progress);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         let last = reports.last().expect("a report");
         assert_eq!(last.pages_done, last.pages);
         assert_eq!(copied.bytes, std::fs::metadata(&file).unwrap().len());
@@ -58,6 +65,15 @@ fn what_is_there_is_not_written_over() {
     refused(restore(&file, directory.0.path(), &mut quietly), "is in use by another");
     drop(store);
     refused(restore(&file, directory.0.path(), &mut quietly), "holds a database already");
+}
+
+#[test]
+fn a_copy_can_be_ended() {
+    let directory = OneDirectory::new();
+    let store = SqliteStore::open(&super::options(directory.0.path()), vault(), Box::new(|_| ())).unwrap();
+    let file = directory.0.path().join("copy.db");
+    refused(copy(directory.0.path(), &file, &mut |_| ControlFlow::Break(())), "ended before it was whole");
+    drop(store);
 }
 
 #[test]
