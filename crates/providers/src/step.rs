@@ -15,6 +15,15 @@ pub enum Step {
     Http(HttpStep),
 }
 
+impl Step {
+    /// The request, of a step that is one.
+    pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
+        match self {
+            Self::Http(step) => Some(step),
+        }
+    }
+}
+
 /// One HTTP request.
 #[derive(Clone)]
 pub struct HttpStep {

@@ -30,8 +30,9 @@ use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::Listener;
 use crate::http::observe::Observing;
 use crate::http::{cors, observe};
-use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{self, Telemetry};
 
 /// The key that channel configs are encrypted with, in the data directory.
 const KEY_FILE: &str = "secret.key";
@@ -64,17 +65,21 @@ impl App {
         let rules = EgressRules::new(config.egress_allow.clone(), built_in.address()?.into_iter().collect());
         let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
         let registry = Arc::new(Registry::new(snapshot, config.engine)?);
-        let engine = Arc::new(Engine::new(
+        let engine = Engine::new(
             Arc::clone(&store),
             Arc::clone(&registry),
             dispatch.clone(),
             Arc::clone(&clock),
             Arc::clone(&entropy),
-        ));
+        );
+        let mut tasks = JoinSet::new();
+        let traces =
+            config.otel.as_ref().map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
+        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), traces });
+        let engine = Arc::new(engine.observed_by(Arc::clone(&telemetry) as _));
         let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
 
         let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         let hands = Hands { store, clock: Arc::clone(&clock) };
         let shell = Shell {
             handle: dispatch.clone(),
@@ -82,10 +87,10 @@ impl App {
             registry,
             transport,
             clock: Arc::clone(&clock),
-            observer: Arc::clone(&metrics) as _,
+            observer: Arc::clone(&telemetry) as _,
         };
         start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
-        let observing = Observing { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock), entropy };
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
         let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
             .merge(telemetry::route::router(engine, metrics, config.metrics_public));
         let router = observe::observed(router, observing);

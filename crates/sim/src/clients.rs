@@ -36,6 +36,7 @@ impl Client {
             severity: None,
             channels: item.channels.clone(),
             idempotency_key: item.key.clone(),
+            trace: None,
         };
         self.items.iter().map(event).collect()
     }

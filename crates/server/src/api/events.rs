@@ -1,10 +1,10 @@
 //! `/v1/events`: accepting events and telling what became of them.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use domain::event::{NewEvent, Severity};
 use domain::verdict::Reason;
-use domain::{ChannelId, DeliveryId, EventId};
+use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 use engine::accept::EventIn;
 use engine::ops::{Accepted, EventShown, Explained};
 use http::{HeaderMap, StatusCode};
@@ -32,7 +32,7 @@ struct EventWire {
 }
 
 impl EventWire {
-    fn read(self, prefix: &str) -> Result<EventIn, Problem> {
+    fn read(self, prefix: &str, trace: Option<TraceContext>) -> Result<EventIn, Problem> {
         let wrong = |field: &str, message: &str| Problem::invalid_field(&format!("{prefix}{field}"), message);
         let occurred_at = self.occurred_at.map(|text| {
             let message = "must be a time like 2026-11-22T07:00:00Z (RFC 3339)";
@@ -49,6 +49,7 @@ impl EventWire {
             severity: severity.transpose()?,
             channels: self.channels.map(|ids| ids.into_iter().map(ChannelId).collect()),
             idempotency_key: self.idempotency_key,
+            trace,
         })
     }
 }
@@ -120,16 +121,18 @@ pub(crate) enum Answer {
 pub(crate) async fn create(
     State(engine): State<App>,
     caller: Caller<EventsWrite>,
+    trace: Option<Extension<TraceContext>>,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
+    let trace = trace.map(|Extension(trace)| trace);
     let is_list = body.trim_ascii_start().first() == Some(&b'[');
     let events = if is_list {
         let wires: Vec<EventWire> = parse(&body, "")?;
-        let read = |(position, wire): (usize, EventWire)| wire.read(&format!("[{position}]."));
+        let read = |(position, wire): (usize, EventWire)| wire.read(&format!("[{position}]."), trace);
         wires.into_iter().enumerate().map(read).collect::<Result<_, _>>()?
     } else {
-        vec![parse::<EventWire>(&body, "")?.read("")?]
+        vec![parse::<EventWire>(&body, "")?.read("", trace)?]
     };
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default());
     let mut accepted = engine.accept_events(caller.tenant, events, is_list, key).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::event::{Event, Severity};
-use domain::{ChannelId, DeliveryId, EventId};
+use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
@@ -83,6 +83,7 @@ fn keep_event(tx: &mut Tx<'_>, request: &AcceptRequest, new: &AcceptEvent) -> ru
         blob::encode_channels(now.iter().map(|delivery| delivery.channel)),
         blob::encode_skipped(&new.verdicts.skipped),
         i64::try_from(new.verdicts.skipped_more).unwrap_or(i64::MAX),
+        content.trace.map(TraceContext::to_bytes),
     ])?;
     let event = Arc::new(Event { id, accepted_at: request.now, content: Arc::clone(content) });
     let deliveries = insert_deliveries(tx, &event, now, new.attempts_max)?;
