@@ -18,6 +18,7 @@ use engine::Engine;
 use engine::dispatch::hands::Hands;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found, Input};
+use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
@@ -42,8 +43,9 @@ use crate::http::listener::{self, Listener};
 use crate::http::observe::Observing;
 use crate::http::socket::SocketListener;
 use crate::http::{cors, observe};
-use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{self, Telemetry};
 
 /// The key that channel configs are encrypted with, in the data directory.
 pub(crate) const KEY_FILE: &str = "secret.key";
@@ -68,15 +70,19 @@ impl App {
         let built_in = BuiltIn::bind(&config, &parts.snapshot, Arc::clone(&clock)).await?;
         let listener = Listener::bind(&config).await?;
         let (scheme, address) = (listener.scheme(), listener.local_addr()?);
-        let Assembled { engine, shell, inbox } = parts.assemble(&config, built_in.address()?)?;
+        let mut tasks = JoinSet::new();
+        let otel = config.otel.as_ref();
+        let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
+        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), traces });
+        let Assembled { engine, shell, inbox } =
+            parts.assemble(&config, built_in.address()?, Arc::clone(&telemetry) as _)?;
         let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
         let socket = bind_socket(&config.data_dir);
 
         let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
-        let observing = Observing { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock), entropy };
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
         let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
             .merge(telemetry::route::router(engine, metrics, config.metrics_public));
         let router = observe::observed(router, observing);
@@ -144,20 +150,21 @@ impl Parts {
     }
 
     /// `receiver` is the one socket of this machine that the egress rules let through.
-    fn assemble(self, config: &Config, receiver: Option<SocketAddr>) -> anyhow::Result<Assembled> {
-        let Self { store, snapshot, dispatch, inbox, clock, entropy, metrics } = self;
+    fn assemble(
+        self,
+        config: &Config,
+        receiver: Option<SocketAddr>,
+        observer: Arc<dyn Observer>,
+    ) -> anyhow::Result<Assembled> {
+        let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
         let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
         let registry = Arc::new(Registry::new(snapshot, config.engine)?);
-        let engine = Arc::new(Engine::new(
-            Arc::clone(&store),
-            Arc::clone(&registry),
-            dispatch.clone(),
-            Arc::clone(&clock),
-            entropy,
-        ));
+        let engine =
+            Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
         let hands = Hands { store, clock: Arc::clone(&clock) };
-        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer: metrics };
+        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
 }

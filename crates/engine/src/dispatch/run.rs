@@ -199,9 +199,7 @@ impl<T: Transport> Shell<T> {
             run.answer(&reply, started_at, took, self.clock.now());
         }
         let answered = run.finish();
-        for record in &answered.records {
-            self.observer.attempted(answered.flight.live.provider.0.spec().name, record);
-        }
+        self.observer.attempted(&answered);
         tracing::debug!(
             delivery = %answered.flight.delivery,
             channel = %answered.flight.channel,

@@ -22,6 +22,7 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::dispatch::run::Handle;
+use crate::observe::Observer;
 use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
@@ -42,6 +43,7 @@ pub struct Engine {
     dispatch: Handle,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    observer: Option<Arc<dyn Observer>>,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -100,7 +102,13 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, registry, dispatch, clock, entropy, changing: Mutex::default() }
+        Self { store, registry, dispatch, clock, entropy, observer: None, changing: Mutex::default() }
+    }
+
+    /// The same, and `observer` hears what it does.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The time that operations go by.

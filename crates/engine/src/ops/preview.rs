@@ -156,6 +156,7 @@ impl Engine {
             occurred_at: event.occurred_at.unwrap_or(now),
             severity: event.severity,
             explicit_channels: None,
+            trace: None,
         };
         Ok(Event { id: EventId(0), accepted_at: now, content: Arc::new(content) })
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use url::Url;
 
@@ -25,7 +25,7 @@ pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, network, origin};
+use read::{Reader, base_url, header, network, origin};
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
 
@@ -46,6 +46,16 @@ pub struct Config {
     pub limits: Limits,
     /// Whether everybody may read `/metrics`.
     pub metrics_public: bool,
+    pub otel: Option<OtelConfig>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub struct OtelConfig {
+    /// Of the collector; OTLP's own path comes after it.
+    pub endpoint: Url,
+    /// For the collector, as `name=value`; hold its key.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How the log is written.
@@ -154,6 +164,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         tls: tls(reader),
         limits: limits(reader),
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
+        otel: otel(reader),
     }
 }
 
@@ -202,6 +213,12 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
     }
+}
+
+fn otel(reader: &mut Reader<'_>) -> Option<OtelConfig> {
+    let headers = reader.list("otel.headers", header);
+    let endpoint = reader.optional("otel.endpoint", base_url)?;
+    Some(OtelConfig { endpoint, headers })
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

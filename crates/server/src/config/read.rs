@@ -156,3 +156,14 @@ pub(super) fn origin(text: &str) -> Result<http::HeaderValue, String> {
     }
     http::HeaderValue::try_from(origin).map_err(|_| right())
 }
+
+/// A header as `name=value`, marked so that nothing prints it.
+pub(super) fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
+    let parse = || {
+        let (name, value) = text.split_once('=')?;
+        let mut value = http::HeaderValue::try_from(value.trim()).ok()?;
+        value.set_sensitive(true);
+        Some((http::HeaderName::try_from(name.trim()).ok()?, value))
+    };
+    parse().ok_or_else(|| "must hold headers like authorization=KEY".to_owned())
+}

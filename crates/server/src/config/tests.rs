@@ -83,6 +83,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_SERVER__CORS_ORIGINS", "*", "origins like");
     check("POSTRIDER_SERVER__TRUSTED_PROXIES", "proxy", "networks like");
     check("POSTRIDER_LIMITS__BODY_BYTES_MAX", "1", "1024 to 67108864");
+    check("POSTRIDER_OTEL__ENDPOINT", "collector:4318", "https://example.com");
+    check("POSTRIDER_OTEL__HEADERS", "authorization", "authorization=KEY");
     check("POSTRIDER_LOG_FORMAT", "xml", "must be text or json");
     check("POSTRIDER_METRICS__PUBLIC", "yes", "must be true or false");
     check("POSTRIDER_LIMITS__IDLE_TIMEOUT_SECONDS", "1.5", "whole number");

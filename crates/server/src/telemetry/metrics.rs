@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::delivery::AttemptRecord;
+use engine::dispatch::attempt::Answered;
 use engine::ops::Figures;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -207,8 +208,14 @@ impl store::observe::Observer for Metrics {
     }
 }
 
-impl engine::observe::Observer for Metrics {
-    fn attempted(&self, provider: &'static str, record: &AttemptRecord) {
+impl Metrics {
+    /// A try of a delivery is over.
+    pub(super) fn attempted(&self, answered: &Answered) {
+        let provider = answered.flight.live.provider.0.spec().name;
+        answered.records.iter().for_each(|record| self.tried(provider, record));
+    }
+
+    fn tried(&self, provider: &'static str, record: &AttemptRecord) {
         let outcome = record.outcome.class.name();
         let status = record.code.map_or("none", class_of);
         self.attempts.get_or_create(&AttemptLabels { provider, outcome, status }).inc();
@@ -216,7 +223,8 @@ impl engine::observe::Observer for Metrics {
         self.attempt_seconds.get_or_create(&ProviderLabels { provider }).observe(seconds);
     }
 
-    fn in_flight(&self, deliveries: usize) {
+    /// So many deliveries are under way.
+    pub(super) fn in_flight(&self, deliveries: usize) {
         self.in_flight.set(i64::try_from(deliveries).unwrap_or(i64::MAX));
     }
 }

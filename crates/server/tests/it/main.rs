@@ -11,4 +11,5 @@ mod harness;
 mod healthz;
 mod logs;
 mod metrics;
+mod traces;
 mod v1;
