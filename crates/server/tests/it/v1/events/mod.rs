@@ -3,5 +3,6 @@
 mod explain;
 mod get;
 mod idempotency;
+mod list;
 mod post;
 mod routing;
