@@ -14,10 +14,12 @@ pub mod outcome;
 pub mod routing;
 pub mod schedule;
 pub mod secret;
+pub mod steps;
 pub mod tenant;
 pub mod time;
 pub mod verdict;
 
 pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 pub use secret::Secret;
+pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

@@ -15,7 +15,8 @@ use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found};
 use engine::random::Entropy;
 use engine::registry::Registry;
-use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
+use engine::transport::{EgressRules, Outbound, TlsRoots};
+use providers::Operator;
 use store::directory::Snapshot;
 use store::sqlite::{Options, SqliteStore};
 use store::{Store, Vault};
@@ -57,8 +58,13 @@ impl App {
         let address = listener.local_addr()?;
 
         let rules = EgressRules::new(config.egress_allow.clone(), built_in.address()?.into_iter().collect());
-        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
-        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
+        let transport = Arc::new(Outbound::new(rules, &TlsRoots::system(), config.smtp.server.clone())?);
+        let operator = Operator {
+            has_smtp: config.smtp.server.is_some(),
+            smtp_from: config.smtp.from.clone(),
+            ..Operator::default()
+        };
+        let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine = Arc::new(Engine::new(
             Arc::clone(&store),
             Arc::clone(&registry),
@@ -115,7 +121,7 @@ fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) ->
 
 async fn start_dispatch(
     tasks: &mut JoinSet<()>,
-    shell: Shell<GuardedHttp>,
+    shell: Shell<Outbound>,
     inbox: Inbox,
     entropy: &Arc<dyn Entropy>,
     config: &Config,

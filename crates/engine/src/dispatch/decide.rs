@@ -37,7 +37,7 @@ pub enum ForChannel {
 
 /// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
 pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, random: u64) -> Decision {
-    let outcome = answered.outcome().clone();
+    let outcome = answered.outcome.clone();
     let attempts_before = answered.flight.content.attempts;
     let is_test = answered.flight.content.attempts_max.is_some();
     match outcome.class {
@@ -112,7 +112,7 @@ fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Time
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
-    let Answered { flight, records, steps_done } = answered;
+    let Answered { flight, records, steps_done, .. } = answered;
     let provider = Arc::clone(&flight.live.provider_name);
     let unchanged = settlement(flight.delivery, flight.channel, &flight.content, next, now);
     Settlement { provider, records, attempts, steps_done, ..unchanged }

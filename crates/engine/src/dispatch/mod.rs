@@ -20,7 +20,7 @@ use domain::channel::{CONCURRENCY_DEFAULT, Pause};
 use domain::delivery::Cause;
 use domain::lane::{Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
@@ -246,7 +246,8 @@ impl Dispatcher {
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
-        let content = Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
+        let content =
+            Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: StepsDone::NONE };
         if attempts_max.is_some() {
             if self.lanes.has_passed(channel, delivery) {
                 return;
@@ -295,7 +296,7 @@ impl Dispatcher {
     fn answered(&mut self, answered: Answered, now: Timestamp) {
         let channel = answered.flight.channel;
         let delivery = answered.flight.delivery;
-        let class = answered.outcome().class;
+        let class = answered.outcome.class;
         let used = Arc::clone(&answered.flight.live);
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());

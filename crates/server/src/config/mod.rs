@@ -1,5 +1,7 @@
 //! Settings: `defaults.toml`, overridden by `POSTRIDER_...` environment variables.
 
+mod smtp;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use domain::Secret;
 use engine::Settings;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+
+pub use smtp::Smtp;
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
 
@@ -24,6 +28,7 @@ pub struct Config {
     pub engine: Settings,
     pub stop_patience: Duration,
     pub egress_allow: Vec<IpNet>,
+    pub smtp: Smtp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,6 +40,7 @@ struct Raw {
     database_url: Option<String>,
     delivery: RawDelivery,
     egress: RawEgress,
+    smtp: smtp::RawSmtp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +105,7 @@ impl Raw {
             },
             stop_patience: Duration::from_secs(delivery.stop_patience_seconds),
             egress_allow: self.egress.allow,
+            smtp: self.smtp.check()?,
         })
     }
 }
@@ -165,6 +172,8 @@ mod tests {
         check("POSTRIDER_LISTEN", "nowhere", "listen");
         check("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/99", "egress.allow");
         check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "0", "IN_FLIGHT_MAX");
+        check("POSTRIDER_SMTP__URL", "mail.example.com", "POSTRIDER_SMTP__URL");
+        check("POSTRIDER_SMTP__FROM", "nobody", "POSTRIDER_SMTP__FROM");
         check("POSTRIDER_DATABASE_URL", "postgres://x", "SQLite");
     }
 }

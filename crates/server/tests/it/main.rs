@@ -7,4 +7,5 @@ mod delivery;
 mod egress;
 mod harness;
 mod healthz;
+mod mail;
 mod v1;
