@@ -21,7 +21,8 @@ use engine::dispatch::{Dispatcher, Found, Input};
 use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
-use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
+use engine::transport::{EgressRules, Outbound, TlsRoots};
+use providers::Operator;
 use store::directory::Snapshot;
 use store::observe::Observed;
 use store::sqlite::{Options, SqliteStore};
@@ -132,7 +133,7 @@ struct Parts {
 /// The parts put together; nothing runs yet.
 struct Assembled {
     engine: Arc<Engine>,
-    shell: Shell<GuardedHttp>,
+    shell: Shell<Outbound>,
     inbox: Inbox,
 }
 
@@ -158,8 +159,13 @@ impl Parts {
     ) -> anyhow::Result<Assembled> {
         let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
-        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
-        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
+        let transport = Arc::new(Outbound::new(rules, &TlsRoots::system(), config.smtp.server.clone())?);
+        let operator = Operator {
+            has_smtp: config.smtp.server.is_some(),
+            smtp_from: config.smtp.from.clone(),
+            ..Operator::default()
+        };
+        let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
@@ -211,7 +217,7 @@ fn bind_socket(data_dir: &Path) -> Option<SocketListener> {
 
 async fn start_dispatch(
     tasks: &mut JoinSet<()>,
-    shell: Shell<GuardedHttp>,
+    shell: Shell<Outbound>,
     inbox: Inbox,
     config: &Config,
     starts: Starts,

@@ -10,6 +10,7 @@ mod egress;
 mod harness;
 mod healthz;
 mod logs;
+mod mail;
 mod metrics;
 mod traces;
 mod v1;
