@@ -141,3 +141,21 @@ async fn targets_and_passwords_are_guarded() {
     assert_eq!(server.connections(), 0);
     assert_eq!(kind(loopback_allowed(), None).await, FailureKind::NotConfigured);
 }
+
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let (closed, mut is_closed) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(move |stream| {
+        let closed = closed.clone();
+        async move {
+            speak(stream, &[], 9).await;
+            closed.send(()).unwrap();
+        }
+    })
+    .await;
+    let transport = transport(loopback_allowed());
+    send(&transport, Some(at(&server, SmtpTls::None))).await;
+    assert!(is_closed.try_recv().is_err(), "it is kept for the next mail");
+    tokio::time::pause();
+    is_closed.recv().await.unwrap();
+}
