@@ -10,7 +10,7 @@ use domain::outcome::Outcome;
 use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
 use lettre::message::Mailbox;
-use url::Url;
+use url::{Host, Url};
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
@@ -271,7 +271,11 @@ fn server(config: &Config) -> Result<Option<SmtpServer>, PlanError> {
         _ => return Err(PlanError::Config(SMTP_TLS)),
     };
     Ok(Some(SmtpServer {
-        host: host.to_owned(),
+        host: match Host::parse(host) {
+            Ok(host) => host.to_string(),
+            // An IPv6 address, which a URL puts in brackets.
+            Err(_) => host.to_owned(),
+        },
         port: config.port(SMTP_PORT).unwrap_or(usual_port),
         tls,
         user: config.text(SMTP_USER).map(ToOwned::to_owned),

@@ -147,6 +147,11 @@ fn the_server_is_the_channels_or_the_operators() {
     check(json!({"smtp_tls": "none"}), 25, SmtpTls::None);
     check(json!({"smtp_port": "2525", "smtp_user": "u", "smtp_password": "p"}), 2525, SmtpTls::StartTls);
 
+    for (given, host) in [("BÜCHER.example", "xn--bcher-kva.example"), ("0x7f.1", "127.0.0.1"), ("::1", "::1")] {
+        let config = config(json!({"to": "ann@a.test", "from": "x@x.test", "smtp_host": given}));
+        assert_eq!(server(&config).unwrap().unwrap().host, host);
+    }
+
     let bare = config(json!({"to": "ann@a.test"}));
     let nothing = Operator::default();
     assert_eq!(plan_with(&bare, &event("{}"), &nothing).unwrap_err(), PlanError::NoServer);

@@ -130,7 +130,8 @@ async fn log_in(wire: Wire, server: &SmtpServer) -> Result<Dialogue, Refused> {
     Ok(Dialogue::new(connection))
 }
 
-/// Who says hello: this machine's name where it is a full one, else its address, as RFC 5321, 4.1.4 has it.
+/// Who says hello: the address at this end, as RFC 5321, 4.1.4 has it for machines that do not know their public name.
+/// In a container the machine's own name is a random one, which some servers refuse.
 fn our_name(local: Option<SocketAddr>) -> ClientId {
     match local.map(|address| address.ip().to_canonical()) {
         Some(IpAddr::V4(address)) => ClientId::Ipv4(address),
@@ -154,7 +155,9 @@ async fn said<S: tokio::io::AsyncRead + Unpin>(
             Ok(_) => return Err(failed(FailureKind::NotWritten, "the connection broke within an answer").into()),
             Err(error) => return Err(failed(FailureKind::NotWritten, format!("no answer: {error}")).into()),
         }
-        if text.as_bytes().get(begin + 3) != Some(&b'-') {
+        // Whoever does not speak SMTP is not waited for until it has said enough.
+        let line = &text.as_bytes()[begin..];
+        if !line.iter().take(3).all(u8::is_ascii_digit) || line.get(3) != Some(&b'-') {
             break;
         }
     }

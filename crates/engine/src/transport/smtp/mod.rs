@@ -12,6 +12,9 @@ mod stream;
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::secret::MASK;
 use providers::step::{FailureKind, Reply, SmtpServer, SmtpStep, Step};
 use sha2::{Digest as _, Sha256};
 
@@ -71,6 +74,10 @@ impl<R: Resolve> GuardedSmtp<R> {
                 return Reply::Failed(failed(FailureKind::NotConfigured, detail));
             }
         };
+        without_password(self.hand_in(connector, server, step).await, server)
+    }
+
+    async fn hand_in(&self, connector: &Connector<R>, server: &SmtpServer, step: &SmtpStep) -> Reply {
         let addresses = match connector.dialer.addresses(&server.host, server.port).await {
             Ok(addresses) => addresses,
             Err(failure) => return Reply::Failed(failure),
@@ -110,6 +117,20 @@ impl<R: Resolve> Transport for GuardedSmtp<R> {
     }
 }
 
+/// What the server said, without what it was told: one that echoes its commands would show the operator's password to a
+/// tenant, as it is or in the form in which it was sent.
+fn without_password(mut reply: Reply, server: &SmtpServer) -> Reply {
+    let (Reply::Smtp(said), Some(password)) = (&mut reply, &server.password) else { return reply };
+    let (user, password) = (server.user.as_deref().unwrap_or_default(), password.reveal());
+    let plain = STANDARD.encode(format!("\0{user}\0{password}"));
+    for secret in [plain.as_str(), STANDARD.encode(password).as_str(), password] {
+        if !secret.is_empty() && said.text.contains(secret) {
+            said.text = said.text.replace(secret, MASK);
+        }
+    }
+    reply
+}
+
 /// What a connection may be used for again: the same address, by the same rights, under the same name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -129,5 +150,48 @@ impl Key {
         }
         hash.update(format!("{:?}", server.tls));
         Self { address, server: hash.finalize().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Secret;
+    use providers::step::{SmtpReply, SmtpStage, SmtpTls};
+
+    use super::*;
+
+    fn server(password: &str) -> SmtpServer {
+        SmtpServer {
+            host: "mail.test".to_owned(),
+            port: 587,
+            tls: SmtpTls::StartTls,
+            user: Some("user".to_owned()),
+            password: Some(Secret::new(password)),
+        }
+    }
+
+    #[test]
+    fn a_server_that_echoes_its_commands_shows_no_password() {
+        let check = |text: &str, expected: &str| {
+            let (text, message_id) = (text.to_owned(), String::new());
+            let said = SmtpReply { stage: SmtpStage::Login, code: 535, enhanced: None, text, message_id };
+            let Reply::Smtp(said) = without_password(Reply::Smtp(said), &server("hunter2")) else { panic!("a reply") };
+            assert_eq!(said.text, expected);
+        };
+        check("wrong: hunter2", "wrong: ********");
+        check("AUTH PLAIN AHVzZXIAaHVudGVyMg==?", "AUTH PLAIN ********?");
+        check("got aHVudGVyMg==", "got ********");
+        check("wrong", "wrong");
+    }
+
+    #[test]
+    fn connections_are_told_apart_by_address_and_rights() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 587));
+        let key = |server: &SmtpServer| Key::new(address, server);
+        assert_eq!(key(&server("a")), key(&server("a")));
+        assert_ne!(key(&server("a")), key(&server("b")), "a changed password opens anew");
+        assert_ne!(key(&server("a")), key(&SmtpServer { tls: SmtpTls::Implicit, ..server("a") }));
+        assert_ne!(key(&server("a")), key(&SmtpServer { host: "other.test".to_owned(), ..server("a") }));
+        assert_ne!(key(&server("a")), Key::new(SocketAddr::from(([127, 0, 0, 2], 587)), &server("a")));
     }
 }

@@ -6,6 +6,7 @@
 mod exchange;
 mod failures;
 mod guard;
+mod smtp;
 mod tls;
 mod walls;
 
