@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::Listener;
@@ -90,11 +92,9 @@ impl App {
             observer: Arc::clone(&telemetry) as _,
         };
         start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
-        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
-        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
-            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
-        let router = observe::observed(router, observing);
-        tasks.spawn(listener.serve(router, stop.clone()));
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        let router = router(engine, &config, metrics, entropy);
+        tasks.spawn(listener.serve(observe::observed(router, observing), stop.clone()));
         built_in.start(&mut tasks, stop.clone(), clock)?;
         Ok(Self { address, welcome, dispatch, stop, tasks, stop_patience: config.stop_patience })
     }
@@ -120,6 +120,17 @@ impl App {
         }
         is_settled
     }
+}
+
+/// Every route of the server.
+fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
+    let console = Console::new(Arc::clone(&engine), entropy);
+    let api = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)));
+    console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
+        engine,
+        metrics,
+        config.metrics_public,
+    ))
 }
 
 fn open_store(

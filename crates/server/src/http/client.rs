@@ -25,6 +25,13 @@ pub(crate) struct Client {
     pub(crate) host: String,
 }
 
+impl Client {
+    /// Whether what passes between client and server cannot be read on the way, as far as we are told.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+}
+
 /// Tells clients from the proxies before them.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {

@@ -4,6 +4,7 @@
 mod auth;
 mod black_box;
 mod config;
+mod console;
 mod delivery;
 mod egress;
 mod harness;
