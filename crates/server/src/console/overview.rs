@@ -29,6 +29,8 @@ const CHANNELS_MAX: usize = 50;
 /// How many tenants a platform key may choose from; others are named in the address.
 const TENANTS_MAX: usize = 200;
 
+const HEADINGS: [&str; 6] = ["Time", "Event", "Type", "Channel", "State", "Why"];
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Deserialize)]
@@ -222,7 +224,7 @@ impl Overview {
                 @if self.deliveries.is_empty() { p.quiet { "There is none yet. POST /v1/events sends a first one." } }
                 @else {
                     table {
-                        thead { tr { th { "Time" } th { "Event" } th { "Type" } th { "Channel" } th { "State" } th { "Why" } } }
+                        thead { tr { @for heading in HEADINGS { th scope="col" { (heading) } } } }
                         tbody { @for delivery in &self.deliveries { (self.row(delivery)) } }
                     }
                     p.quiet { a href=(self.json("deliveries")) { "Deliveries as JSON" } }
@@ -239,7 +241,8 @@ impl Overview {
                 td data-label="Time" { (time(delivery.created_at)) }
                 td data-label="Event" { a href=(self.json(&format!("events/{event}"))) { (event) } }
                 td data-label="Type" { (delivery.event_type) }
-                td data-label="Channel" { (name) " " span.quiet { "#" (delivery.channel) } }
+                // One element in each cell: where there is no room, a cell is a grid of its label and it.
+                td data-label="Channel" { span { (name) " " span.quiet { "#" (delivery.channel) } } }
                 td data-label="State" {
                     a.state.(tone(delivery.state)) href=(self.json(&format!("deliveries/{}", delivery.id))) {
                         (delivery.state.name())
