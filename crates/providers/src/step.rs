@@ -22,6 +22,13 @@ impl Step {
             Self::Http(step) => Some(step),
         }
     }
+
+    /// What it carries, as text, without where to: for previews.
+    pub fn content(&self) -> String {
+        match self {
+            Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
+        }
+    }
 }
 
 /// One HTTP request.

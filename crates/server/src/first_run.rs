@@ -15,7 +15,7 @@ use engine::Engine;
 use engine::ops::{ChannelEdit, KeyRequest, NewChannel};
 use providers::sign::SigningKey;
 use serde_json::{Map, Value, json};
-use store::directory::Snapshot;
+use store::directory::{ChannelWithRoutes, Snapshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +38,7 @@ pub(crate) struct BuiltIn(Option<(Receiver, Option<ChannelId>)>);
 impl BuiltIn {
     /// Binds the receiver's port: the one of its channel, or a free one when that is taken.
     pub(crate) async fn bind(config: &Config, snapshot: &Snapshot, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let of_receiver = |channel: &&store::directory::ChannelWithRoutes| {
-            channel.channel.settings.dialect.as_deref() == Some(DIALECT)
-        };
-        let channel = snapshot.channels.iter().find(of_receiver);
+        let channel = built_in_channel(snapshot);
         let is_first_run = is_new(snapshot) && config.admin_key.is_none();
         if channel.is_none() && !is_first_run {
             return Ok(Self(None));
@@ -81,6 +78,16 @@ impl BuiltIn {
     }
 }
 
+fn built_in_channel(snapshot: &Snapshot) -> Option<&ChannelWithRoutes> {
+    snapshot.channels.iter().find(|one| one.channel.settings.dialect.as_deref() == Some(DIALECT))
+}
+
+/// Where the built-in receiver listened when it last ran, if this database has one.
+pub(crate) fn built_in_address(snapshot: &Snapshot) -> Option<SocketAddr> {
+    let port = loopback_port(built_in_channel(snapshot)?.channel.settings.config.reveal())?;
+    Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
 /// What the operator should read when the server has started.
 #[derive(Debug, Default)]
 pub(crate) struct Welcome {
@@ -114,6 +121,7 @@ impl fmt::Display for Welcome {
             writeln!(f, "curl -X POST {url}/v1/events \\")?;
             writeln!(f, "  -H 'Authorization: Bearer {}' \\", key.reveal())?;
             writeln!(f, "  -d '{{\"type\": \"hello.world\", \"data\": {{\"message\": \"It works\"}}}}'\n")?;
+            writeln!(f, "'postrider why evt_1' tells what became of it, 'postrider tail' follows what happens.\n")?;
         }
         Ok(())
     }

@@ -1,13 +1,34 @@
 //! The command line: one file or folder per command, each with its arguments and a `run`.
 //!
+//! Most commands ask a server by [`client`], which finds the way to it; [`output`] is how they print and [`exit`] how they
+//! end.
+//!
 //! Commands build their own runtime, because they want different ones: the bench one that leaves the cores to the
 //! server, `receive` a single thread.
 
+mod backup;
 mod bench;
+mod channel;
+mod client;
+mod completions;
 mod config;
+mod deliveries;
+mod doctor;
+#[cfg(test)]
+mod documented;
+mod exit;
+mod input;
+mod keys;
+mod output;
 mod receive;
+mod runtime;
+mod send;
 mod serve;
 mod settings;
+mod story;
+mod tail;
+mod tenants;
+mod why;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -17,6 +38,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(name = "postrider", version, about = "Accepts events and delivers them to channels; never loses one")]
+#[command(after_help = exit::codes_help())]
 struct Arguments {
     /// The settings file of `serve` and `config`
     #[arg(long, value_name = "FILE")]
@@ -30,6 +52,32 @@ struct Arguments {
 enum Command {
     /// Run the server
     Serve(settings::SettingFlags),
+    /// Post one event
+    Send(send::Arguments),
+    /// Tell what became of an event, and why
+    Why(why::Arguments),
+    /// Follow new deliveries and attempts until Ctrl-C
+    Tail(tail::Arguments),
+    /// List deliveries, or try them again
+    #[command(alias = "delivery")]
+    Deliveries(deliveries::Arguments),
+    /// Make, show, change, test and delete channels
+    #[command(alias = "channels")]
+    Channel(channel::Arguments),
+    /// Make, list and revoke API keys
+    #[command(alias = "key")]
+    Keys(keys::Arguments),
+    /// Make, list, suspend and delete tenants
+    #[command(alias = "tenant")]
+    Tenants(tenants::Arguments),
+    /// Look at everything that a server on this machine needs, and say what to do
+    Doctor(doctor::Arguments),
+    /// Copy the database to a file, also while the server runs
+    Backup(backup::BackupArguments),
+    /// Put a backup into an empty data directory
+    Restore(backup::RestoreArguments),
+    /// Print what a shell needs to complete commands
+    Completions(completions::Arguments),
     /// Check or print the settings, and start nothing
     #[command(subcommand)]
     Config(config::Command),
@@ -45,6 +93,17 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match command.unwrap_or_else(|| Command::Serve(settings::SettingFlags::default())) {
         Command::Serve(flags) => serve::run(&flags.after(file).sources()),
         Command::Config(command) => Ok(config::run(command, file)),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Deliveries(arguments) => deliveries::run(&arguments),
+        Command::Channel(arguments) => channel::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Tenants(arguments) => tenants::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Backup(arguments) => backup::run_backup(&arguments),
+        Command::Restore(arguments) => backup::run_restore(&arguments),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Receive(arguments) => receive::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }

@@ -1,10 +1,11 @@
 //! The flags that say something about settings, shared by the commands that read them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::config::{Flag, Sources};
+use super::exit::Failure;
+use crate::config::{Config, Flag, Sources};
 
 /// Settings by flag: the strongest layer.
 #[derive(Debug, Default, Args)]
@@ -43,6 +44,17 @@ impl SettingFlags {
         let flag = |(flag, name, value): (&str, String, String)| Flag { flag: flag.to_owned(), name, value };
         Sources::of_process(config, own.chain(set).map(flag).collect())
     }
+}
+
+/// The settings of the server on this machine, as it would read them, with another data directory where one is named.
+pub(super) fn of_this_machine(data_dir: Option<&Path>) -> Result<Config, Failure> {
+    let flag = |directory: &Path| Flag {
+        flag: "--data-dir".to_owned(),
+        name: "data_dir".to_owned(),
+        value: directory.to_string_lossy().into_owned(),
+    };
+    let sources = Sources::of_process(None, data_dir.map(flag).into_iter().collect());
+    Config::load(&sources).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Without the text in the message: it may be a secret whose name was forgotten.

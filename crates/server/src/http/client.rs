@@ -2,7 +2,7 @@
 //!
 //! A proxy tells these in headers, and so could anybody. They are believed from the operator's trusted proxies alone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -29,6 +29,12 @@ impl Client {
     /// Whether what passes between client and server cannot be read on the way, as far as we are told.
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == "https"
+    }
+
+    /// One that came over no network.
+    pub(crate) fn on_this_machine(headers: &HeaderMap) -> Self {
+        let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_local: true, scheme: "http", host: host.to_owned() }
     }
 }
 

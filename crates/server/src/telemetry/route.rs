@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use engine::Engine;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::metrics::Metrics;
 use crate::auth::{self, Refusal};
@@ -27,10 +27,12 @@ pub(crate) fn router(engine: Arc<Engine>, metrics: Arc<Metrics>, is_public: bool
     Router::new().route("/metrics", get(show)).with_state(Desk { engine, metrics, is_public })
 }
 
-async fn show(State(desk): State<Desk>, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
+async fn show(State(desk): State<Desk>, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    let is_local = request.extensions.get::<Client>().is_some_and(|client| client.is_local);
     if !desk.is_public
-        && !client.is_local
-        && let Err(refusal) = auth::check_platform(&desk.engine, &headers)
+        && !is_local
+        && let Err(refusal) = auth::check_platform(&desk.engine, &request)
     {
         return refuse(&refusal);
     }

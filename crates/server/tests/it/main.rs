@@ -3,6 +3,7 @@
 
 mod auth;
 mod black_box;
+mod cli;
 mod config;
 mod console;
 mod delivery;

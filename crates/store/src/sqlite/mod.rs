@@ -4,7 +4,10 @@
 //! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
+pub mod backup;
 mod directory;
+mod event_types;
+pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
@@ -24,7 +27,7 @@ use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
 use readers::Readers;
-use writer::{Job, Tx, Write, Writer, WriterHandle};
+use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
@@ -140,13 +143,32 @@ impl SqliteStore {
         work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Does `work`, which writes about so many rows, in the next batch.
     async fn write<T: Send + 'static>(
         &self,
         rows: usize,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.submit(Urgency::Now, rows, work).await
+    }
+
+    /// The same for what nobody waits for.
+    async fn write_soon<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(Urgency::Soon, rows, work).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Write::new(rows, work, reply));
+        let job: Box<dyn Job> = Box::new(Write::new(rows, urgency, work, reply));
         match &self.writes {
             Writes::Thread(handle) => self.told(handle.submit(job))?,
             Writes::Stepped { waiting, .. } => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(job),
