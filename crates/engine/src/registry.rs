@@ -150,10 +150,12 @@ impl Registry {
         state.tenants.get(state.slugs.get(slug)?).cloned()
     }
 
-    /// Tenants in order of id, those above `after`.
-    pub fn tenants(&self, after: TenantId, rows_max: usize) -> Vec<Tenant> {
+    /// Tenants in order of id, those above `after` that `passes` lets through.
+    pub fn tenants_that(&self, after: TenantId, rows_max: usize, passes: impl Fn(&Tenant) -> bool) -> Vec<Tenant> {
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
-        self.read().tenants.range(above).take(rows_max).map(|(_, tenant)| tenant.clone()).collect()
+        let state = self.read();
+        let wanted = state.tenants.range(above).map(|(_, tenant)| tenant).filter(|tenant| passes(tenant));
+        wanted.take(rows_max).cloned().collect()
     }
 
     /// A channel of any tenant: for dispatch.
@@ -184,9 +186,21 @@ impl Registry {
 
     /// Channels of a tenant in order of id, those above `after`.
     pub fn channels(&self, tenant: TenantId, after: ChannelId, rows_max: usize) -> Vec<Arc<LiveChannel>> {
+        self.channels_that(tenant, after, rows_max, |_| true)
+    }
+
+    /// The same, only those that `passes` lets through.
+    pub fn channels_that(
+        &self,
+        tenant: TenantId,
+        after: ChannelId,
+        rows_max: usize,
+        passes: impl Fn(&LiveChannel) -> bool,
+    ) -> Vec<Arc<LiveChannel>> {
         let state = self.read();
         let ids = state.by_tenant.get(&tenant).into_iter().flatten().filter(|id| **id > after);
-        ids.take(rows_max).filter_map(|id| state.channels.get(id).cloned()).collect()
+        let live = ids.filter_map(|id| state.channels.get(id)).filter(|live| passes(live));
+        live.take(rows_max).cloned().collect()
     }
 
     /// The routes of a tenant and the version that they are of.

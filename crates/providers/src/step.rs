@@ -16,17 +16,17 @@ pub enum Step {
 }
 
 impl Step {
-    /// The request, of a step that is one.
-    pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
-        match self {
-            Self::Http(step) => Some(step),
-        }
-    }
-
     /// What it carries, as text, without where to: for previews.
     pub fn content(&self) -> String {
         match self {
             Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
+        }
+    }
+
+    /// The request, of a step that is one.
+    pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
+        match self {
+            Self::Http(step) => Some(step),
         }
     }
 }

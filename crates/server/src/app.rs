@@ -19,6 +19,7 @@ use engine::Engine;
 use engine::dispatch::hands::Hands;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found, Input};
+use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
@@ -72,11 +73,11 @@ impl App {
         let listener = Listener::bind(&config).await?;
         let (scheme, address) = (listener.scheme(), listener.local_addr()?);
         let mut tasks = JoinSet::new();
-        let traces =
-            config.otel.as_ref().map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
+        let otel = config.otel.as_ref();
+        let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
         let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), traces });
         let Assembled { engine, shell, inbox } =
-            parts.assemble(&config, built_in.address()?, Arc::clone(&telemetry))?;
+            parts.assemble(&config, built_in.address()?, Arc::clone(&telemetry) as _)?;
         let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
         let socket = bind_socket(&config.data_dir);
 
@@ -164,7 +165,7 @@ impl Parts {
         self,
         config: &Config,
         receiver: Option<SocketAddr>,
-        telemetry: Arc<Telemetry>,
+        observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Assembled> {
         let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
@@ -172,9 +173,9 @@ impl Parts {
         let registry = Arc::new(Registry::new(snapshot, config.engine)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
-        let engine = Arc::new(engine.observed_by(Arc::clone(&telemetry) as _));
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
         let hands = Hands { store, clock: Arc::clone(&clock) };
-        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer: telemetry };
+        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
 }

@@ -135,7 +135,7 @@ pub(crate) async fn prepare(
     url: String,
 ) -> anyhow::Result<Welcome> {
     let mut welcome = Welcome { url, ..Welcome::default() };
-    let is_first = engine.tenant(DEFAULT_TENANT).is_none() && engine.tenants(TenantId(0), 1).is_empty();
+    let is_first = engine.tenant(DEFAULT_TENANT).is_none() && engine.tenants(None, TenantId(0), 1).is_empty();
     if is_first {
         engine.put_tenant(DEFAULT_TENANT, "Default", None).await?;
     }

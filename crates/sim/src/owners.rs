@@ -226,8 +226,9 @@ impl World {
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
                 Order::Test(channel) => engine.test_channel(owner, *channel).await.map(|_| order.clone()),
                 Order::Look(state) => {
-                    let filter = DeliveryFilter { channel: None, state: Some(*state), before: None, rows_max: 20 };
-                    engine.deliveries(tenant, filter).await.map(|found| {
+                    let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
+                    engine.deliveries(tenant, filter).await.map(|page| {
+                        let found = page.rows;
                         let position = usize::try_from(draw % found.len().max(1) as u64).unwrap_or(0);
                         Order::Retry(tenant, found.get(position).map(|delivery| delivery.id))
                     })

@@ -8,7 +8,7 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use engine::ops::{Explained, OpsError};
 use providers::step::HttpStep;
 use serde_json::Value;
-use store::journal::{AttemptQuery, DeliveryQuery, EventRecord, StateFilter};
+use store::journal::{AttemptQuery, DeliveryQuery, EventRecord, StateFilter, StatsQuery};
 use store::{Journal as _, StoreError};
 
 use crate::model::{Broken, Exchange, Model};
@@ -78,8 +78,8 @@ impl Kept {
             kept.events.insert(id, (tenant, record));
         }
         for tenant in &world.tenants {
-            let query = AttemptQuery { delivery: None, channel: None, class: None, before: None, rows_max: ROWS_MAX };
-            for attempt in read(store.attempts(*tenant, query))? {
+            let query = AttemptQuery::newest(ROWS_MAX);
+            for attempt in read(store.attempts(*tenant, query))?.rows {
                 kept.attempts.entry(attempt.delivery).or_default().push(attempt);
             }
         }
@@ -248,13 +248,13 @@ pub(crate) fn sums(world: &World) -> Result<(), Broken> {
     let Some(process) = &world.process else { return Ok(()) };
     for tenant in &world.tenants {
         let rows = |state| {
-            let query = DeliveryQuery { channel: None, state: Some(state), before: None, rows_max: ROWS_MAX };
-            read(process.store.deliveries(*tenant, query)).map(|found| found.len() as u64)
+            let query = DeliveryQuery { state: Some(state), ..DeliveryQuery::newest(ROWS_MAX) };
+            read(process.store.deliveries(*tenant, query)).map(|found| found.rows.len() as u64)
         };
         let check = || -> Result<_, StoreError> {
-            let stats = read(process.store.stats(*tenant, Timestamp::from_ms(0)))?;
-            let query = AttemptQuery { delivery: None, channel: None, class: None, before: None, rows_max: ROWS_MAX };
-            let attempts = read(process.store.attempts(*tenant, query))?;
+            let stats = read(process.store.stats(*tenant, StatsQuery::since(Timestamp::from_ms(0))))?;
+            let query = AttemptQuery::newest(ROWS_MAX);
+            let attempts = read(process.store.attempts(*tenant, query))?.rows;
             let failed = attempts.iter().filter(|attempt| attempt.record.outcome.class != Class::Delivered).count();
             let sums = [
                 ("pending", stats.pending, rows(StateFilter::Pending)?),

@@ -2,6 +2,7 @@
 
 use domain::channel::Pause;
 use domain::{ChannelId, TenantId};
+use store::journal::StatsQuery;
 
 use super::{Engine, OpsError};
 
@@ -40,7 +41,8 @@ const PAGE: usize = 1000;
 impl Engine {
     /// What needs attention now: from the sums of the store and the configuration in memory, counting nothing.
     pub async fn attention(&self, tenant: TenantId) -> Result<Attention, OpsError> {
-        let stats = self.store.stats(tenant, self.clock.now()).await?;
+        let query = StatsQuery { since: self.clock.now(), channel: None, event_types: None };
+        let stats = self.store.stats(tenant, query).await?;
         let waiting_of = |id: ChannelId| {
             let found = stats.waiting.binary_search_by_key(&id, |(channel, ..)| *channel).ok();
             found.map_or((0, 0), |at| (stats.waiting[at].1, stats.waiting[at].2))

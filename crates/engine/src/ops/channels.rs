@@ -14,7 +14,7 @@ use providers::{Config, FieldError, Provider};
 use serde_json::{Map, Value};
 use store::StoreError;
 use store::directory::{Changed, ChannelChange, NewRoute};
-use store::journal::AttemptQuery;
+use store::journal::{AttemptQuery, Text};
 use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
 
 use super::{Engine, OpsError, check_name};
@@ -64,6 +64,27 @@ pub struct ChannelEdit {
     pub concurrency: Option<u32>,
 }
 
+/// Which channels to list.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelFilter {
+    pub provider: Option<String>,
+    pub is_active: Option<bool>,
+    /// Whether Postrider holds its deliveries.
+    pub is_paused: Option<bool>,
+    /// In the name.
+    pub text: Option<Text>,
+}
+
+impl ChannelFilter {
+    fn passes(&self, live: &LiveChannel) -> bool {
+        let settings = &live.channel.settings;
+        self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
+            && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
+            && self.is_paused.is_none_or(|is_paused| live.channel.pause.is_some() == is_paused)
+            && self.text.as_ref().is_none_or(|text| text.is_in(&settings.name))
+    }
+}
+
 /// A channel as its owner sees it: secrets masked, except those just generated.
 #[derive(Debug)]
 pub struct ChannelShown {
@@ -87,8 +108,15 @@ impl Engine {
     }
 
     /// Channels in order of id, those above `after`.
-    pub fn channels(&self, tenant: TenantId, after: ChannelId, rows_max: usize) -> Vec<ChannelShown> {
-        self.registry.channels(tenant, after, rows_max).into_iter().map(|live| self.show(live)).collect()
+    pub fn channels(
+        &self,
+        tenant: TenantId,
+        filter: &ChannelFilter,
+        after: ChannelId,
+        rows_max: usize,
+    ) -> Vec<ChannelShown> {
+        let passes = |live: &LiveChannel| filter.passes(live);
+        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
     }
 
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
@@ -246,8 +274,8 @@ impl Engine {
         let delivery = self.accept_test(tenant, &live).await?;
         // Whatever the answer is, and also when none came in time, the store knows by now what there is to know.
         self.dispatch.settled(delivery, TEST_PATIENCE).await;
-        let query = AttemptQuery { delivery: Some(delivery), channel: None, class: None, before: None, rows_max: 1 };
-        let attempt = self.store.attempts(tenant, query).await?.into_iter().next();
+        let query = AttemptQuery { delivery: Some(delivery), ..AttemptQuery::newest(1) };
+        let attempt = self.store.attempts(tenant, query).await?.rows.into_iter().next();
         Ok(TestResult { delivery: self.delivery(tenant, delivery).await?, attempt })
     }
 

@@ -1,32 +1,79 @@
 //! Deliveries, attempts and sums: what happened, and trying again.
 
 use domain::delivery::{Attempt, Delivery, State};
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
-use store::journal::{AttemptQuery, DeliveryQuery, StateFilter};
+use domain::routing::Pattern;
+use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use store::journal::{AttemptQuery, DeliveryQuery, Page, Span, StateFilter, StatsQuery, Text};
 use store::queue::RetryAnswer;
 
-use super::{Engine, OpsError};
+use super::{EXAMINED_MAX, Engine, OpsError};
 use crate::dispatch::Input;
+
+/// Waiting rows read at a time when only those that are held, or under way, are wanted.
+const LOOK_ROWS: usize = 500;
 
 /// Which deliveries to list, newest first.
 #[derive(Clone, Debug)]
 pub struct DeliveryFilter {
     pub channel: Option<ChannelId>,
     pub state: Option<State>,
+    pub event_types: Option<Pattern>,
+    pub event: Option<EventId>,
+    pub created: Span,
+    /// In the reason as it is kept; that a channel is paused is not kept with its deliveries.
+    pub text: Option<Text>,
     /// Only those below.
     pub before: Option<DeliveryId>,
     pub rows_max: usize,
+}
+
+impl DeliveryFilter {
+    /// Every delivery.
+    pub const fn newest(rows_max: usize) -> Self {
+        Self {
+            channel: None,
+            state: None,
+            event_types: None,
+            event: None,
+            created: Span { since: None, until: None },
+            text: None,
+            before: None,
+            rows_max,
+        }
+    }
+
+    fn query(&self, state: Option<StateFilter>, before: Option<DeliveryId>, rows_max: usize) -> DeliveryQuery {
+        DeliveryQuery {
+            channel: self.channel,
+            state,
+            event_types: self.event_types.clone(),
+            event: self.event,
+            created: self.created,
+            text: self.text.clone(),
+            before,
+            rows_max,
+            examined_max: EXAMINED_MAX,
+        }
+    }
 }
 
 /// Sums of a tenant since some time, and what waits now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StatsShown {
     pub since: Timestamp,
-    pub events: u64,
+    /// `None` for one channel: an event belongs to none.
+    pub events: Option<u64>,
     pub sent: u64,
     pub failed_attempts: u64,
     pub cancelled: u64,
     pub expired: u64,
+    /// `None` for some event types: what waits is not counted by type.
+    pub waiting: Option<WaitingShown>,
+}
+
+/// What waits now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WaitingShown {
     pub pending: u64,
     pub retrying: u64,
     pub held: u64,
@@ -40,36 +87,62 @@ impl Engine {
         Ok(self.as_they_stand(vec![found]).await.remove(0))
     }
 
-    pub async fn deliveries(&self, tenant: TenantId, filter: DeliveryFilter) -> Result<Vec<Delivery>, OpsError> {
-        let Some(state) = filter.state else {
-            let found = self.store.deliveries(tenant, query(&filter, None)).await?;
-            return Ok(self.as_they_stand(found).await);
+    /// Deliveries, newest first.
+    pub async fn deliveries(
+        &self,
+        tenant: TenantId,
+        filter: DeliveryFilter,
+    ) -> Result<Page<Delivery, DeliveryId>, OpsError> {
+        let source = match filter.state {
+            None => None,
+            Some(State::Pending) => Some(StateFilter::Pending),
+            Some(State::Retrying) => Some(StateFilter::Retrying),
+            Some(state @ (State::Processing | State::Held)) => {
+                return self.waiting_that_are(tenant, &filter, state).await;
+            }
+            Some(State::Dead) => Some(StateFilter::Dead),
+            Some(state @ (State::Sent | State::Cancelled | State::Expired)) => Some(StateFilter::Settled(state)),
         };
-        let source = match state {
-            State::Pending => StateFilter::Pending,
-            State::Retrying => StateFilter::Retrying,
-            State::Processing | State::Held => StateFilter::Waiting,
-            State::Dead => StateFilter::Dead,
-            State::Sent | State::Cancelled | State::Expired => StateFilter::Settled(state),
-        };
-        // Held and processing are not states of the table: pages are read until one is full of them.
-        let mut page: Vec<Delivery> = Vec::new();
-        let mut filter = filter;
+        let page = self.store.deliveries(tenant, filter.query(source, filter.before, filter.rows_max)).await?;
+        let mut rows = self.as_they_stand(page.rows).await;
+        rows.retain(|delivery| filter.state.is_none_or(|state| delivery.state == state));
+        Ok(Page { rows, next: page.next })
+    }
+
+    /// Held and processing are not states of the table: what waits is read until a page is full of them, or enough was
+    /// examined.
+    async fn waiting_that_are(
+        &self,
+        tenant: TenantId,
+        filter: &DeliveryFilter,
+        state: State,
+    ) -> Result<Page<Delivery, DeliveryId>, OpsError> {
+        let mut page = Page { rows: Vec::new(), next: filter.before };
+        let mut examined = 0;
         loop {
-            let found = self.store.deliveries(tenant, query(&filter, Some(source))).await?;
-            let is_last = found.len() < filter.rows_max;
-            filter.before = found.last().map(|delivery| delivery.id);
-            page.extend(self.as_they_stand(found).await.into_iter().filter(|delivery| delivery.state == state));
-            if is_last || page.len() >= filter.rows_max {
-                page.truncate(filter.rows_max);
+            let query = filter.query(Some(StateFilter::Waiting), page.next, LOOK_ROWS);
+            let found = self.store.deliveries(tenant, query).await?;
+            // A short page with a next one has examined what there is to examine.
+            examined += if found.rows.len() < LOOK_ROWS { EXAMINED_MAX } else { LOOK_ROWS };
+            page.next = found.next;
+            for delivery in self.as_they_stand(found.rows).await.into_iter().filter(|one| one.state == state) {
+                let id = delivery.id;
+                page.rows.push(delivery);
+                if page.rows.len() == filter.rows_max {
+                    page.next = Some(id);
+                    return Ok(page);
+                }
+            }
+            if page.next.is_none() || examined >= EXAMINED_MAX {
                 return Ok(page);
             }
         }
     }
 
     /// Attempts, newest first.
-    pub async fn attempts(&self, tenant: TenantId, query: AttemptQuery) -> Result<Vec<Attempt>, OpsError> {
-        Ok(self.store.attempts(tenant, query).await?)
+    pub async fn attempts(&self, tenant: TenantId, query: AttemptQuery) -> Result<Page<Attempt, AttemptId>, OpsError> {
+        let examined_max = query.examined_max.min(EXAMINED_MAX);
+        Ok(self.store.attempts(tenant, AttemptQuery { examined_max, ..query }).await?)
     }
 
     /// Tries a delivery again at once: a dead one with a fresh budget of attempts, a waiting one without waiting.
@@ -103,29 +176,27 @@ impl Engine {
     }
 
     /// Sums since the quarter of an hour of `since`.
-    pub async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<StatsShown, OpsError> {
-        let stats = self.store.stats(tenant, since).await?;
-        let mut shown = StatsShown {
+    pub async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<StatsShown, OpsError> {
+        let (since, has_channel, has_types) = (query.since, query.channel.is_some(), query.event_types.is_some());
+        let stats = self.store.stats(tenant, query).await?;
+        let mut now = WaitingShown { dead: stats.dead, ..WaitingShown::default() };
+        for (channel, pending, retrying) in stats.waiting {
+            if self.is_paused(channel) {
+                now.held += pending + retrying;
+            } else {
+                now.pending += pending;
+                now.retrying += retrying;
+            }
+        }
+        Ok(StatsShown {
             since,
-            events: stats.events,
+            events: (!has_channel).then_some(stats.events),
             sent: stats.sent,
             failed_attempts: stats.failed_attempts,
             cancelled: stats.cancelled,
             expired: stats.expired,
-            pending: 0,
-            retrying: 0,
-            held: 0,
-            dead: stats.dead,
-        };
-        for (channel, pending, retrying) in stats.waiting {
-            if self.is_paused(channel) {
-                shown.held += pending + retrying;
-            } else {
-                shown.pending += pending;
-                shown.retrying += retrying;
-            }
-        }
-        Ok(shown)
+            waiting: (!has_types).then_some(now),
+        })
     }
 
     fn is_paused(&self, channel: ChannelId) -> bool {
@@ -154,10 +225,6 @@ impl Engine {
         }
         deliveries
     }
-}
-
-fn query(filter: &DeliveryFilter, state: Option<StateFilter>) -> DeliveryQuery {
-    DeliveryQuery { channel: filter.channel, state, before: filter.before, rows_max: filter.rows_max }
 }
 
 fn cannot_retry(delivery: DeliveryId, state: State) -> OpsError {

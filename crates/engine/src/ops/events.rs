@@ -4,10 +4,10 @@ use domain::delivery::Delivery;
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
-use store::journal::EventRecord;
+use store::journal::{EventQuery, EventRecord, EventSummary, Page};
 use store::queue::{AcceptAnswer, AcceptedEvent, EVENT_DELIVERIES_MAX};
 
-use super::{Engine, OpsError};
+use super::{EXAMINED_MAX, Engine, OpsError};
 use crate::accept::filter::{Context, Filter};
 use crate::accept::{self, EventIn, ROWS_MAX, Refused};
 use crate::dispatch::Input;
@@ -108,13 +108,19 @@ impl Engine {
         Ok(EventShown { record, deliveries: self.as_they_stand(deliveries).await })
     }
 
+    /// Events, newest first.
+    pub async fn events(&self, tenant: TenantId, query: EventQuery) -> Result<Page<EventSummary, EventId>, OpsError> {
+        let examined_max = query.examined_max.min(EXAMINED_MAX);
+        Ok(self.store.events(tenant, EventQuery { examined_max, ..query }).await?)
+    }
+
     /// Why an event did or did not become a delivery to a channel of the tenant.
     pub async fn explain(&self, tenant: TenantId, event: EventId, channel: ChannelId) -> Result<Explained, OpsError> {
         let missing = || OpsError::NotFound(format!("event {}", event.public()));
         let live = self.live_channel(tenant, channel)?;
         let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
-        let made = self.store.deliveries_of(tenant, event, DeliveryId(0), usize::MAX).await?;
-        if let Some(delivery) = self.as_they_stand(made).await.into_iter().find(|one| one.channel == channel) {
+        if let Some(made) = self.store.delivery_to(tenant, event, channel).await? {
+            let delivery = self.as_they_stand(vec![made]).await.remove(0);
             return Ok(Explained::Delivery(Box::new(delivery)));
         }
         if let Some((_, reason)) = record.verdicts.skipped.iter().find(|(skipped, _)| *skipped == channel) {

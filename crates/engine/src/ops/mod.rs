@@ -28,15 +28,19 @@ use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
 pub use attention::{Attention, FailingChannel, PausedChannel};
-pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
-pub use deliveries::{DeliveryFilter, StatsShown};
+pub use channels::{ChannelEdit, ChannelFilter, ChannelShown, NewChannel, TestResult};
+pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
-pub use store::journal::AttemptQuery;
+pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
 pub use subscriptions::NewSubscription;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
+
+/// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
+/// milliseconds of a reader. The page is then short, and the next goes on behind them.
+const EXAMINED_MAX: usize = 10_000;
 
 /// The application. Faces hold it in an `Arc`.
 pub struct Engine {

@@ -8,6 +8,7 @@ use domain::tenant::{Key, KeyHash, Scope, Tenant, check_slug};
 use domain::{KeyId, Secret, TenantId, Timestamp};
 use sha2::{Digest as _, Sha256};
 use store::directory::{NewKey, NewTenant};
+use store::journal::Text;
 
 use super::{Engine, OpsError, check_name};
 
@@ -71,9 +72,10 @@ impl Engine {
         self.registry.tenant(slug)
     }
 
-    /// Tenants in order of id, those above `after`.
-    pub fn tenants(&self, after: TenantId, rows_max: usize) -> Vec<Tenant> {
-        self.registry.tenants(after, rows_max)
+    /// Tenants in order of id, those above `after`, with `text` in their name or slug.
+    pub fn tenants(&self, text: Option<&Text>, after: TenantId, rows_max: usize) -> Vec<Tenant> {
+        let passes = |tenant: &Tenant| text.is_none_or(|text| text.is_in(&tenant.slug) || text.is_in(&tenant.name));
+        self.registry.tenants_that(after, rows_max, passes)
     }
 
     /// Makes a key of a tenant, or a platform key (`None`).

@@ -9,10 +9,10 @@ use engine::ops::AttemptQuery;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::extract::{Caller, DeliveriesRead, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::{App, filter};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct AttemptOut {
@@ -62,10 +62,18 @@ impl From<Attempt> for AttemptOut {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     delivery_id: Option<i64>,
     channel_id: Option<i64>,
+    event_id: Option<String>,
+    event_type: Option<String>,
+    provider: Option<String>,
     status: Option<String>,
+    code: Option<u16>,
+    since: Option<String>,
+    until: Option<String>,
+    q: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -79,13 +87,17 @@ pub(crate) async fn list(
     let query = AttemptQuery {
         delivery: query.delivery_id.map(DeliveryId),
         channel: query.channel_id.map(ChannelId),
+        event: filter::event("event_id", query.event_id.as_deref())?,
+        event_types: filter::event_types("event_type", query.event_type.as_deref())?,
         class: query.status.as_deref().map(read_status).transpose()?,
+        code: query.code,
+        started: filter::span(query.since.as_deref(), query.until.as_deref())?,
+        text: filter::text(query.q.as_deref())?,
+        provider: query.provider,
         before: page.after()?.map(AttemptId),
-        rows_max: page.limit()?,
+        ..AttemptQuery::newest(page.limit()?)
     };
-    let limit = query.rows_max;
-    let attempts = engine.attempts(caller.tenant, query).await?;
-    Ok(Json(PageOut::new(attempts, limit, |attempt| attempt.id.0, Into::into)))
+    Ok(Json(PageOut::of(engine.attempts(caller.tenant, query).await?)))
 }
 
 fn read_status(text: &str) -> Result<Class, Problem> {

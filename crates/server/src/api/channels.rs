@@ -7,18 +7,18 @@ use axum::extract::State;
 use domain::ChannelId;
 use domain::outcome::Class;
 use domain::schedule::Schedule;
-use engine::ops::{ChannelEdit, ChannelShown, NewChannel, TestResult};
+use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, NewChannel, TestResult};
 use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::App;
 use super::attempts::AttemptOut;
 use super::deliveries::DeliveryOut;
 use super::extract::{Caller, ChannelsRead, ChannelsWrite, Id, Json, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::{App, filter};
 
 /// The fields of a channel. With PATCH, absent leaves a field as it is and null clears it.
 #[derive(Debug, Deserialize)]
@@ -176,7 +176,12 @@ pub(crate) async fn create(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
+    provider: Option<String>,
+    is_active: Option<bool>,
+    paused: Option<bool>,
+    q: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -188,7 +193,13 @@ pub(crate) async fn list(
 ) -> Result<Answer<PageOut<ChannelOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
     let limit = page.limit()?;
-    let channels = engine.channels(caller.tenant, ChannelId(page.after()?.unwrap_or(0)), limit);
+    let wanted = ChannelFilter {
+        provider: query.provider,
+        is_active: query.is_active,
+        is_paused: query.paused,
+        text: filter::text(query.q.as_deref())?,
+    };
+    let channels = engine.channels(caller.tenant, &wanted, ChannelId(page.after()?.unwrap_or(0)), limit);
     Ok(Answer(PageOut::new(channels, limit, |shown| shown.live.channel.id.0, Into::into)))
 }
 

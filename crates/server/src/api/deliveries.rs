@@ -9,10 +9,10 @@ use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::extract::{Caller, DeliveriesRead, DeliveriesWrite, Id, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::{App, filter};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct DeliveryOut {
@@ -49,9 +49,15 @@ impl From<Delivery> for DeliveryOut {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     channel_id: Option<i64>,
+    event_id: Option<String>,
+    event_type: Option<String>,
     status: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    q: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -62,15 +68,17 @@ pub(crate) async fn list(
     Params(query): Params<ListIn>,
 ) -> Result<Json<PageOut<DeliveryOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
-    let filter = DeliveryFilter {
+    let wanted = DeliveryFilter {
         channel: query.channel_id.map(ChannelId),
         state: query.status.as_deref().map(read_status).transpose()?,
+        event: filter::event("event_id", query.event_id.as_deref())?,
+        event_types: filter::event_types("event_type", query.event_type.as_deref())?,
+        created: filter::span(query.since.as_deref(), query.until.as_deref())?,
+        text: filter::text(query.q.as_deref())?,
         before: page.after()?.map(DeliveryId),
         rows_max: page.limit()?,
     };
-    let limit = filter.rows_max;
-    let deliveries = engine.deliveries(caller.tenant, filter).await?;
-    Ok(Json(PageOut::new(deliveries, limit, |delivery| delivery.id.0, Into::into)))
+    Ok(Json(PageOut::of(engine.deliveries(caller.tenant, wanted).await?)))
 }
 
 fn read_status(text: &str) -> Result<DeliveryState, Problem> {

@@ -128,7 +128,7 @@ pub(crate) async fn list(
     let limit = PageIn::new(query.limit, None).limit()?;
     let found = engine.event_types(caller.tenant, &query.cursor.unwrap_or_default(), limit);
     let next = found.last().filter(|_| found.len() == limit).map(|shown| shown.event_type.name.clone());
-    Ok(Answer(PageOut::of(found.into_iter().map(Into::into).collect(), next)))
+    Ok(Answer(PageOut::named(found.into_iter().map(Into::into).collect(), next)))
 }
 
 pub(crate) async fn show(

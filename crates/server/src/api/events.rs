@@ -5,17 +5,18 @@ use axum::{Extension, Json};
 use domain::event::{NewEvent, Severity};
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TraceContext};
-use engine::ops::{Accepted, EventShown, Explained};
+use engine::ops::{Accepted, EventQuery, EventShown, EventSummary, Explained};
 use http::{HeaderMap, StatusCode};
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::App;
 use super::deliveries::DeliveryOut;
 use super::extract::{Caller, EventsRead, Params, PathParts, Poster, Raw};
 use super::incoming::{self, Incoming};
+use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::{App, filter};
 
 /// How many deliveries an event shows at once; the others are listed by `/v1/deliveries`.
 const DELIVERIES_SHOWN_MAX: usize = 1000;
@@ -91,11 +92,8 @@ pub(crate) async fn create(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
-    let Incoming { tenant, mut events, is_list } = incoming::read(&engine, acting, &headers, &body)?;
     let trace = trace.map(|Extension(trace)| trace);
-    for event in &mut events {
-        event.trace = trace;
-    }
+    let Incoming { tenant, events, is_list } = incoming::read(&engine, acting, trace, &headers, &body)?;
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default());
     let mut accepted = engine.accept_events(tenant, events, is_list, key).await?;
     let answer = match accepted.pop() {
@@ -165,6 +163,7 @@ fn event_id(text: &str) -> Result<EventId, Problem> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ExplainIn {
     channel_id: i64,
 }
@@ -191,4 +190,57 @@ pub(crate) async fn explain(
         _ => None,
     };
     Ok(Json(ExplainedOut { event_id: event.public(), channel_id: query.channel_id, reason, delivery }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListIn {
+    r#type: Option<String>,
+    severity: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    q: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// An event of the list: without its data, which may be large.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListedOut {
+    id: String,
+    r#type: String,
+    occurred_at: String,
+    accepted_at: String,
+    severity: Option<&'static str>,
+    deliveries_total: usize,
+}
+
+impl From<EventSummary> for ListedOut {
+    fn from(event: EventSummary) -> Self {
+        Self {
+            id: event.id.public(),
+            r#type: event.event_type,
+            occurred_at: rfc3339(event.occurred_at),
+            accepted_at: rfc3339(event.accepted_at),
+            severity: event.severity.map(Severity::name),
+            deliveries_total: event.deliveries,
+        }
+    }
+}
+
+pub(crate) async fn list(
+    State(engine): State<App>,
+    caller: Caller<EventsRead>,
+    Params(query): Params<ListIn>,
+) -> Result<Json<PageOut<ListedOut>>, Problem> {
+    let page = PageIn::new(query.limit, query.cursor);
+    let query = EventQuery {
+        event_types: filter::event_types("type", query.r#type.as_deref())?,
+        severity: filter::severity(query.severity.as_deref())?,
+        accepted: filter::span(query.since.as_deref(), query.until.as_deref())?,
+        text: filter::text(query.q.as_deref())?,
+        before: page.after()?.map(EventId),
+        ..EventQuery::newest(page.limit()?)
+    };
+    Ok(Json(PageOut::of(engine.events(caller.tenant, query).await?)))
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
 use domain::TenantId;
 use domain::tenant::Scope;
@@ -154,12 +154,39 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Params<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let query = Query::<T>::from_request_parts(parts, engine).await;
-        query
-            .map(|Query(value)| Self(value))
-            .map_err(|error| Problem::malformed(format!("the query: {}", error.body_text())))
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        match names_in(&message).split_first() {
+            Some((unknown, known)) if message.starts_with("unknown field") => unknown_parameter(unknown, known),
+            Some((missing, _)) if message.starts_with("missing field") => {
+                Problem::invalid_field(missing, "is required")
+            }
+            Some((twice, _)) if message.starts_with("duplicate field") => {
+                Problem::invalid_field(twice, "may be given once")
+            }
+            _ => Problem::invalid_field(&path, message),
+        }
+    })
+}
+
+/// The names in a message of serde, which stand in backticks.
+fn names_in(message: &str) -> Vec<&str> {
+    message.split('`').skip(1).step_by(2).collect()
+}
+
+/// Somebody who mistypes a filter should not get everything.
+fn unknown_parameter(unknown: &str, known: &[&str]) -> Problem {
+    let distance = |name: &&&str| strsim::damerau_levenshtein(name, unknown);
+    let nearest = known.iter().min_by_key(distance).copied().unwrap_or_default();
+    let message = format!("is not a parameter here; did you mean {nearest}? There are {}", known.join(", "));
+    Problem::invalid_field(unknown, message)
 }
 
 #[cfg(test)]
@@ -203,5 +230,30 @@ mod tests {
         let problem = parse::<Outer>(b"{\"list\": [", "").unwrap_err();
         let shown = serde_json::to_value(&problem).unwrap();
         assert_eq!((shown["status"].as_u64(), shown["errors"].as_array()), (Some(400), None));
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Query {
+        #[expect(dead_code, reason = "only read from a query")]
+        channel_id: i64,
+        #[expect(dead_code, reason = "only read from a query")]
+        status: Option<String>,
+    }
+
+    #[test]
+    fn errors_name_the_parameter() {
+        let check = |query: &str, field: &str, message: &str| {
+            let shown = serde_json::to_value(parse_query::<Query>(query).unwrap_err()).unwrap();
+            assert_eq!((&shown["status"], &shown["errors"][0]["field"]), (&422.into(), &field.into()), "{query}");
+            let told = shown["errors"][0]["message"].as_str().unwrap();
+            assert!(told.contains(message), "{query}: {told}");
+        };
+        check("", "channel_id", "is required");
+        check("channel_id=x", "channel_id", "invalid digit");
+        check("channel_id=1&channel_id=2", "channel_id", "once");
+        check("channel_id=1&stauts=a", "stauts", "did you mean status? There are channel_id, status");
+        check("channel=1", "channel", "did you mean channel_id?");
+        parse_query::<Query>("channel_id=1&status=%C3%A4").unwrap();
     }
 }

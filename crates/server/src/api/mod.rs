@@ -9,6 +9,7 @@ mod deliveries;
 mod event_types;
 mod events;
 mod extract;
+mod filter;
 mod health;
 mod incoming;
 mod page;
@@ -34,7 +35,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/v1/events", post(events::create))
+        .route("/v1/events", get(events::list).post(events::create))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/explain", get(events::explain))
         .route("/v1/channels", get(channels::list).post(channels::create))

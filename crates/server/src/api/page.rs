@@ -1,5 +1,8 @@
 //! Lists by cursor: `?limit=` and `?cursor=`, answered with `{data, next_cursor}`.
 
+use std::fmt::Display;
+
+use engine::ops::Page;
 use serde::Serialize;
 
 use super::problem::Problem;
@@ -7,7 +10,7 @@ use super::problem::Problem;
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
 
-/// One page of a list. `next_cursor` is null on the last.
+/// One page of a list. `next_cursor` is null on the last; a page before that may be short, even empty.
 #[derive(Debug, Serialize)]
 pub(crate) struct PageOut<T> {
     data: Vec<T>,
@@ -44,8 +47,14 @@ impl PageIn {
 
 impl<T> PageOut<T> {
     /// A page whose cursor is no number.
-    pub(crate) fn of(data: Vec<T>, next_cursor: Option<String>) -> Self {
+    pub(crate) fn named(data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { data, next_cursor }
+    }
+
+    /// A page of history, which knows where the next one begins.
+    pub(crate) fn of<R: Into<T>, I: Display>(page: Page<R, I>) -> Self {
+        let next_cursor = page.next.map(|next| next.to_string());
+        Self { data: page.rows.into_iter().map(Into::into).collect(), next_cursor }
     }
 
     /// A page of `rows`, of which there may be more when it is full.

@@ -2,39 +2,45 @@
 
 use axum::Json;
 use axum::extract::State;
-use engine::ops::StatsShown;
-use providers::message::{parse_rfc3339, rfc3339};
+use domain::ChannelId;
+use engine::ops::{StatsQuery, StatsShown};
+use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::extract::{Caller, DeliveriesRead, Params};
 use super::problem::Problem;
+use super::{App, filter};
 
 /// Without `since`: the last 24 hours.
 const SINCE_DEFAULT_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StatsIn {
     since: Option<String>,
+    channel_id: Option<i64>,
+    event_type: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StatsOut {
     since: String,
-    events: u64,
+    /// Null for one channel: an event belongs to none.
+    events: Option<u64>,
     sent: u64,
     failed_attempts: u64,
     cancelled: u64,
     expired: u64,
-    /// Now, as are the following.
-    pending: u64,
-    retrying: u64,
-    held: u64,
-    dead: u64,
+    /// Now, as are the following; null for some event types, by which they are not counted.
+    pending: Option<u64>,
+    retrying: Option<u64>,
+    held: Option<u64>,
+    dead: Option<u64>,
 }
 
 impl From<StatsShown> for StatsOut {
     fn from(stats: StatsShown) -> Self {
+        let waiting = stats.waiting.as_ref();
         Self {
             since: rfc3339(stats.since),
             events: stats.events,
@@ -42,10 +48,10 @@ impl From<StatsShown> for StatsOut {
             failed_attempts: stats.failed_attempts,
             cancelled: stats.cancelled,
             expired: stats.expired,
-            pending: stats.pending,
-            retrying: stats.retrying,
-            held: stats.held,
-            dead: stats.dead,
+            pending: waiting.map(|now| now.pending),
+            retrying: waiting.map(|now| now.retrying),
+            held: waiting.map(|now| now.held),
+            dead: waiting.map(|now| now.dead),
         }
     }
 }
@@ -55,10 +61,11 @@ pub(crate) async fn show(
     caller: Caller<DeliveriesRead>,
     Params(query): Params<StatsIn>,
 ) -> Result<Json<StatsOut>, Problem> {
-    let since = match query.since {
-        Some(text) => parse_rfc3339(&text)
-            .ok_or_else(|| Problem::invalid_field("since", "must be a time like 2026-11-22T07:00:00Z (RFC 3339)"))?,
-        None => domain::Timestamp::from_ms(engine.clock().now().as_ms() - SINCE_DEFAULT_MS),
+    let day_ago = || domain::Timestamp::from_ms(engine.clock().now().as_ms() - SINCE_DEFAULT_MS);
+    let query = StatsQuery {
+        since: filter::time("since", query.since.as_deref())?.unwrap_or_else(day_ago),
+        channel: query.channel_id.map(ChannelId),
+        event_types: filter::event_types("event_type", query.event_type.as_deref())?,
     };
-    Ok(Json(engine.stats(caller.tenant, since).await?.into()))
+    Ok(Json(engine.stats(caller.tenant, query).await?.into()))
 }

@@ -9,10 +9,10 @@ use http::StatusCode;
 use providers::message::{parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::extract::{Json, Params, PathParts, Platform};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::{App, filter};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct TenantOut {
@@ -68,7 +68,9 @@ pub(crate) async fn create(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
+    q: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -80,7 +82,8 @@ pub(crate) async fn list(
 ) -> Result<Answer<PageOut<TenantOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
     let limit = page.limit()?;
-    let tenants = engine.tenants(TenantId(page.after()?.unwrap_or(0)), limit);
+    let text = filter::text(query.q.as_deref())?;
+    let tenants = engine.tenants(text.as_ref(), TenantId(page.after()?.unwrap_or(0)), limit);
     Ok(Answer(PageOut::new(tenants, limit, |tenant| tenant.id.0, Into::into)))
 }
 
@@ -165,11 +168,18 @@ pub(crate) async fn create_key(
     Ok((StatusCode::CREATED, Answer(key_out(&issued.key, Some(&issued.secret)))))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeysIn {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
 pub(crate) async fn list_keys(
     State(engine): State<App>,
     _: Platform,
     PathParts(slug): PathParts<String>,
-    Params(query): Params<ListIn>,
+    Params(query): Params<KeysIn>,
 ) -> Result<Answer<PageOut<KeyOut>>, Problem> {
     let page = PageIn::new(query.limit, query.cursor);
     let (limit, after) = (page.limit()?, page.after()?.unwrap_or(0));

@@ -44,9 +44,8 @@ impl InProcess {
     pub(crate) async fn start(config: &Config, starts: Starts) -> anyhow::Result<Self> {
         let parts = Parts::open(config).await?;
         let receiver = first_run::built_in_address(&parts.snapshot);
-        // No spans: they would have to be waited for, and a command is over in a moment.
-        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&parts.metrics), traces: None });
-        let Assembled { engine, shell, inbox } = parts.assemble(config, receiver, telemetry)?;
+        let telemetry = Telemetry { metrics: Arc::clone(&parts.metrics), traces: None };
+        let Assembled { engine, shell, inbox } = parts.assemble(config, receiver, Arc::new(telemetry))?;
         let dispatch = shell.handle.clone();
         let mut tasks = JoinSet::new();
         start_dispatch(&mut tasks, shell, inbox, config, starts).await?;

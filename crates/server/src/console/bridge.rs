@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Uri};
 
 use super::Console;
 use super::session::is_own;
@@ -41,14 +41,27 @@ fn lend(console: &Console, request: &mut Request) -> Option<()> {
     }
     let mut bearer = HeaderValue::try_from(format!("Bearer {}", visitor.secret.reveal())).ok()?;
     bearer.set_sensitive(true);
-    if visitor.key.tenant.is_none() {
-        let query = request.uri().query().unwrap_or_default();
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        if let Some((_, slug)) = pairs.find(|(name, _)| name == "tenant") {
-            let slug = HeaderValue::try_from(slug.as_ref()).ok()?;
-            request.headers_mut().insert(TENANT_HEADER, slug);
-        }
+    let tenant = take_tenant(request.uri_mut())?;
+    if let (None, Some(slug)) = (visitor.key.tenant, tenant) {
+        request.headers_mut().insert(TENANT_HEADER, HeaderValue::try_from(slug).ok()?);
     }
     request.headers_mut().insert(AUTHORIZATION, bearer);
     Some(())
+}
+
+/// Takes the tenant out of an address: the API knows no such parameter. `None` when what is left is no address.
+#[expect(clippy::option_option, reason = "no tenant and no address are two things")]
+fn take_tenant(uri: &mut Uri) -> Option<Option<String>> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let (named, rest): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| name == "tenant");
+    let tenant = named.into_iter().next().map(|(_, slug)| slug.into_owned());
+    if tenant.is_some() {
+        let rest = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
+        let sign = if rest.is_empty() { "" } else { "?" };
+        let left = format!("{}{sign}{rest}", uri.path());
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(left.parse().ok()?);
+        *uri = Uri::from_parts(parts).ok()?;
+    }
+    Some(tenant)
 }

@@ -9,7 +9,7 @@ use domain::delivery::{Delivery, State as DeliveryState};
 use domain::tenant::Tenant;
 use domain::{ChannelId, TenantId, Timestamp};
 use engine::Engine;
-use engine::ops::{Attention, DeliveryFilter, OpsError, StatsShown};
+use engine::ops::{Attention, DeliveryFilter, OpsError, Span, StatsQuery, StatsShown, WaitingShown};
 use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -81,9 +81,9 @@ fn nothing(status: StatusCode, why: &str) -> Response {
 
 /// Those that the visitor may look at; for a tenant's key its own.
 fn tenants_of(engine: &Engine, visitor: &Visitor) -> Vec<Tenant> {
-    let Some(own) = visitor.key.tenant else { return engine.tenants(TenantId(0), TENANTS_MAX) };
+    let Some(own) = visitor.key.tenant else { return engine.tenants(None, TenantId(0), TENANTS_MAX) };
     let before = TenantId(own.0 - 1);
-    engine.tenants(before, 1).into_iter().filter(|tenant| tenant.id == own).collect()
+    engine.tenants(None, before, 1).into_iter().filter(|tenant| tenant.id == own).collect()
 }
 
 /// Everything that the page shows.
@@ -100,10 +100,19 @@ impl Overview {
     async fn of(engine: &Engine, tenant: Tenant) -> Result<Self, OpsError> {
         let now = engine.clock().now();
         let since = Timestamp::from_ms(now.as_ms() - DAY_MS);
-        let filter = DeliveryFilter { channel: None, state: None, before: None, rows_max: DELIVERIES_MAX };
-        let deliveries = engine.deliveries(tenant.id, filter).await?;
+        let latest = DeliveryFilter {
+            channel: None,
+            state: None,
+            event_types: None,
+            event: None,
+            created: Span::default(),
+            text: None,
+            before: None,
+            rows_max: DELIVERIES_MAX,
+        };
+        let deliveries = engine.deliveries(tenant.id, latest).await?.rows;
         let attention = engine.attention(tenant.id).await?;
-        let stats = engine.stats(tenant.id, since).await?;
+        let stats = engine.stats(tenant.id, StatsQuery { since, channel: None, event_types: None }).await?;
         let mut names = BTreeMap::new();
         for channel in deliveries.iter().map(|delivery| delivery.channel) {
             // A channel that was deleted keeps its number.
@@ -199,10 +208,19 @@ impl Overview {
 
     fn totals(&self) -> Markup {
         let stats = &self.stats;
-        let day = [("Events", stats.events), ("Sent", stats.sent), ("Failed attempts", stats.failed_attempts)];
+        let day = [
+            ("Events", stats.events.unwrap_or_default()),
+            ("Sent", stats.sent),
+            ("Failed attempts", stats.failed_attempts),
+        ];
         let over = [("Cancelled", stats.cancelled), ("Expired", stats.expired)];
-        let now =
-            [("Pending", stats.pending), ("Retrying", stats.retrying), ("Held", stats.held), ("Dead", stats.dead)];
+        let sum = |of: fn(&WaitingShown) -> u64| stats.waiting.as_ref().map_or(0, of);
+        let now = [
+            ("Pending", sum(|waiting| waiting.pending)),
+            ("Retrying", sum(|waiting| waiting.retrying)),
+            ("Held", sum(|waiting| waiting.held)),
+            ("Dead", sum(|waiting| waiting.dead)),
+        ];
         let list = |sums: &[(&str, u64)]| {
             html! { dl { @for (name, sum) in sums { div { dt { (name) } dd { (sum) } } } } }
         };

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
 /// Every route of a tenant with the scope that it asks for. `{event}`, `{channel}` and `{delivery}` stand for ids.
-const ROUTES: [(&str, &str, &str); 14] = [
+const ROUTES: [(&str, &str, &str); 15] = [
     ("POST", "/v1/events", "events:write"),
+    ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
     ("GET", "/v1/events/{event}/explain?channel_id={channel}", "events:read"),
     ("GET", "/v1/channels", "channels:read"),
@@ -128,7 +129,7 @@ async fn the_ids_of_another_tenant_do_not_exist() {
             .replace("{delivery}", &delivery.to_string());
         other.send(method(name), &path, &[], "{}").await.problem(404);
     }
-    for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts"] {
+    for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
         assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     }
     let named = json!({"type": "a", "data": {}, "channels": [channel]});

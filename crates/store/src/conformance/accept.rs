@@ -11,6 +11,7 @@ use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 
 use super::Factory;
 use super::fixtures::{EXPIRES_AT, NOW, TENANT, World, content, event, later, request};
+use crate::journal::StatsQuery;
 use crate::queue::{AcceptEvent, AcceptedEvent};
 use crate::{Journal as _, Queue as _, StoreError};
 
@@ -79,7 +80,7 @@ pub async fn a_request_is_kept_whole_or_not_at_all<F: Factory>(world: World<'_, 
     assert_eq!(world.store().waiting_channels().await.unwrap(), []);
     let kept = world.post(TENANT, &[1]).await;
     assert_eq!(world.waiting(1).await, [kept.deliveries[0].0]);
-    assert_eq!(world.store().stats(TENANT, NOW).await.unwrap().events, 1);
+    assert_eq!(world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap().events, 1);
 }
 
 pub async fn explicit_channels_are_kept<F: Factory>(world: World<'_, F>) {

@@ -4,6 +4,7 @@ use domain::{DeliveryId, EventId};
 
 use super::Factory;
 use super::fixtures::{NOW, TENANT, World, event, key, request};
+use crate::journal::StatsQuery;
 use crate::queue::{AcceptEvent, EVENT_DELIVERIES_MAX};
 use crate::{Journal as _, Queue as _};
 
@@ -39,7 +40,7 @@ async fn check_whole<F: Factory>(world: &World<'_, F>, event: EventId, announced
         read.extend(page.iter().map(|delivery| (delivery.id, delivery.channel.0)));
     }
     assert_eq!(read, announced);
-    let stats = world.store().stats(TENANT, NOW).await.unwrap();
+    let stats = world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap();
     assert_eq!((stats.events, stats.pending), (1, CHANNELS as u64));
 }
 

@@ -109,17 +109,22 @@ impl<'f, F: Factory> World<'f, F> {
 
     /// Deliveries of [`TENANT`] in a state, or all, read in pages of `page`.
     pub async fn list(&self, channel: Option<i64>, state: Option<StateFilter>, page: usize) -> Vec<Delivery> {
+        let channel = channel.map(ChannelId);
+        self.list_all(DeliveryQuery { channel, state, ..DeliveryQuery::newest(page) }).await
+    }
+
+    /// All that a query lists for [`TENANT`], page by page.
+    pub async fn list_all(&self, query: DeliveryQuery) -> Vec<Delivery> {
         let mut all: Vec<Delivery> = Vec::new();
+        let mut before = query.before;
         loop {
-            let before = all.last().map(|delivery| delivery.id);
-            let query = DeliveryQuery { channel: channel.map(ChannelId), state, before, rows_max: page };
-            let read = self.store().deliveries(TENANT, query).await.expect("read");
-            let is_last = read.len() < page;
-            assert!(read.len() <= page);
-            all.extend(read);
-            if is_last {
-                return all;
-            }
+            let page = DeliveryQuery { before, ..query.clone() };
+            let page = self.store().deliveries(TENANT, page).await.expect("read");
+            assert!(page.rows.len() <= query.rows_max);
+            all.extend(page.rows);
+            let Some(next) = page.next else { return all };
+            assert!(before.is_none_or(|before| next < before), "no way forward from {before:?}");
+            before = Some(next);
         }
     }
 

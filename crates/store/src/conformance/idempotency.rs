@@ -4,6 +4,7 @@ use domain::{ChannelId, DeliveryId, TenantId};
 
 use super::Factory;
 use super::fixtures::{DAY_MS, OTHER_TENANT, TENANT, World, event, key, later, request};
+use crate::journal::StatsQuery;
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, IdempotencyKey};
 use crate::{Journal as _, Queue as _};
 
@@ -22,7 +23,7 @@ fn as_repeat(events: &[AcceptedEvent]) -> Vec<AcceptedEvent> {
 }
 
 async fn events_kept<F: Factory>(world: &World<'_, F>) -> u64 {
-    world.store().stats(TENANT, later(-DAY_MS)).await.unwrap().events
+    world.store().stats(TENANT, StatsQuery::since(later(-DAY_MS))).await.unwrap().events
 }
 
 pub async fn a_header_key_covers_the_array<F: Factory>(mut world: World<'_, F>) {
@@ -111,7 +112,15 @@ pub async fn one_request_may_hold_events_of_several_tenants<F: Factory>(world: W
     let delivery = kept[2].deliveries[0].0;
     assert!(world.store().delivery(OTHER_TENANT, delivery).await.unwrap().is_some());
     assert!(world.store().delivery(TENANT, delivery).await.unwrap().is_none());
-    assert_eq!(world.store().stats(OTHER_TENANT, super::fixtures::NOW).await.unwrap().events, 2);
+    assert_eq!(
+        world
+            .store()
+            .stats(OTHER_TENANT, crate::journal::StatsQuery::since(super::fixtures::NOW))
+            .await
+            .unwrap()
+            .events,
+        2
+    );
 }
 
 pub async fn keys_are_forgotten_after_a_day<F: Factory>(world: World<'_, F>) {

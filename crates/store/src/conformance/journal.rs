@@ -8,11 +8,11 @@ use domain::{AttemptId, ChannelId, DeliveryId, EventId};
 use super::Factory;
 use super::fixtures::{NOW, OTHER_TENANT, TENANT, World, dead, later, record, retrying, sent, settlement, wait};
 use crate::Journal as _;
-use crate::journal::{AttemptQuery, DeliveryQuery, Stats};
+use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, Stats, StatsQuery};
 use crate::queue::Settlement;
 
 fn all_attempts() -> AttemptQuery {
-    AttemptQuery { delivery: None, channel: None, class: None, before: None, rows_max: 1000 }
+    AttemptQuery::newest(1000)
 }
 
 pub async fn deliveries_of_an_event_are_paged<F: Factory>(world: World<'_, F>) {
@@ -46,7 +46,7 @@ pub async fn attempts_are_paged_and_filtered<F: Factory>(world: World<'_, F>) {
             world.settle(Settlement { tries_before, records, ..settlement(arrival, outcome, wait(NOW)) }).await;
         }
     }
-    let all = world.store().attempts(TENANT, all_attempts()).await.unwrap();
+    let all = world.store().attempts(TENANT, all_attempts()).await.unwrap().rows;
     assert_eq!(all.len(), 27);
     assert!(all.is_sorted_by(|newer, older| newer.id > older.id));
     let (delivery, channel, class) = (Some(left[1].delivery), Some(ChannelId(1)), Some(Class::Unknown));
@@ -57,7 +57,7 @@ pub async fn attempts_are_paged_and_filtered<F: Factory>(world: World<'_, F>) {
         AttemptQuery { class, ..all_attempts() },
         AttemptQuery { channel, class, ..all_attempts() },
         AttemptQuery { delivery, channel: Some(ChannelId(2)), ..all_attempts() },
-        AttemptQuery { delivery, channel, class, before: Some(AttemptId(20)), rows_max: 1000 },
+        AttemptQuery { delivery, channel, class, before: Some(AttemptId(20)), ..all_attempts() },
     ] {
         let wanted = all.iter().filter(|attempt| {
             query.delivery.is_none_or(|delivery| attempt.delivery == delivery)
@@ -66,14 +66,13 @@ pub async fn attempts_are_paged_and_filtered<F: Factory>(world: World<'_, F>) {
                 && query.before.is_none_or(|before| attempt.id < before)
         });
         let mut read: Vec<domain::delivery::Attempt> = Vec::new();
+        let mut before = query.before;
         loop {
-            let before = read.last().map(|attempt| attempt.id).or(query.before);
             let page = AttemptQuery { before, rows_max: 4, ..query.clone() };
             let page = world.store().attempts(TENANT, page).await.unwrap();
-            if page.is_empty() {
-                break;
-            }
-            read.extend(page);
+            read.extend(page.rows);
+            let Some(next) = page.next else { break };
+            before = Some(next);
         }
         assert_eq!(read, wanted.cloned().collect::<Vec<_>>(), "{query:?}");
     }
@@ -87,21 +86,28 @@ pub async fn tenants_do_not_see_each_other<F: Factory>(world: World<'_, F>) {
     }
     let waiting = world.post_each(TENANT, 1, 1).await.remove(0);
     let store = world.store();
-    let query = DeliveryQuery { channel: None, state: None, before: None, rows_max: 100 };
-    let mine = store.deliveries(TENANT, query.clone()).await.unwrap();
+    let query = DeliveryQuery::newest(100);
+    let mine = store.deliveries(TENANT, query.clone()).await.unwrap().rows;
     assert_eq!(mine.len(), 4);
     for delivery in mine {
         assert!(store.delivery(OTHER_TENANT, delivery.id).await.unwrap().is_none());
         assert!(store.event(OTHER_TENANT, delivery.event).await.unwrap().is_none());
         assert_eq!(store.deliveries_of(OTHER_TENANT, delivery.event, DeliveryId(0), 9).await.unwrap(), []);
         let attempts = AttemptQuery { delivery: Some(delivery.id), ..all_attempts() };
-        assert_eq!(store.attempts(OTHER_TENANT, attempts).await.unwrap(), []);
+        assert_eq!(store.attempts(OTHER_TENANT, attempts).await.unwrap().rows, []);
+        let event = Some(delivery.event);
+        let of_event = DeliveryQuery { event, ..query.clone() };
+        assert_eq!(store.deliveries(OTHER_TENANT, of_event).await.unwrap().rows, []);
+        let of_event = AttemptQuery { event, ..all_attempts() };
+        assert_eq!(store.attempts(OTHER_TENANT, of_event).await.unwrap().rows, []);
+        assert_eq!(store.delivery_to(OTHER_TENANT, delivery.event, delivery.channel).await.unwrap(), None);
     }
+    assert_eq!(store.events(OTHER_TENANT, EventQuery::newest(9)).await.unwrap().rows, []);
     for channel in [None, Some(waiting.channel)] {
-        assert_eq!(store.deliveries(OTHER_TENANT, DeliveryQuery { channel, ..query.clone() }).await.unwrap(), []);
-        assert_eq!(store.attempts(OTHER_TENANT, AttemptQuery { channel, ..all_attempts() }).await.unwrap(), []);
+        assert_eq!(store.deliveries(OTHER_TENANT, DeliveryQuery { channel, ..query.clone() }).await.unwrap().rows, []);
+        assert_eq!(store.attempts(OTHER_TENANT, AttemptQuery { channel, ..all_attempts() }).await.unwrap().rows, []);
     }
-    assert_eq!(store.stats(OTHER_TENANT, NOW).await.unwrap(), Stats::default());
+    assert_eq!(store.stats(OTHER_TENANT, StatsQuery::since(NOW)).await.unwrap(), Stats::default());
     assert!(store.subscriptions_at(OTHER_TENANT, waiting.channel, ConfigVersion(9)).await.unwrap().is_empty());
 }
 
@@ -110,17 +116,17 @@ pub async fn history_survives_a_reopen<F: Factory>(mut world: World<'_, F>) {
         world.settle(sent(&arrival)).await;
     }
     let deliveries = world.list(None, None, 3).await;
-    let attempts = world.store().attempts(TENANT, all_attempts()).await.unwrap();
-    let stats = world.store().stats(TENANT, NOW).await.unwrap();
+    let attempts = world.store().attempts(TENANT, all_attempts()).await.unwrap().rows;
+    let stats = world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap();
     assert_eq!((deliveries.len(), attempts.len()), (11, 11));
     world.reopen().await;
     assert_eq!(world.list(None, None, 3).await, deliveries);
-    assert_eq!(world.store().attempts(TENANT, all_attempts()).await.unwrap(), attempts);
-    assert_eq!(world.store().stats(TENANT, NOW).await.unwrap(), stats);
+    assert_eq!(world.store().attempts(TENANT, all_attempts()).await.unwrap().rows, attempts);
+    assert_eq!(world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap(), stats);
     // What comes next goes on where it was.
     let next = world.post_each(TENANT, 1, 1).await.remove(0);
     world.settle(sent(&next)).await;
     assert!(next.delivery > deliveries[0].id);
-    let newest = world.store().attempts(TENANT, all_attempts()).await.unwrap().remove(0);
+    let newest = world.store().attempts(TENANT, all_attempts()).await.unwrap().rows.remove(0);
     assert!(newest.id > attempts[0].id);
 }

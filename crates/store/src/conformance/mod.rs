@@ -8,6 +8,7 @@
 pub mod accept;
 pub mod directory;
 pub mod fan_out;
+pub mod filters;
 pub mod fixtures;
 pub mod idempotency;
 pub mod journal;
@@ -140,11 +141,20 @@ cases! { $
         a_list_of_one_state_has_that_state_only,
         settled_segments_that_overlap_are_merged,
     }
+    filters {
+        deliveries_pass_every_filter,
+        attempts_pass_every_filter,
+        events_are_listed_newest_first,
+        a_page_ends_when_enough_was_examined,
+        cursors_hold_while_rows_arrive_and_move,
+        a_wide_event_lists_its_own,
+    }
     stats {
         sums_follow_every_move,
         totals_are_of_every_channel_with_any,
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
+        sums_are_narrowed_to_a_channel_or_a_type,
     }
 }
 
@@ -164,6 +174,7 @@ mod tests {
             ("directory", include_str!("directory.rs")),
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
+            ("filters", include_str!("filters.rs")),
             ("stats", include_str!("stats.rs")),
         ];
         let written = sources.map(|(module, source)| {
@@ -181,6 +192,7 @@ mod tests {
             include_str!("accept.rs"),
             include_str!("directory.rs"),
             include_str!("fan_out.rs"),
+            include_str!("filters.rs"),
             include_str!("fixtures.rs"),
             include_str!("journal.rs"),
             include_str!("lists.rs"),

@@ -9,16 +9,16 @@ use super::Factory;
 use super::fixtures::{
     EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, dead, later, over, record, retrying, sent, settlement, untried,
 };
-use crate::journal::AttemptQuery;
+use crate::journal::{AttemptQuery, StatsQuery};
 use crate::queue::{Arrival, Next, RetryAnswer, Settlement};
 use crate::{Journal as _, Queue as _};
 
 fn attempts_of(arrival: &Arrival) -> AttemptQuery {
-    AttemptQuery { delivery: Some(arrival.delivery), channel: None, class: None, before: None, rows_max: 100 }
+    AttemptQuery { delivery: Some(arrival.delivery), ..AttemptQuery::newest(100) }
 }
 
 async fn attempts<F: Factory>(world: &World<'_, F>, arrival: &Arrival) -> usize {
-    world.store().attempts(TENANT, attempts_of(arrival)).await.unwrap().len()
+    world.store().attempts(TENANT, attempts_of(arrival)).await.unwrap().rows.len()
 }
 
 pub async fn a_delivery_settles_into_each_final_state<F: Factory>(world: World<'_, F>) {
@@ -70,7 +70,7 @@ pub async fn settling_twice_is_ignored<F: Factory>(world: World<'_, F>) {
         assert_eq!(world.delivery(arrival.delivery).await.state, state);
         assert_eq!(attempts(&world, arrival).await, 1);
     }
-    let stats = world.store().stats(TENANT, NOW).await.unwrap();
+    let stats = world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap();
     assert_eq!((stats.sent, stats.retrying, stats.dead, stats.expired, stats.pending), (1, 1, 1, 0, 0));
 }
 
@@ -101,7 +101,7 @@ pub async fn every_record_becomes_an_attempt<F: Factory>(world: World<'_, F>) {
     let first =
         Settlement { records: records.clone(), attempts: 0, ..settlement(&arrival, Outcome::delivered(), next) };
     world.settle(first).await;
-    let read = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap();
+    let read = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap().rows;
     let newest_first: Vec<_> = records.into_iter().rev().collect();
     assert_eq!(read.iter().map(|attempt| attempt.record.clone()).collect::<Vec<_>>(), newest_first);
     for attempt in &read {
@@ -117,7 +117,7 @@ pub async fn every_record_becomes_an_attempt<F: Factory>(world: World<'_, F>) {
         let outcome = Outcome { class, ..Outcome::delivered() };
         let again = Settlement { tries_before: number - 1, ..retrying(&arrival, NOW) };
         world.settle(Settlement { records: vec![record(number, outcome)], ..again }).await;
-        let newest = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap().remove(0);
+        let newest = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap().rows.remove(0);
         assert_eq!((newest.record.number, newest.record.outcome.class), (number, class));
     }
 }
@@ -190,7 +190,7 @@ pub async fn a_dead_delivery_is_retried_with_a_fresh_budget<F: Factory>(mut worl
     world.settle(untried(&untried_one, State::Dead)).await;
     world.store().retry(TENANT, untried_one.delivery, expires_at).await.unwrap();
     assert_eq!(world.delivery(untried_one.delivery).await.state, State::Pending);
-    let stats = world.store().stats(TENANT, NOW).await.unwrap();
+    let stats = world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap();
     assert_eq!((stats.pending, stats.retrying, stats.dead), (1, 0, 0));
 }
 
@@ -204,7 +204,7 @@ pub async fn a_retrying_delivery_is_due_at_once<F: Factory>(world: World<'_, F>)
     let waiting = world.store().waiting_after(ChannelId(1), DeliveryId(0), NOW, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|one| (one.tries, one.attempts)).collect::<Vec<_>>(), [(1, 1), (0, 0)]);
     assert!(waiting.iter().all(|one| one.event.is_some() && one.expires_at == EXPIRES_AT));
-    let stats = world.store().stats(TENANT, NOW).await.unwrap();
+    let stats = world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap();
     assert_eq!(stats.waiting, [(ChannelId(1), 1, 1)]);
 }
 

@@ -1,17 +1,24 @@
 //! Sums: right after every move, and never drifting from what the lists say.
 
+use std::sync::Arc;
+
 use domain::delivery::State;
+use domain::event::NewEvent;
+use domain::routing::Pattern;
 use domain::{ChannelId, TenantId};
 
 use super::Factory;
-use super::fixtures::{EXPIRES_AT, NOW, TENANT, World, dead, event, later, request, retrying, sent, settings, untried};
+use super::fixtures::{
+    EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent, settings,
+    untried,
+};
 use crate::directory::ChannelChange;
-use crate::journal::{StateFilter, Stats};
-use crate::queue::{AcceptRequest, Arrival, Settlement};
+use crate::journal::{StateFilter, Stats, StatsQuery};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::{Directory as _, Journal as _, Queue as _};
 
 async fn stats<F: Factory>(world: &World<'_, F>) -> Stats {
-    world.store().stats(TENANT, NOW).await.unwrap()
+    world.store().stats(TENANT, StatsQuery::since(NOW)).await.unwrap()
 }
 
 pub async fn sums_follow_every_move<F: Factory>(world: World<'_, F>) {
@@ -68,7 +75,7 @@ pub async fn sums_begin_at_a_quarter_of_an_hour<F: Factory>(world: World<'_, F>)
         world.accept(AcceptRequest { now: later(at), ..request(TENANT, vec![event(TENANT, &[1])]) }).await;
     }
     for (since, expected) in [(-quarter, 5), (-1, 5), (0, 4), (quarter - 1, 4), (quarter, 2), (3 * quarter, 1)] {
-        let stats = world.store().stats(TENANT, later(since)).await.unwrap();
+        let stats = world.store().stats(TENANT, StatsQuery::since(later(since))).await.unwrap();
         assert_eq!((stats.events, stats.pending), (expected, 5), "since {since}");
     }
 }
@@ -117,4 +124,39 @@ pub async fn sums_agree_with_the_lists<F: Factory>(mut world: World<'_, F>) {
     for (channel, pending, retrying) in stats.waiting {
         assert_eq!(world.waiting(channel.0).await.len() as u64, pending + retrying, "{channel}");
     }
+}
+
+pub async fn sums_are_narrowed_to_a_channel_or_a_type<F: Factory>(world: World<'_, F>) {
+    let mut arrivals = Vec::new();
+    for (event_type, channel) in [("a.b", 1), ("a.b", 2), ("a_b", 1), ("a.c", 1), ("postrider.test", 2)] {
+        let content = Arc::new(NewEvent { event_type: event_type.into(), ..content(TENANT) });
+        world.accept(request(TENANT, vec![AcceptEvent { content, ..event(TENANT, &[channel]) }])).await;
+        arrivals.extend(world.heard());
+    }
+    for arrival in &arrivals[..3] {
+        world.settle(sent(arrival)).await;
+    }
+    let check = async |channel: Option<i64>, pattern: Option<&str>, expected: (u64, u64, u64)| {
+        let query = StatsQuery {
+            channel: channel.map(ChannelId),
+            event_types: pattern.map(|pattern| Pattern::parse(pattern).unwrap()),
+            ..StatsQuery::since(NOW)
+        };
+        let stats = world.store().stats(TENANT, query).await.unwrap();
+        assert_eq!((stats.events, stats.sent, stats.pending), expected, "{channel:?} {pattern:?}");
+        assert_eq!(stats.waiting.iter().map(|(_, pending, _)| pending).sum::<u64>(), stats.pending);
+    };
+    check(None, None, (5, 3, 2)).await;
+    check(Some(1), None, (0, 2, 1)).await;
+    check(Some(2), None, (0, 1, 1)).await;
+    check(Some(3), None, (0, 0, 0)).await;
+    check(None, Some("a.b"), (1 + 1, 2, 0)).await;
+    // A dot is a dot, and nothing is a wildcard.
+    check(None, Some("a.*"), (3, 2, 0)).await;
+    check(None, Some("a_b"), (1, 1, 0)).await;
+    check(None, Some("*"), (4, 3, 0)).await;
+    check(Some(1), Some("a.*"), (0, 1, 0)).await;
+    // Another tenant's channel is none of ours.
+    let foreign = StatsQuery { channel: Some(ChannelId(1)), ..StatsQuery::since(NOW) };
+    assert_eq!(world.store().stats(OTHER_TENANT, foreign).await.unwrap(), Stats::default());
 }

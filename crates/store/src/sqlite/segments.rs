@@ -123,7 +123,7 @@ impl Kind {
     /// The indexes of a closed segment, in the order that they are built.
     const fn indexes(self) -> &'static [&'static str] {
         match self {
-            Self::Events => &[],
+            Self::Events => &["tenant_id, id"],
             Self::Settled => &["tenant_id, id", "channel_id, id"],
             Self::Attempts => &["delivery_id", "channel_id, id", "tenant_id, id"],
         }

@@ -46,6 +46,18 @@ async fn attempts_are_filtered_and_listed_newest_first_by_cursor() {
     check("status=delivered", 2).await;
     check("status=rejected", 0).await;
     check("delivery_id=999", 0).await;
+    check("event_type=a", 4).await;
+    check("event_type=a.*", 0).await;
+    let event = server.client.delivery(failing).await.event_id;
+    check(&format!("event_id={event}"), 4).await;
+    check(&format!("event_id={event}&code=500"), 1).await;
+    check("code=503", 1).await;
+    check("provider=webhook", 5).await;
+    check("provider=email", 0).await;
+    check("q=http%20503", 1).await;
+    check("q=%25", 0).await;
+    check("since=2020-01-01T00:00:00Z", 5).await;
+    check("until=2020-01-01T00:00:00Z", 0).await;
 }
 
 #[tokio::test]

@@ -39,6 +39,10 @@ async fn a_tenant_is_made_changed_and_listed() {
     let path = format!("/v1/tenants?limit=2&cursor={}", first.next_cursor.unwrap());
     let rest: Page<Tenant> = server.client.get(&path).await.read(200);
     assert_eq!((slugs(&rest), rest.next_cursor), (vec!["beta".to_owned()], None));
+    for (q, expected) in [("LTD", vec!["acme"]), ("a", vec!["default", "acme", "beta"]), ("%25", vec![])] {
+        let found: Page<Tenant> = server.client.get(&format!("/v1/tenants?q={q}")).await.read(200);
+        assert_eq!(slugs(&found), expected, "{q}");
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 
 use domain::delivery::State;
 use domain::event_type::EventType;
-use domain::outcome::Class;
-use domain::routing::ConfigVersion;
+use domain::routing::{ConfigVersion, Pattern};
 use domain::{ChannelId, DeliveryId};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -19,7 +18,7 @@ use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
-use crate::journal::{AttemptQuery, DeliveryQuery, StateFilter};
+use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
 use crate::sqlite::writer::Writer;
 use crate::{Directory as _, Journal as _, Queue as _};
@@ -108,9 +107,25 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.event(TENANT, arrival.event.id)).unwrap();
     stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
-    stepped.run(store.stats(TENANT, NOW)).unwrap();
     stepped.run(store.totals()).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
+    stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
+    let patterns = ["a.*", "*", "a.b"].map(|text| Some(Pattern::parse(text).unwrap()));
+    for event_types in patterns.into_iter().chain([None]) {
+        for channel in [None, Some(channel)] {
+            let query = StatsQuery { since: NOW, channel, event_types: event_types.clone() };
+            stepped.run(store.stats(TENANT, query)).unwrap();
+        }
+    }
+    lists(stepped, channel, arrival);
+}
+
+fn lists(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
+    let store = &stepped.store;
+    for text in [None, Text::new("x")] {
+        let query = EventQuery { event_types: Pattern::parse("a.*").ok(), text, ..EventQuery::newest(50) };
+        stepped.run(store.events(TENANT, query)).unwrap();
+    }
     for channel in [None, Some(channel)] {
         for state in [
             None,
@@ -121,12 +136,15 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
             Some(StateFilter::Settled(State::Sent)),
             Some(StateFilter::Settled(State::Expired)),
         ] {
-            let query = DeliveryQuery { channel, state, before: Some(DeliveryId(900)), rows_max: 50 };
-            stepped.run(store.deliveries(TENANT, query)).unwrap();
+            for event in [None, Some(arrival.event.id)] {
+                let before = Some(DeliveryId(900));
+                let query = DeliveryQuery { channel, state, event, before, ..DeliveryQuery::newest(50) };
+                stepped.run(store.deliveries(TENANT, query)).unwrap();
+            }
         }
         for delivery in [None, Some(arrival.delivery)] {
-            for class in [None, Some(Class::Retry)] {
-                let query = AttemptQuery { delivery, channel, class, before: None, rows_max: 50 };
+            for event in [None, Some(arrival.event.id)] {
+                let query = AttemptQuery { delivery, channel, event, ..AttemptQuery::newest(50) };
                 stepped.run(store.attempts(TENANT, query)).unwrap();
             }
         }
@@ -143,6 +161,8 @@ fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'s
     // Read whole, once, when the process starts.
     let is_start = table == "subscriptions" && step.ends_with("USING INDEX subscriptions_valid");
     match verb {
+        // By the quarter of an hour: of each there are as many sums as channels and types had something to do.
+        "SEARCH" if table == "counters" && step.contains("bucket>") => None,
         "SCAN" if !SMALL.contains(&table) && !is_start => Some("it reads the whole table"),
         "SEARCH" if step.ends_with("(rowid=?)") => None,
         "SEARCH" if step.contains("(rowid>") || step.contains("(rowid<") => Some("it reads a whole run of rows"),
@@ -184,7 +204,7 @@ fn explain_all(connection: &Connection, ran: &BTreeSet<String>) -> Vec<String> {
     let closed: Vec<String> = connection
         .prepare(
             "SELECT kind || '_' || number FROM segments
-             WHERE last_id < 9007199254740991 AND indexes = CASE kind WHEN 'settled' THEN 2 WHEN 'attempts' THEN 3 ELSE 0 END",
+             WHERE last_id < 9007199254740991 AND indexes = CASE kind WHEN 'events' THEN 1 WHEN 'settled' THEN 2 ELSE 3 END",
         )
         .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
         .unwrap();

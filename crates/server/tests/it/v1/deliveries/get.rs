@@ -114,3 +114,37 @@ async fn what_is_not_there_is_not_found() {
         server.client.post(&format!("/v1/deliveries/{id}/retry"), &json!({})).await.problem(404);
     }
 }
+
+#[tokio::test]
+async fn deliveries_are_filtered() {
+    let (server, receiver) = start().await;
+    receiver.always("/broken", Reply::status(500));
+    let fields = json!({"event_types": ["invoice.*"], "retry": {"delays_seconds": []}});
+    let broken = server.client.webhook(&receiver.url("/broken"), fields).await.id;
+    let fine = server.client.webhook(&receiver.url("/"), json!({"event_types": ["*"]})).await.id;
+    let mut events = Vec::new();
+    for event_type in ["invoice.paid", "invoice.lost", "invoices"] {
+        let accepted = server.client.accept(&json!({"type": event_type, "data": {}})).await;
+        for made in &accepted.deliveries {
+            let status = if made.channel_id == fine { "sent" } else { "dead" };
+            server.client.delivery_once(made.id, status).await;
+        }
+        events.push(accepted.id);
+    }
+    let check = async |query: &str, expected: &[(usize, i64)]| {
+        let listed = server.client.deliveries(query).await;
+        let found: Vec<_> = listed.iter().map(|one| (one.event_id.as_str(), one.channel_id)).collect();
+        let expected: Vec<_> = expected.iter().map(|(event, channel)| (events[*event].as_str(), *channel)).collect();
+        assert_eq!(found, expected, "{query}");
+    };
+    check("", &[(2, fine), (1, fine), (1, broken), (0, fine), (0, broken)]).await;
+    check("event_type=invoice.paid", &[(0, fine), (0, broken)]).await;
+    check("event_type=invoice.*&status=dead", &[(1, broken), (0, broken)]).await;
+    check(&format!("event_id={}", events[1]), &[(1, fine), (1, broken)]).await;
+    check(&format!("event_id={}&channel_id={fine}", events[1]), &[(1, fine)]).await;
+    check("event_id=evt_999", &[]).await;
+    check("q=internal%20SERVER", &[(1, broken), (0, broken)]).await;
+    check("q=%25", &[]).await;
+    check("since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z&event_type=invoices", &[(2, fine)]).await;
+    check("until=2020-01-01T00:00:00Z", &[]).await;
+}

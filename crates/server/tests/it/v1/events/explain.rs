@@ -48,5 +48,5 @@ async fn every_channel_has_an_answer() {
 
     client.get(&format!("/v1/events/{}/explain?channel_id=999", event.id)).await.problem(404);
     client.get(&format!("/v1/events/evt_999/explain?channel_id={hears}")).await.problem(404);
-    client.get(&format!("/v1/events/{}/explain", event.id)).await.problem(400);
+    client.get(&format!("/v1/events/{}/explain", event.id)).await.problem(422);
 }

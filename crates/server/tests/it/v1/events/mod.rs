@@ -4,6 +4,7 @@ mod cloud_events;
 mod explain;
 mod get;
 mod idempotency;
+mod list;
 mod post;
 mod routing;
 mod tenants;

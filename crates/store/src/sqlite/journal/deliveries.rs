@@ -1,0 +1,306 @@
+//! Deliveries: one, those of an event, and the list.
+//!
+//! A delivery stands in exactly one of three places: the queue, the dead letters, or a segment of settled ones. A list
+//! over all of them is a merge of lists that are each in order of id.
+
+use std::collections::VecDeque;
+
+use domain::delivery::{Delivery, State};
+use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+
+use super::super::queue::{event_row, event_type};
+use super::super::segments::{self, Kind};
+use super::CHUNK;
+use super::events::expanded;
+use crate::blob;
+use crate::journal::{DeliveryQuery, Page, StateFilter};
+
+pub(super) fn deliveries_of(
+    connection: &Connection,
+    tenant: TenantId,
+    event: EventId,
+    after: DeliveryId,
+    rows_max: usize,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let made = made(connection, tenant, event, after)?;
+    // What retention has dropped does not make the page shorter.
+    made.into_iter().filter_map(|(id, _)| delivery(connection, tenant, id).transpose()).take(rows_max).collect()
+}
+
+pub(super) fn delivery_to(
+    connection: &Connection,
+    tenant: TenantId,
+    event: EventId,
+    channel: ChannelId,
+) -> rusqlite::Result<Option<Delivery>> {
+    let made = made(connection, tenant, event, DeliveryId(0))?;
+    let wanted = made.into_iter().find(|(_, to)| *to == channel);
+    wanted.map_or(Ok(None), |(id, _)| delivery(connection, tenant, id))
+}
+
+/// The deliveries of an event above `after` in order of id, and where they go. None when the tenant has no such event.
+pub(super) fn made(
+    connection: &Connection,
+    tenant: TenantId,
+    event: EventId,
+    after: DeliveryId,
+) -> rusqlite::Result<Vec<(DeliveryId, ChannelId)>> {
+    let Some(row) = event_row(connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
+        return Ok(Vec::new());
+    };
+    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
+    runs.extend(expanded(connection, event, after)?);
+    let made = runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels));
+    Ok(made.filter(|(id, _)| *id > after).collect())
+}
+
+pub(super) fn delivery(
+    connection: &Connection,
+    tenant: TenantId,
+    delivery: DeliveryId,
+) -> rusqlite::Result<Option<Delivery>> {
+    let ids = [tenant.0, delivery.0];
+    let sql = format!("SELECT {QUEUE_COLUMNS} FROM queue WHERE tenant_id = ?1 AND delivery_id = ?2");
+    let mut found = connection.prepare_cached(&sql)?.query_row(ids, read_waiting).optional()?;
+    if found.is_none() {
+        let sql = format!("SELECT {DEAD_COLUMNS} FROM dead WHERE tenant_id = ?1 AND delivery_id = ?2");
+        found = connection.prepare_cached(&sql)?.query_row(ids, read_dead).optional()?;
+    }
+    match found {
+        Some(mut found) => {
+            complete(connection, &mut found)?;
+            Ok(Some(found))
+        }
+        None => settled(connection, tenant, delivery),
+    }
+}
+
+/// A delivery of history.
+pub(in crate::sqlite) fn settled(
+    connection: &Connection,
+    tenant: TenantId,
+    delivery: DeliveryId,
+) -> rusqlite::Result<Option<Delivery>> {
+    // Oldest first: most deliveries settle soon, into the first segment that reaches as far as their id.
+    for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)?.into_iter().rev() {
+        let sql = format!("SELECT {SETTLED_COLUMNS} FROM {} WHERE id = ?1 AND tenant_id = ?2", segment.table);
+        let found = connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn deliveries(
+    connection: &Connection,
+    tenant: TenantId,
+    query: &DeliveryQuery,
+) -> rusqlite::Result<Page<Delivery, DeliveryId>> {
+    let before = query.before.unwrap_or(DeliveryId(i64::MAX));
+    let Some(event) = query.event else {
+        let mut merge = Merge::new(connection, tenant, query, before.0)?;
+        return page_of(connection, query, || merge.next());
+    };
+    // The ids are known, so each is looked up.
+    let mut made = made(connection, tenant, event, DeliveryId(0))?;
+    made.retain(|(id, to)| *id < before && query.channel.is_none_or(|channel| *to == channel));
+    let mut found = made.into_iter().rev().filter_map(|(id, _)| delivery(connection, tenant, id).transpose());
+    page_of(connection, query, || found.next().transpose())
+}
+
+/// Examines what `next` gives, newest first, until the page is full or enough was examined.
+fn page_of(
+    connection: &Connection,
+    query: &DeliveryQuery,
+    mut next: impl FnMut() -> rusqlite::Result<Option<Delivery>>,
+) -> rusqlite::Result<Page<Delivery, DeliveryId>> {
+    let mut page = Page { rows: Vec::new(), next: None };
+    let mut examined = 0;
+    while let Some(mut delivery) = next()? {
+        let id = delivery.id;
+        if is_wanted(connection, query, &mut delivery)? {
+            complete(connection, &mut delivery)?;
+            page.rows.push(delivery);
+        }
+        examined += 1;
+        if page.rows.len() >= query.rows_max || examined >= query.examined_max {
+            page.next = Some(id);
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn is_wanted(connection: &Connection, query: &DeliveryQuery, delivery: &mut Delivery) -> rusqlite::Result<bool> {
+    let is_wanted = query.state.is_none_or(|filter| filter.covers(delivery.state))
+        && query.event.is_none_or(|event| delivery.event == event)
+        && query.created.contains(delivery.created_at)
+        && query.text.as_ref().is_none_or(|text| text.is_in(&delivery.reason));
+    let Some(pattern) = query.event_types.as_ref().filter(|_| is_wanted) else { return Ok(is_wanted) };
+    complete(connection, delivery)?;
+    Ok(pattern.matches(&delivery.event_type))
+}
+
+/// The live tables do not repeat the event's type.
+fn complete(connection: &Connection, delivery: &mut Delivery) -> rusqlite::Result<()> {
+    if delivery.event_type.is_empty() {
+        delivery.event_type = event_type(connection, delivery.event)?.to_string();
+    }
+    Ok(())
+}
+
+impl StateFilter {
+    fn covers(self, state: State) -> bool {
+        match self {
+            Self::Pending => state == State::Pending,
+            Self::Retrying => state == State::Retrying,
+            Self::Waiting => matches!(state, State::Pending | State::Retrying),
+            Self::Dead => state == State::Dead,
+            Self::Settled(one) => state == one,
+        }
+    }
+}
+
+/// The places where deliveries stand, as one list in order of id.
+struct Merge<'c> {
+    connection: &'c Connection,
+    /// Tenant, and channel when one is asked for.
+    ids: Vec<Value>,
+    /// Those that may give the newest come first.
+    sources: Vec<Source>,
+}
+
+/// One place, read newest first, a chunk at a time.
+struct Source {
+    sql: String,
+    read: fn(&Row<'_>) -> rusqlite::Result<Delivery>,
+    /// The largest id that it may still give.
+    top: i64,
+    buffer: VecDeque<Delivery>,
+    is_drained: bool,
+}
+
+impl<'c> Merge<'c> {
+    fn new(connection: &'c Connection, tenant: TenantId, query: &DeliveryQuery, before: i64) -> rusqlite::Result<Self> {
+        // With a channel the channel's index is used, else the tenant's: the plus sign keeps SQLite from the index of
+        // the column after it.
+        let (plus, channel) = if query.channel.is_some() { ("+", " AND channel_id = ?3") } else { ("", "") };
+        let source = |columns: &str, table: &str, id: &str, read, last: i64| Source {
+            sql: format!(
+                "SELECT {columns} FROM {table}
+                 WHERE {plus}tenant_id = ?1 AND {id} <= ?2{channel} ORDER BY {id} DESC LIMIT {CHUNK}"
+            ),
+            read,
+            top: last.min(before - 1),
+            buffer: VecDeque::new(),
+            is_drained: false,
+        };
+        let mut sources = Vec::new();
+        let has = |places: &[StateFilter]| {
+            query.state.is_none_or(|filter| {
+                let is_settled = matches!(filter, StateFilter::Settled(_));
+                places.contains(&filter) || (is_settled && places.is_empty())
+            })
+        };
+        if has(&[StateFilter::Pending, StateFilter::Retrying, StateFilter::Waiting]) {
+            sources.push(source(QUEUE_COLUMNS, "queue", "delivery_id", read_waiting, i64::MAX));
+        }
+        if has(&[StateFilter::Dead]) {
+            sources.push(source(DEAD_COLUMNS, "dead", "delivery_id", read_dead, i64::MAX));
+        }
+        if has(&[]) {
+            // In order of settling, so their ids overlap.
+            for segment in segments::list(connection, Kind::Settled, 0, before)? {
+                sources.push(source(SETTLED_COLUMNS, &segment.table, "id", read_settled, segment.last_id));
+            }
+        }
+        sources.sort_by_key(|source| std::cmp::Reverse(source.top));
+        let ids = [tenant.0].into_iter().chain(query.channel.map(|channel| channel.0)).map(Value::from).collect();
+        Ok(Self { connection, ids, sources })
+    }
+
+    /// The newest that was not given yet.
+    fn next(&mut self) -> rusqlite::Result<Option<Delivery>> {
+        let mut newest: Option<(DeliveryId, usize)> = None;
+        for (position, source) in self.sources.iter_mut().enumerate() {
+            // It can give nothing newer, so it is not read yet.
+            if newest.is_some_and(|(id, _)| source.buffer.is_empty() && source.top < id.0) {
+                continue;
+            }
+            source.fill(self.connection, &self.ids)?;
+            let head = source.buffer.front().map(|delivery| delivery.id);
+            if head > newest.map(|(id, _)| id) {
+                newest = head.map(|id| (id, position));
+            }
+        }
+        Ok(newest.and_then(|(_, position)| self.sources[position].buffer.pop_front()))
+    }
+}
+
+impl Source {
+    fn fill(&mut self, connection: &Connection, ids: &[Value]) -> rusqlite::Result<()> {
+        if self.is_drained || !self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut values = ids.to_vec();
+        values.insert(1, self.top.into());
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        self.buffer = statement.query_map(params_from_iter(values), self.read)?.collect::<Result<_, _>>()?;
+        self.is_drained = self.buffer.len() < CHUNK;
+        self.top = self.buffer.back().map_or(0, |last| last.id.0 - 1);
+        Ok(())
+    }
+}
+
+const QUEUE_COLUMNS: &str =
+    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, tries, due_at";
+
+fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let mut delivery = read_delivery(row)?;
+    let (tries, due_at): (u32, i64) = (row.get(8)?, row.get(9)?);
+    delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
+    delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
+    Ok(delivery)
+}
+
+const DEAD_COLUMNS: &str =
+    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, died_at";
+
+fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let mut delivery = read_delivery(row)?;
+    delivery.state = State::Dead;
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(8)?));
+    Ok(delivery)
+}
+
+const SETTLED_COLUMNS: &str =
+    "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, state, settled_at";
+
+fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let mut delivery = read_delivery(row)?;
+    let state: String = row.get(9)?;
+    delivery.event_type = row.get(8)?;
+    delivery.state = State::parse(&state).unwrap_or(State::Sent);
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(10)?));
+    Ok(delivery)
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: DeliveryId(row.get(0)?),
+        tenant: TenantId(row.get(1)?),
+        channel: ChannelId(row.get(2)?),
+        event: EventId(row.get(3)?),
+        event_type: String::new(),
+        state: State::Pending,
+        attempts: row.get(6)?,
+        next_attempt_at: None,
+        created_at: Timestamp::from_ms(row.get(4)?),
+        expires_at: Timestamp::from_ms(row.get(5)?),
+        settled_at: None,
+        reason: row.get(7)?,
+    })
+}
