@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
@@ -38,6 +39,7 @@ pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
 use crate::auth::LocalRouter;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
@@ -83,10 +85,8 @@ impl App {
         let stop = CancellationToken::new();
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
-        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
-        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
-            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
-        let router = observe::observed(router, observing);
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        let router = observe::observed(router(engine, &config, metrics, entropy), observing);
         tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
         if let Some(socket) = socket {
             let router = LocalRouter::new(router, config.limits.into());
@@ -117,6 +117,17 @@ impl App {
         }
         is_settled
     }
+}
+
+/// Every route of the server.
+fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
+    let console = Console::new(Arc::clone(&engine), entropy);
+    let api = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)));
+    console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
+        engine,
+        metrics,
+        config.metrics_public,
+    ))
 }
 
 /// The opened database and what everything else is made of.

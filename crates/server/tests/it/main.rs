@@ -5,6 +5,7 @@ mod auth;
 mod black_box;
 mod cli;
 mod config;
+mod console;
 mod delivery;
 mod egress;
 mod harness;
