@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod delivery;
 pub mod event;
+pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;

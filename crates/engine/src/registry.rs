@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::channel::{Channel, Pause};
+use domain::event_type::KeptEventType;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
@@ -88,6 +89,7 @@ struct State {
     keys: BTreeMap<KeyHash, Arc<Key>>,
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
+    event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
 }
@@ -108,6 +110,9 @@ impl Registry {
             state.tenants.insert(tenant.id, tenant);
         }
         state.keys = snapshot.keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        for kept in snapshot.event_types {
+            state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
+        }
         for stored in snapshot.channels {
             let live = LiveChannel::new(stored, &settings)?;
             state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
@@ -195,6 +200,27 @@ impl Registry {
         let routes = Arc::new(TenantRoutes { routes, filters });
         state.routes.insert(tenant, Arc::clone(&routes));
         (routes, state.config_version)
+    }
+
+    /// The event types that a tenant has described, in order of name.
+    pub(crate) fn event_types(&self, tenant: TenantId) -> Vec<Arc<KeptEventType>> {
+        let state = self.read();
+        let from = state.event_types.range((tenant, String::new())..);
+        from.take_while(|((of, _), _)| *of == tenant).map(|(_, kept)| Arc::clone(kept)).collect()
+    }
+
+    pub(crate) fn put_event_type(&self, kept: KeptEventType) {
+        self.write().event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
+    }
+
+    pub(crate) fn remove_event_type(&self, tenant: TenantId, name: &str) {
+        self.write().event_types.remove(&(tenant, name.to_owned()));
+    }
+
+    /// A channel that nobody has saved: for a preview.
+    pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
+        let config_version = self.config_version();
+        LiveChannel::new(ChannelWithRoutes { channel, subscriptions: Vec::new(), config_version }, &self.settings)
     }
 
     pub(crate) fn put_tenant(&self, tenant: Tenant) {

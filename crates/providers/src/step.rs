@@ -15,6 +15,15 @@ pub enum Step {
     Http(HttpStep),
 }
 
+impl Step {
+    /// What it carries, as text, without where to: for previews.
+    pub fn content(&self) -> String {
+        match self {
+            Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
+        }
+    }
+}
+
 /// One HTTP request.
 #[derive(Clone)]
 pub struct HttpStep {

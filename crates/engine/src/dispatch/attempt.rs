@@ -119,27 +119,32 @@ impl AttemptRun {
         });
     }
 
-    /// The beginning of an answer as text, with the channel's secrets struck out: a receiver may echo what it got.
+    /// The beginning of an answer as text.
     fn readable(&self, body: &[u8]) -> String {
-        if body.is_empty() {
-            return String::new();
-        }
-        let live = &self.flight.live;
-        let mut text = String::from_utf8_lossy(body).into_owned();
-        for secret in providers::config::secrets(live.provider.0, &live.config) {
-            if secret.reveal().len() >= SECRET_BYTES_MIN && text.contains(secret.reveal()) {
-                text = text.replace(secret.reveal(), MASK);
-            }
-        }
+        let mut text = without_secrets(&self.flight.live, String::from_utf8_lossy(body).into_owned());
         text.truncate(text.floor_char_boundary(ATTEMPT_BODY_BYTES_MAX));
         text
     }
 }
 
+/// A text with the channel's secrets struck out: a receiver may echo what it got.
+pub(crate) fn without_secrets(live: &LiveChannel, mut text: String) -> String {
+    if text.is_empty() {
+        return text;
+    }
+    for secret in providers::config::secrets(live.provider.0, &live.config) {
+        if secret.reveal().len() >= SECRET_BYTES_MIN && text.contains(secret.reveal()) {
+            text = text.replace(secret.reveal(), MASK);
+        }
+    }
+    text
+}
+
 /// Shorter texts occur by chance, and striking them out would garble the answer.
 const SECRET_BYTES_MIN: usize = 4;
 
-fn plan_steps(flight: &Flight, instance: &str, now: Timestamp) -> Result<Vec<Step>, String> {
+/// Renders the channel's templates and lets its provider plan; the error says what is wrong with which.
+pub(crate) fn plan_steps(flight: &Flight, instance: &str, now: Timestamp) -> Result<Vec<Step>, String> {
     let Flight { live, content, .. } = flight;
     let event = &content.event;
     let rendered = live.templates.render(live, event)?;

@@ -61,9 +61,9 @@ impl Explained {
 }
 
 impl Engine {
-    /// Keeps the events of one request, all or none. When this returns they are durable.
+    /// Keeps the events of one request, all or none, each for its own tenant. When this returns they are durable.
     ///
-    /// `is_list` says how fields are named in errors; `key` is an idempotency key for the whole request.
+    /// `is_list` says how fields are named in errors; `key` is an idempotency key of `tenant` for the whole request.
     pub async fn accept_events(
         &self,
         tenant: TenantId,

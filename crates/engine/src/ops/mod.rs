@@ -6,8 +6,12 @@
 
 mod channels;
 mod deliveries;
+mod event_types;
 mod events;
+mod preview;
+mod subscriptions;
 mod tenants;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -22,8 +26,11 @@ use crate::registry::{LiveChannel, Registry, RegistryError};
 
 pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown};
+pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
+pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::journal::AttemptQuery;
+pub use subscriptions::NewSubscription;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
 
 /// The application. Faces hold it in an `Arc`.

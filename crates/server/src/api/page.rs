@@ -43,6 +43,11 @@ impl PageIn {
 }
 
 impl<T> PageOut<T> {
+    /// A page whose cursor is no number.
+    pub(crate) fn of(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { data, next_cursor }
+    }
+
     /// A page of `rows`, of which there may be more when it is full.
     pub(crate) fn new<R>(rows: Vec<R>, limit: usize, id: impl Fn(&R) -> i64, show: impl Fn(R) -> T) -> Self {
         let is_full = rows.len() == limit;

@@ -37,24 +37,43 @@ pub(crate) enum Refusal {
     OtherTenant,
 }
 
-/// The tenant that this call may do `scope` for.
-pub(crate) fn tenant_for(engine: &Engine, request: &Parts, scope: Scope) -> Result<TenantId, Refusal> {
+/// For whom a call may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acting {
+    /// This tenant alone: a tenant's key.
+    Tenant(TenantId),
+    /// This tenant, and any other that the request names: a platform key with its header, or a local caller.
+    PlatformFor(TenantId),
+    /// Any tenant that the request names: a platform key without the header.
+    Platform,
+}
+
+/// For whom this call may do `scope`.
+pub(crate) fn acting(engine: &Engine, request: &Parts, scope: Scope) -> Result<Acting, Refusal> {
     let named = request.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
     if acts_locally(request) {
-        return tenant_named(engine, named.unwrap_or(DEFAULT_TENANT));
+        return tenant_named(engine, named.unwrap_or(DEFAULT_TENANT)).map(Acting::PlatformFor);
     }
     let key = engine.authenticate(bearer(&request.headers)?).ok_or(Refusal::BadKey)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
     match (key.tenant, named) {
-        (Some(tenant), None) => Ok(tenant),
+        (Some(tenant), None) => Ok(Acting::Tenant(tenant)),
         (Some(tenant), Some(slug)) => {
             let is_own = engine.tenant(slug).is_some_and(|named| named.id == tenant);
-            if is_own { Ok(tenant) } else { Err(Refusal::OtherTenant) }
+            if is_own { Ok(Acting::Tenant(tenant)) } else { Err(Refusal::OtherTenant) }
         }
-        (None, None) => Err(Refusal::NoTenant),
-        (None, Some(slug)) => tenant_named(engine, slug),
+        (None, None) => Ok(Acting::Platform),
+        (None, Some(slug)) => tenant_named(engine, slug).map(Acting::PlatformFor),
+    }
+}
+
+/// The tenant that this call may do `scope` for.
+pub(crate) fn tenant_for(engine: &Engine, request: &Parts, scope: Scope) -> Result<TenantId, Refusal> {
+    match acting(engine, request, scope)? {
+        Acting::Tenant(tenant) | Acting::PlatformFor(tenant) => Ok(tenant),
+        Acting::Platform => Err(Refusal::NoTenant),
     }
 }
 

@@ -79,6 +79,7 @@ cases! { $
         a_key_may_come_twice_in_one_request,
         a_reused_key_keeps_nothing,
         keys_belong_to_a_tenant,
+        one_request_may_hold_events_of_several_tenants,
         keys_are_forgotten_after_a_day,
         keys_outlive_the_turn_of_the_tables,
         keys_outlive_a_clock_that_goes_back,
@@ -124,6 +125,8 @@ cases! { $
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,
+        subscriptions_come_and_go_one_by_one,
+        event_types_are_described_and_forgotten,
     }
     journal {
         deliveries_of_an_event_are_paged,

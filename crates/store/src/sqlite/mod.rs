@@ -6,6 +6,7 @@
 
 pub mod backup;
 mod directory;
+mod event_types;
 pub mod inspect;
 mod journal;
 mod queue;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
 use readers::Readers;
-use writer::{Job, Tx, Write, Writer, WriterHandle};
+use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
@@ -136,13 +137,32 @@ impl SqliteStore {
         work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Does `work`, which writes about so many rows, in the next batch.
     async fn write<T: Send + 'static>(
         &self,
         rows: usize,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.submit(Urgency::Now, rows, work).await
+    }
+
+    /// The same for what nobody waits for.
+    async fn write_soon<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(Urgency::Soon, rows, work).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Write::new(rows, work, reply));
+        let job: Box<dyn Job> = Box::new(Write::new(rows, urgency, work, reply));
         match &self.writes {
             Writes::Thread(handle) => handle.submit(job)?,
             Writes::Stepped { waiting, .. } => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(job),

@@ -1,8 +1,9 @@
 //! The writer: group commit without a timer.
 //!
 //! Whatever waits when a commit ends goes into the next one, so a lone event is committed at once and a flood is
-//! committed hundreds at a time. [`run_batch`] is a plain function: the writer thread calls it in a loop, the
-//! simulator from its scheduler.
+//! committed hundreds at a time. Results of attempts, which nobody waits for, ride along with what comes next
+//! ([`Urgency`]). [`run_batch`] is a plain function: the writer thread calls it in a loop, the simulator from its
+//! scheduler.
 //!
 //! A job that SQLite refuses fails alone: the batch runs again with a savepoint around each job. Savepoints from the
 //! start would cost every batch a copy of each page that each job touches. When the disk itself fails, the whole batch
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::{Connection, params};
@@ -28,17 +30,37 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
-/// Pages of log after which it is folded into the database: 4 MiB. Folding holds the writer, so it is done in
-/// small pieces; that 16 MiB showed in the p99 of accepting is a guess that has not been measured.
-pub(super) const LOG_PAGES_MAX: i64 = 1_000;
+/// Pages of log after which it is folded into the database: 2 MiB. Folding holds the writer, 2 to 6 ms for 4 MiB, so
+/// it is done in small pieces.
+pub(super) const LOG_PAGES_MAX: i64 = 500;
+
+/// A writer that is never idle does a slice of upkeep after so many batches: often enough to keep up with a flood, whose
+/// batches are large, and seldom enough that few of those who wait meet one.
+const BATCHES_PER_SLICE: u32 = 32;
+
+/// How long a job that is in no hurry waits for company, in turns; each turn takes one more job or ends empty. At half
+/// load this saves every second commit, and what a commit costs is what others wait for.
+const RIDE_TURNS: u32 = 4;
+const RIDE_TURN: Duration = Duration::from_micros(500);
 
 /// Counters are kept by the quarter of an hour.
 pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
+
+/// How soon a job must be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// Nobody does: it may wait a moment for others to share a commit with.
+    Soon,
+}
 
 /// A unit of work for the writer.
 pub trait Job: Send {
     /// About how many rows it writes.
     fn rows(&self) -> usize;
+
+    fn urgency(&self) -> Urgency;
 
     /// Does the work inside the batch's transaction. It runs again when the transaction was rolled back for the sake
     /// of another job, so it keeps nothing but its result.
@@ -51,14 +73,15 @@ pub trait Job: Send {
 /// A job made of a closure and the place where its result goes.
 pub(super) struct Write<F, T> {
     rows: usize,
+    urgency: Urgency,
     work: F,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Write<F, T> {
-    pub(super) fn new(rows: usize, work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
-        Self { rows, work, result: None, reply }
+    pub(super) fn new(rows: usize, urgency: Urgency, work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { rows, urgency, work, result: None, reply }
     }
 }
 
@@ -69,6 +92,10 @@ where
 {
     fn rows(&self) -> usize {
         self.rows
+    }
+
+    fn urgency(&self) -> Urgency {
+        self.urgency
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -467,26 +494,22 @@ impl Drop for WriterHandle {
 }
 
 fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
-    let mut has_upkeep = true;
-    while let Some(first) = next_job(&mut writer, waiting, has_upkeep) {
-        let mut rows = first.rows();
-        let mut jobs = vec![first];
-        while rows < BATCH_ROWS_MAX
-            && let Ok(job) = waiting.try_recv()
-        {
-            rows += job.rows();
-            jobs.push(job);
+    let mut batches: u32 = 0;
+    while let Some(first) = next_job(&mut writer, waiting) {
+        run_batch(&mut writer, Batch::gather(first, waiting).jobs, None);
+        batches = batches.wrapping_add(1);
+        if batches.is_multiple_of(BATCHES_PER_SLICE) {
+            // Upkeep that fails is tried again with the next slice.
+            let _ = writer.upkeep_slice();
         }
-        run_batch(&mut writer, jobs, None);
-        // One slice between two commits; upkeep that fails is tried again after the next batch.
-        has_upkeep = writer.upkeep_slice().unwrap_or(false);
     }
     // The log is folded into the database, so that a copy of the one file is a backup.
     let _ = writer.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-/// The next job, or `None` when none will come. While none waits, upkeep goes on.
-fn next_job(writer: &mut Writer, waiting: &Receiver<Box<dyn Job>>, mut has_upkeep: bool) -> Option<Box<dyn Job>> {
+/// The next job, or `None` when none will come. While none waits, upkeep is done.
+fn next_job(writer: &mut Writer, waiting: &Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
+    let mut has_upkeep = true;
     while has_upkeep {
         match waiting.try_recv() {
             Ok(job) => return Some(job),
@@ -495,4 +518,40 @@ fn next_job(writer: &mut Writer, waiting: &Receiver<Box<dyn Job>>, mut has_upkee
         }
     }
     waiting.recv().ok()
+}
+
+/// Jobs that are committed together.
+struct Batch {
+    jobs: Vec<Box<dyn Job>>,
+    rows: usize,
+    urgency: Urgency,
+}
+
+impl Batch {
+    /// `first` and what waits behind it, up to the bound.
+    fn gather(first: Box<dyn Job>, waiting: &Receiver<Box<dyn Job>>) -> Self {
+        let mut batch = Self { jobs: Vec::new(), rows: 0, urgency: Urgency::Soon };
+        batch.add(first);
+        for _ in 0..RIDE_TURNS {
+            if batch.urgency == Urgency::Soon
+                && let Ok(job) = waiting.recv_timeout(RIDE_TURN)
+            {
+                batch.add(job);
+            }
+        }
+        while batch.rows < BATCH_ROWS_MAX
+            && let Ok(job) = waiting.try_recv()
+        {
+            batch.add(job);
+        }
+        batch
+    }
+
+    fn add(&mut self, job: Box<dyn Job>) {
+        self.rows += job.rows();
+        if job.urgency() == Urgency::Now {
+            self.urgency = Urgency::Now;
+        }
+        self.jobs.push(job);
+    }
 }
