@@ -3,7 +3,7 @@
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
 //! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -164,6 +164,12 @@ impl Registry {
     /// A channel of this tenant.
     pub fn channel_of(&self, tenant: TenantId, channel: ChannelId) -> Option<Arc<LiveChannel>> {
         self.channel(channel).filter(|live| live.channel.tenant == tenant)
+    }
+
+    /// The channels that are paused.
+    pub fn paused(&self) -> BTreeSet<ChannelId> {
+        let state = self.read();
+        state.channels.iter().filter(|(_, live)| live.channel.pause.is_some()).map(|(id, _)| *id).collect()
     }
 
     /// Calls `look` with a look-up of this tenant's channels, all of one moment.

@@ -22,6 +22,13 @@ impl Step {
             Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
         }
     }
+
+    /// The request, of a step that is one.
+    pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
+        match self {
+            Self::Http(step) => Some(step),
+        }
+    }
 }
 
 /// One HTTP request.

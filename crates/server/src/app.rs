@@ -18,10 +18,12 @@ use engine::Engine;
 use engine::dispatch::hands::Hands;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found, Input};
+use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
 use store::directory::Snapshot;
+use store::observe::Observed;
 use store::sqlite::{Options, SqliteStore};
 use store::{Store, StoreError, Vault};
 use tokio::task::JoinSet;
@@ -38,7 +40,12 @@ use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
+use crate::http::observe::Observing;
 use crate::http::socket::SocketListener;
+use crate::http::{cors, observe};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{self, Telemetry};
 
 /// The key that channel configs are encrypted with, in the data directory.
 pub(crate) const KEY_FILE: &str = "secret.key";
@@ -58,24 +65,31 @@ impl App {
     /// Starts everything and returns once the port is open.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let parts = Parts::open(&config).await?;
-        let clock = Arc::clone(&parts.clock);
+        let (clock, entropy, metrics) =
+            (Arc::clone(&parts.clock), Arc::clone(&parts.entropy), Arc::clone(&parts.metrics));
         let built_in = BuiltIn::bind(&config, &parts.snapshot, Arc::clone(&clock)).await?;
-        let listener = Listener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; set POSTRIDER_LISTEN to a free port", config.listen))?;
-        let address = listener.local_addr()?;
-        let Assembled { engine, shell, inbox } = parts.assemble(&config, built_in.address()?)?;
-        let welcome = first_run::prepare(&engine, &config, &built_in, address).await?;
+        let listener = Listener::bind(&config).await?;
+        let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+        let mut tasks = JoinSet::new();
+        let otel = config.otel.as_ref();
+        let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
+        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), traces });
+        let Assembled { engine, shell, inbox } =
+            parts.assemble(&config, built_in.address()?, Arc::clone(&telemetry) as _)?;
+        let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
         let socket = bind_socket(&config.data_dir);
 
         let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
-        let router = crate::api::router(engine);
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
+        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
+            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
+        let router = observe::observed(router, observing);
         tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
         if let Some(socket) = socket {
-            tasks.spawn(listener::serve(socket, LocalRouter::new(router), stop.clone()));
+            let router = LocalRouter::new(router, config.limits.into());
+            tasks.spawn(listener::serve(socket, router, stop.clone()));
         }
         built_in.start(&mut tasks, stop.clone(), clock)?;
         Ok(Self { address, welcome, dispatch, stop, tasks, stop_patience: config.stop_patience })
@@ -112,6 +126,7 @@ struct Parts {
     inbox: Inbox,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
 }
 
 /// The parts put together; nothing runs yet.
@@ -127,26 +142,30 @@ impl Parts {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let (dispatch, inbox) = run::channel();
-        let store = open_store(config, &entropy, &dispatch)?;
+        let metrics = Metrics::new(clock.now());
+        let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
+        let store = open_store(config, &entropy, &dispatch, observed)?;
         let snapshot = store.load().await?;
-        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy })
+        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics })
     }
 
     /// `receiver` is the one socket of this machine that the egress rules let through.
-    fn assemble(self, config: &Config, receiver: Option<SocketAddr>) -> anyhow::Result<Assembled> {
-        let Self { store, snapshot, dispatch, inbox, clock, entropy } = self;
+    fn assemble(
+        self,
+        config: &Config,
+        receiver: Option<SocketAddr>,
+        observer: Arc<dyn Observer>,
+    ) -> anyhow::Result<Assembled> {
+        let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
         let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
         let registry = Arc::new(Registry::new(snapshot, config.engine)?);
-        let engine = Arc::new(Engine::new(
-            Arc::clone(&store),
-            Arc::clone(&registry),
-            dispatch.clone(),
-            Arc::clone(&clock),
-            entropy,
-        ));
+        let engine =
+            Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
         let hands = Hands { store, clock: Arc::clone(&clock) };
-        Ok(Assembled { engine, shell: Shell { handle: dispatch, hands, registry, transport, clock }, inbox })
+        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
+        Ok(Assembled { engine, shell, inbox })
     }
 }
 
@@ -160,7 +179,12 @@ fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("the data directory {} cannot be made", data_dir.display()))
 }
 
-fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) -> anyhow::Result<Arc<dyn Store>> {
+fn open_store(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    dispatch: &Handle,
+    observed: Observed,
+) -> anyhow::Result<Arc<dyn Store>> {
     make_data_dir(&config.data_dir)?;
     let bytes = Arc::clone(entropy);
     let vault = Vault::open(&config.data_dir.join(KEY_FILE), move |buffer: &mut [u8]| bytes.fill(buffer))?;
@@ -168,7 +192,8 @@ fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) ->
         let dispatch = dispatch.clone();
         Box::new(move |arrivals| dispatch.arrived(arrivals))
     };
-    Ok(Arc::new(SqliteStore::open(&Options::new(&config.data_dir), Arc::new(vault), feed)?))
+    let options = Options { observed: Some(observed), ..Options::new(&config.data_dir) };
+    Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
 }
 
 /// The socket for commands on this machine. A server that cannot have one serves all the same.

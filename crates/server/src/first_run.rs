@@ -91,7 +91,8 @@ pub(crate) fn built_in_address(snapshot: &Snapshot) -> Option<SocketAddr> {
 /// What the operator should read when the server has started.
 #[derive(Debug, Default)]
 pub(crate) struct Welcome {
-    address: String,
+    /// Where the server is, with its scheme.
+    url: String,
     /// Made at this start, and shown this once.
     key: Option<Secret>,
     admin_key: Option<Secret>,
@@ -100,8 +101,8 @@ pub(crate) struct Welcome {
 
 impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        writeln!(f, "Postrider {} is ready at http://{address}", env!("CARGO_PKG_VERSION"))?;
+        let url = &self.url;
+        writeln!(f, "Postrider {} is ready at {url}", env!("CARGO_PKG_VERSION"))?;
         if let Some(key) = &self.admin_key {
             writeln!(
                 f,
@@ -117,7 +118,7 @@ impl fmt::Display for Welcome {
         )?;
         if self.has_receiver {
             writeln!(f, "\nSend a first notification. It arrives right here, with its signature checked:\n")?;
-            writeln!(f, "curl -X POST http://{address}/v1/events \\")?;
+            writeln!(f, "curl -X POST {url}/v1/events \\")?;
             writeln!(f, "  -H 'Authorization: Bearer {}' \\", key.reveal())?;
             writeln!(f, "  -d '{{\"type\": \"hello.world\", \"data\": {{\"message\": \"It works\"}}}}'\n")?;
             writeln!(f, "'postrider why evt_1' tells what became of it, 'postrider tail' follows what happens.\n")?;
@@ -131,9 +132,9 @@ pub(crate) async fn prepare(
     engine: &Engine,
     config: &Config,
     built_in: &BuiltIn,
-    address: SocketAddr,
+    url: String,
 ) -> anyhow::Result<Welcome> {
-    let mut welcome = Welcome { address: address.to_string(), ..Welcome::default() };
+    let mut welcome = Welcome { url, ..Welcome::default() };
     let is_first = engine.tenant(DEFAULT_TENANT).is_none() && engine.tenants(TenantId(0), 1).is_empty();
     if is_first {
         engine.put_tenant(DEFAULT_TENANT, "Default", None).await?;

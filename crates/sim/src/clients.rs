@@ -37,6 +37,7 @@ impl Client {
             severity: None,
             channels: item.channels.clone(),
             idempotency_key: item.key.clone(),
+            trace: None,
         };
         self.items.iter().map(event).collect()
     }

@@ -34,6 +34,10 @@ pub trait Journal: Send + Sync {
     /// Sums over everything from the quarter of an hour of `since` on, and what waits now.
     async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError>;
 
+    /// What waits and what is dead now, of every tenant, by channel in order of id, for those that have any. One row is
+    /// read for each channel that ever had a delivery, however many deliveries there are.
+    async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError>;
+
     /// The subscriptions of a tenant's channel that were valid at a version.
     async fn subscriptions_at(
         &self,
@@ -88,6 +92,15 @@ pub struct AttemptQuery {
     /// Only those below; `None` begins at the newest.
     pub before: Option<AttemptId>,
     pub rows_max: usize,
+}
+
+/// What waits for a channel, and what is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelTotals {
+    pub channel: ChannelId,
+    pub pending: u64,
+    pub retrying: u64,
+    pub dead: u64,
 }
 
 /// Sums of a tenant.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use domain::event::{NewEvent, Severity, check_event_type};
 use domain::routing::{ConfigVersion, Routed};
 use domain::verdict::{Reason, Verdicts};
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{ChannelId, TenantId, Timestamp, TraceContext};
 use providers::FieldError;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -46,6 +46,8 @@ pub struct EventIn {
     pub severity: Option<Severity>,
     pub channels: Option<Vec<ChannelId>>,
     pub idempotency_key: Option<String>,
+    /// Its place in the producer's trace; no part of what an idempotency key stands for.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a request is refused whole.
@@ -110,6 +112,7 @@ pub fn prepare(
                     occurred_at: event.occurred_at.unwrap_or(now),
                     severity: event.severity,
                     explicit_channels: event.channels,
+                    trace: event.trace,
                 });
                 let routed = route(routes, &content);
                 let (deliveries, skipped) = admit(registry, tenant, routed, now);

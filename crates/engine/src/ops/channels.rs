@@ -262,6 +262,7 @@ impl Engine {
             occurred_at: now,
             severity: None,
             explicit_channels: Some(vec![live.channel.id]),
+            trace: None,
         };
         let event = AcceptEvent {
             content: Arc::new(content),

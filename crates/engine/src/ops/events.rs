@@ -11,6 +11,7 @@ use super::{Engine, OpsError};
 use crate::accept::filter::{Context, Filter};
 use crate::accept::{self, EventIn, ROWS_MAX, Refused};
 use crate::dispatch::Input;
+use crate::observe::Commit;
 
 /// An event that is kept, and why it did not reach some channels.
 #[derive(Debug)]
@@ -75,7 +76,13 @@ impl Engine {
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
         let expands = request.events.iter().any(|event| event.deliveries.len() > EVENT_DELIVERIES_MAX);
+        let (trace, count) = (request.events.first().and_then(|event| event.content.trace), request.events.len());
+        let begun = self.clock.monotonic();
         let answer = self.store.accept(request).await;
+        if let Some(observer) = &self.observer {
+            let took = self.clock.monotonic().saturating_sub(begun);
+            observer.committed(&Commit { trace, events: count, begun_at: now, took, is_kept: answer.is_ok() });
+        }
         if expands {
             // Also when it failed: it may have been kept and only the answer lost.
             self.dispatch.input(Input::ExpandAsked);

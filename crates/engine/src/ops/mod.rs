@@ -8,6 +8,7 @@ mod channels;
 mod deliveries;
 mod event_types;
 mod events;
+mod figures;
 mod preview;
 mod subscriptions;
 mod tenants;
@@ -21,6 +22,7 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::dispatch::run::Handle;
+use crate::observe::Observer;
 use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
@@ -28,6 +30,7 @@ pub use channels::{ChannelEdit, ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
+pub use figures::Figures;
 pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::journal::AttemptQuery;
 pub use subscriptions::NewSubscription;
@@ -40,6 +43,7 @@ pub struct Engine {
     dispatch: Handle,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    observer: Option<Arc<dyn Observer>>,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -98,7 +102,13 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, registry, dispatch, clock, entropy, changing: Mutex::default() }
+        Self { store, registry, dispatch, clock, entropy, observer: None, changing: Mutex::default() }
+    }
+
+    /// The same, and `observer` hears what it does.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The time that operations go by.

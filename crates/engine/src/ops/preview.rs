@@ -156,6 +156,7 @@ impl Engine {
             occurred_at: event.occurred_at.unwrap_or(now),
             severity: event.severity,
             explicit_channels: None,
+            trace: None,
         };
         Ok(Event { id: EventId(0), accepted_at: now, content: Arc::new(content) })
     }
@@ -166,6 +167,7 @@ impl Engine {
         let content = Content {
             event: Arc::clone(event),
             created_at: now,
+            due_since: now,
             expires_at: now.after(live.time_to_live),
             attempts: 0,
             tries: 0,

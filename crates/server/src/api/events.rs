@@ -1,10 +1,10 @@
 //! `/v1/events`: accepting events and telling what became of them.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use domain::event::{NewEvent, Severity};
 use domain::verdict::Reason;
-use domain::{ChannelId, DeliveryId, EventId};
+use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 use engine::ops::{Accepted, EventShown, Explained};
 use http::{HeaderMap, StatusCode};
 use providers::message::rfc3339;
@@ -87,10 +87,12 @@ pub(crate) enum Answer {
 pub(crate) async fn create(
     State(engine): State<App>,
     Poster(acting): Poster,
+    trace: Option<Extension<TraceContext>>,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
-    let Incoming { tenant, events, is_list } = incoming::read(&engine, acting, &headers, &body)?;
+    let trace = trace.map(|Extension(trace)| trace);
+    let Incoming { tenant, events, is_list } = incoming::read(&engine, acting, trace, &headers, &body)?;
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default());
     let mut accepted = engine.accept_events(tenant, events, is_list, key).await?;
     let answer = match accepted.pop() {

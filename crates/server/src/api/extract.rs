@@ -76,7 +76,7 @@ impl FromRequest<App> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        Ok(Self(plumbing::body::read(request.into_body()).await?))
+        Ok(Self(plumbing::body::read(request).await?))
     }
 }
 

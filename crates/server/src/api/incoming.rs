@@ -1,12 +1,12 @@
 //! Events as they come in: Postrider's own JSON, and CloudEvents 1.0 in its JSON format, single or in batches.
 //!
 //! CloudEvents are told by their media type, or by their `specversion` where the media type says nothing. Of their
-//! attributes `type`, `time`, `data` and the extension `severity` are kept; `source` and `id` together are the
+//! attributes `type`, `time`, `data` and the extensions `severity` and `traceparent` are kept; `source` and `id` together are the
 //! idempotency key, as the specification says that they name an event. Other attributes are not kept.
 
 use bytes::Bytes;
 use domain::event::Severity;
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{ChannelId, TenantId, Timestamp, TraceContext};
 use engine::accept::EventIn;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -37,13 +37,23 @@ pub(super) struct Incoming {
 }
 
 /// Reads the events of a request, whatever format they are in.
-pub(super) fn read(engine: &App, acting: Acting, headers: &HeaderMap, body: &Bytes) -> Result<Incoming, Problem> {
+pub(super) fn read(
+    engine: &App,
+    acting: Acting,
+    trace: Option<TraceContext>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Incoming, Problem> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     let has_header_key = headers.contains_key("idempotency-key");
     let is_list = body.trim_ascii_start().first() == Some(&b'[');
-    let cloud = |wire: CloudWire, prefix: &str| wire.read(engine, acting, prefix, has_header_key);
-    let native = |wire: EventWire, prefix: &str| wire.read(engine, acting, prefix);
+    let traced = |mut event: EventIn| {
+        event.trace = event.trace.or(trace);
+        event
+    };
+    let cloud = |wire: CloudWire, prefix: &str| wire.read(engine, acting, prefix, has_header_key).map(traced);
+    let native = |wire: EventWire, prefix: &str| wire.read(engine, acting, prefix).map(traced);
     let events = if media.eq_ignore_ascii_case(CLOUD_EVENT) && is_list {
         return Err(Problem::malformed(format!("{CLOUD_EVENT} is a single event; send an array as {CLOUD_BATCH}")));
     } else if media.eq_ignore_ascii_case(CLOUD_BATCH) && !is_list {
@@ -116,6 +126,7 @@ impl EventWire {
             severity: read_severity(self.severity, prefix)?,
             channels: self.channels.map(|ids| ids.into_iter().map(ChannelId).collect()),
             idempotency_key: self.idempotency_key,
+            trace: None,
         })
     }
 }
@@ -133,6 +144,8 @@ struct CloudWire {
     data_base64: Option<IgnoredAny>,
     /// An extension of ours.
     severity: Option<String>,
+    /// The extension for distributed tracing; one that cannot be read is none, as in the header.
+    traceparent: Option<String>,
 }
 
 impl CloudWire {
@@ -151,6 +164,7 @@ impl CloudWire {
             severity: read_severity(self.severity, prefix)?,
             channels: None,
             idempotency_key: key,
+            trace: self.traceparent.as_deref().and_then(TraceContext::parse),
         })
     }
 

@@ -5,6 +5,7 @@
 //! fails and is tried again, and its channel is not paused as one whose target is forbidden.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,6 +19,7 @@ use super::{Assembled, Parts, start_dispatch};
 use crate::auth::LocalRouter;
 use crate::config::Config;
 use crate::first_run;
+use crate::telemetry::Telemetry;
 
 /// What is delivered while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,12 @@ impl InProcess {
     pub(crate) async fn start(config: &Config, starts: Starts) -> anyhow::Result<Self> {
         let parts = Parts::open(config).await?;
         let receiver = first_run::built_in_address(&parts.snapshot);
-        let Assembled { engine, shell, inbox } = parts.assemble(config, receiver)?;
+        let telemetry = Telemetry { metrics: Arc::clone(&parts.metrics), traces: None };
+        let Assembled { engine, shell, inbox } = parts.assemble(config, receiver, Arc::new(telemetry))?;
         let dispatch = shell.handle.clone();
         let mut tasks = JoinSet::new();
         start_dispatch(&mut tasks, shell, inbox, config, starts).await?;
-        let router = LocalRouter::new(crate::api::router(engine));
+        let router = LocalRouter::new(crate::api::router(engine), config.limits.into());
         Ok(Self { router, dispatch, tasks, stop_patience: config.stop_patience })
     }
 

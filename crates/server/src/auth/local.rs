@@ -14,18 +14,24 @@ use http::Request;
 use http::request::Parts;
 use tower_service::Service;
 
+use crate::http::body::BodyLimits;
+use crate::http::client::Client;
+
 /// Goes with a request that came by a [`LocalRouter`].
 #[derive(Clone, Copy, Debug)]
 struct Local;
 
 /// The faces, for callers on this machine.
 #[derive(Clone, Debug)]
-pub(crate) struct LocalRouter(Router);
+pub(crate) struct LocalRouter {
+    router: Router,
+    body_limits: BodyLimits,
+}
 
 impl LocalRouter {
     /// Only for what nobody but the owner of the data directory can reach.
-    pub(crate) fn new(router: Router) -> Self {
-        Self(router)
+    pub(crate) fn new(router: Router, body_limits: BodyLimits) -> Self {
+        Self { router, body_limits }
     }
 }
 
@@ -35,12 +41,16 @@ impl Service<Request<Body>> for LocalRouter {
     type Future = <Router as Service<Request<Body>>>::Future;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        <Router as Service<Request<Body>>>::poll_ready(&mut self.0, context)
+        <Router as Service<Request<Body>>>::poll_ready(&mut self.router, context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        request.extensions_mut().insert(Local);
-        self.0.call(request)
+        let client = Client::on_this_machine(request.headers());
+        let marks = request.extensions_mut();
+        marks.insert(Local);
+        marks.insert(client);
+        marks.insert(self.body_limits);
+        self.router.call(request)
     }
 }
 

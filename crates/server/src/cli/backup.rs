@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::exit::{Ended, Exit, Failure};
 use super::output::{print, remark};
-use super::{StopSignal, runtime};
+use super::{StopSignal, runtime, settings};
 use crate::app::{self, Copied, DATABASE_FILE, KEY_FILE, LOCK_FILE, OnProgress, Progress};
 use crate::config::Config;
 
@@ -56,11 +56,7 @@ pub(super) struct RestoreArguments {
 
 impl Place {
     fn config(&self) -> Result<Config, Failure> {
-        let mut config = Config::load().map_err(|error| Failure::usage(format!("{error:#}")))?;
-        if let Some(data_dir) = &self.data_dir {
-            config.data_dir.clone_from(data_dir);
-        }
-        Ok(config)
+        settings::of_this_machine(self.data_dir.as_deref())
     }
 }
 

@@ -11,6 +11,7 @@ mod bench;
 mod channel;
 mod client;
 mod completions;
+mod config;
 mod deliveries;
 mod doctor;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod receive;
 mod runtime;
 mod send;
 mod serve;
+mod settings;
 mod stats;
 mod story;
 mod tail;
@@ -31,6 +33,7 @@ mod why;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -38,6 +41,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[command(name = "postrider", version, about = "Accepts events and delivers them to channels; never loses one")]
 #[command(after_help = exit::codes_help())]
 struct Arguments {
+    /// The settings file of `serve` and `config`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Without one: serve
     #[command(subcommand)]
     command: Option<Command>,
@@ -46,7 +52,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve,
+    Serve(settings::SettingFlags),
     /// Post one event
     Send(send::Arguments),
     /// Tell what became of an event, and why
@@ -75,6 +81,9 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Print what a shell needs to complete commands
     Completions(completions::Arguments),
+    /// Check or print the settings, and start nothing
+    #[command(subcommand)]
+    Config(config::Command),
     /// Receive webhooks and print them, with their signatures checked
     Receive(receive::Arguments),
     /// Measure this machine and the server on it, end to end
@@ -83,8 +92,10 @@ enum Command {
 
 /// Does what the command line says. An error is one that the user should read.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(),
+    let Arguments { config: file, command } = Arguments::parse();
+    match command.unwrap_or_else(|| Command::Serve(settings::SettingFlags::default())) {
+        Command::Serve(flags) => serve::run(&flags.after(file).sources()),
+        Command::Config(command) => Ok(config::run(command, file)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::listener::Accept;
+use super::listener::{Accept, Answer, Desk, Host};
 
 /// The socket's name in the data directory.
 pub(crate) const SOCKET_FILE: &str = "postrider.sock";
@@ -67,10 +67,26 @@ impl SocketListener {
 }
 
 impl Accept for SocketListener {
-    type Stream = UnixStream;
+    type Host = SocketHost;
 
     async fn accept(&self) -> io::Result<UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn host(&self) -> SocketHost {
+        SocketHost
+    }
+}
+
+/// Serves connections of the socket.
+#[derive(Clone)]
+pub(crate) struct SocketHost;
+
+impl Host for SocketHost {
+    type Raw = UnixStream;
+
+    async fn welcome<S: Answer>(self, stream: UnixStream, desk: Desk<S>) {
+        desk.converse_locally(stream).await;
     }
 }
 

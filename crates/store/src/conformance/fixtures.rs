@@ -145,6 +145,7 @@ pub fn content(tenant: TenantId) -> NewEvent {
         occurred_at: later(-5),
         severity: None,
         explicit_channels: None,
+        trace: None,
     }
 }
 

@@ -65,6 +65,7 @@ macro_rules! cases {
 cases! { $
     accept {
         an_event_is_kept_as_it_came,
+        the_place_in_a_trace_is_kept,
         ids_ascend_in_order_of_commit,
         arrivals_are_announced_before_the_answer_in_order_of_id,
         a_request_is_kept_whole_or_not_at_all,
@@ -141,6 +142,7 @@ cases! { $
     }
     stats {
         sums_follow_every_move,
+        totals_are_of_every_channel_with_any,
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
     }

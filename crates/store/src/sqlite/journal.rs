@@ -21,7 +21,7 @@ use super::writer::BUCKET_MS;
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::blob;
-use crate::journal::{AttemptQuery, DeliveryQuery, EventRecord, Journal, StateFilter, Stats};
+use crate::journal::{AttemptQuery, ChannelTotals, DeliveryQuery, EventRecord, Journal, StateFilter, Stats};
 
 #[async_trait]
 impl Journal for SqliteStore {
@@ -54,6 +54,10 @@ impl Journal for SqliteStore {
 
     async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
         self.read(move |connection| stats(connection, tenant, since).map_err(from_sqlite)).await
+    }
+
+    async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError> {
+        self.read(|connection| totals(connection).map_err(from_sqlite)).await
     }
 
     async fn subscriptions_at(
@@ -425,6 +429,18 @@ fn stats(connection: &Connection, tenant: TenantId, since: Timestamp) -> rusqlit
         }
     }
     Ok(stats)
+}
+
+fn totals(connection: &Connection) -> rusqlite::Result<Vec<ChannelTotals>> {
+    let read = |row: &Row<'_>| {
+        let sum = |column| row.get(column).map(|sum: i64| u64::try_from(sum).unwrap_or(0));
+        Ok(ChannelTotals { channel: ChannelId(row.get(0)?), pending: sum(1)?, retrying: sum(2)?, dead: sum(3)? })
+    };
+    let mut statement =
+        connection.prepare_cached("SELECT channel_id, pending, retrying, dead FROM waiting ORDER BY channel_id")?;
+    let mut totals: Vec<ChannelTotals> = statement.query_map([], read)?.collect::<Result<_, _>>()?;
+    totals.retain(|one| one.pending + one.retrying + one.dead > 0);
+    Ok(totals)
 }
 
 fn subscriptions_at(

@@ -19,9 +19,10 @@ use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::from_sqlite;
 use super::segments::Segments;
+use super::{Options, from_sqlite};
 use crate::StoreError;
+use crate::observe::{Commit, Observed};
 use crate::queue::{Arrival, Feed};
 
 /// Rows in one commit, as the jobs estimate them: bounds how long a commit takes and what a failure repeats.
@@ -202,9 +203,16 @@ struct Happened {
 }
 
 impl Happened {
-    fn save(self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes the sums. Returns how often each status was counted.
+    fn save(self, connection: &Connection) -> rusqlite::Result<Vec<(&'static str, u64)>> {
         let mut counts: BTreeMap<CountKey, i64> = BTreeMap::new();
+        let mut by_status: Vec<(&'static str, u64)> = Vec::new();
         for key in self.counts {
+            // A handful of statuses: looking through them beats any map.
+            match by_status.iter_mut().find(|(status, _)| *status == key.4) {
+                Some((_, count)) => *count += 1,
+                None => by_status.push((key.4, 1)),
+            }
             *counts.entry(key).or_default() += 1;
         }
         let mut shifts: BTreeMap<ChannelId, (TenantId, Shift)> = BTreeMap::new();
@@ -215,7 +223,8 @@ impl Happened {
             sum.dead += shift.dead;
         }
         save_counts(connection, &counts)?;
-        save_shifts(connection, &shifts)
+        save_shifts(connection, &shifts)?;
+        Ok(by_status)
     }
 }
 
@@ -307,6 +316,7 @@ pub struct Writer {
     connection: Connection,
     memory: Memory,
     feed: Feed,
+    observed: Option<Observed>,
 }
 
 /// What the writer knows without asking the database; undone with the transaction that changed it.
@@ -317,10 +327,11 @@ struct Memory {
 }
 
 impl Writer {
-    pub(super) fn open(connection: Connection, segment_rows_max: u64, feed: Feed) -> Result<Self, StoreError> {
+    pub(super) fn open(connection: Connection, options: &Options, feed: Feed) -> Result<Self, StoreError> {
         let sequences = Sequences::load(&connection)?;
-        let segments = Segments::open(&connection, segment_rows_max)?;
-        Ok(Self { connection, memory: Memory { sequences, segments }, feed })
+        let segments = Segments::open(&connection, options.segment_rows_max)?;
+        let observed = options.observed.clone();
+        Ok(Self { connection, memory: Memory { sequences, segments }, feed, observed })
     }
 
     /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
@@ -352,12 +363,18 @@ pub fn run_batch(writer: &mut Writer, mut jobs: Vec<Box<dyn Job>>, fault: Option
     if jobs.is_empty() {
         return;
     }
+    let begun = writer.observed.as_ref().map(|observed| observed.clock.monotonic());
     let committed = match transact(writer, &mut jobs, Isolation::Together, fault) {
         Err(error) if !error.is_transient() => transact(writer, &mut jobs, Isolation::Apart, fault),
         committed => committed,
     };
     match committed {
-        Ok((arrivals, results)) => {
+        Ok(Committed { arrivals, results, counts }) => {
+            if let (Some(observed), Some(begun)) = (&writer.observed, begun) {
+                let took = observed.clock.monotonic().saturating_sub(begun);
+                let rows = jobs.iter().map(|job| job.rows()).sum();
+                observed.observer.committed(&Commit { rows, took, counts });
+            }
             if !arrivals.is_empty() {
                 (writer.feed)(arrivals);
             }
@@ -384,7 +401,14 @@ enum Isolation {
     Apart,
 }
 
-type Committed = (Vec<Arrival>, Vec<Result<(), StoreError>>);
+/// A transaction that is durable.
+struct Committed {
+    arrivals: Vec<Arrival>,
+    /// What each job is told.
+    results: Vec<Result<(), StoreError>>,
+    /// How often each status was counted.
+    counts: Vec<(&'static str, u64)>,
+}
 
 fn transact(
     writer: &mut Writer,
@@ -423,13 +447,13 @@ fn commit(
         });
     }
     let Tx { arrivals, happened, .. } = tx;
-    happened.save(connection).map_err(from_sqlite)?;
+    let counts = happened.save(connection).map_err(from_sqlite)?;
     sequences.save(connection)?;
     if fault == Some(Fault::BeforeCommit) {
         return Err(StoreError::Unavailable("the commit failed".to_owned()));
     }
     execute(connection, "COMMIT")?;
-    Ok((arrivals, results))
+    Ok(Committed { arrivals, results, counts })
 }
 
 /// Runs a job in a savepoint. The outer error ends the batch, the inner one the job alone.

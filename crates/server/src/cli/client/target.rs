@@ -8,7 +8,9 @@ use super::remote::Remote;
 use super::{Way, in_process};
 use crate::app::Starts;
 use crate::cli::exit::Failure;
+use crate::cli::settings;
 use crate::config::Config;
+use crate::telemetry::log;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which server, and as whom")]
@@ -44,11 +46,7 @@ impl Target {
 
     /// The settings of the server on this machine.
     pub(in crate::cli) fn config(&self) -> Result<Config, Failure> {
-        let mut config = Config::load().map_err(|error| Failure::usage(format!("{error:#}")))?;
-        if let Some(data_dir) = &self.data_dir {
-            config.data_dir.clone_from(data_dir);
-        }
-        Ok(config)
+        settings::of_this_machine(self.data_dir.as_deref())
     }
 
     /// Whether a server is named that may be anywhere.
@@ -84,8 +82,6 @@ fn given(text: Option<&String>) -> Option<&String> {
 
 /// What runs in this process logs as a server does.
 fn log_to_stderr(config: &Config) {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&config.log) {
-        // Only the first of a process counts.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-    }
+    // Only the first of a process counts.
+    let _ = log::start(&config.log, config.log_format);
 }

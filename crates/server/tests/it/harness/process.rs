@@ -52,6 +52,20 @@ impl Setup {
         self
     }
 
+    /// Writes a file into the directory that the binary is started in.
+    pub(crate) fn with_file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.data_dir.path().join(name), text).expect("a file can be written");
+        self
+    }
+
+    /// What `config dump` prints with these arguments.
+    pub(crate) async fn dump(&self, arguments: &[&str]) -> String {
+        let mut process = self.launch(&[&["config", "dump"], arguments].concat());
+        let status = process.ended().await;
+        assert!(status.success(), "{}", process.stderr.text());
+        process.stdout.text()
+    }
+
     /// Starts the binary by another program.
     pub(crate) fn wrapped_in(mut self, program: &[&str]) -> Self {
         self.wrapper = program.iter().map(|&part| part.to_owned()).collect();
@@ -65,11 +79,11 @@ impl Setup {
     /// Runs `serve` and waits until it is ready.
     pub(crate) async fn start(&self) -> Server {
         let mut process = self.launch(&["serve"]);
-        let line = soon("the welcome line", process.stdout.line_with("is ready at http://")).await;
+        let line = soon("the welcome line", process.stdout.line_with("is ready at http")).await;
         let Some(line) = line else {
             panic!("the server ended before it was ready: {}", process.stderr.text());
         };
-        let address = line.rsplit("http://").next().expect("an address").trim().parse().expect("an address");
+        let address = line.rsplit("://").next().expect("an address").trim().parse().expect("an address");
         Server { client: Client::new(address, ADMIN_KEY).for_tenant("default"), address, process }
     }
 

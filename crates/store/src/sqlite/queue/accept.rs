@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::event::{Event, Severity};
-use domain::{ChannelId, DeliveryId, EventId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, Timestamp, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
@@ -84,6 +84,7 @@ fn keep_event(tx: &mut Tx<'_>, new: &AcceptEvent, at: Timestamp) -> rusqlite::Re
         blob::encode_channels(now.iter().map(|delivery| delivery.channel)),
         blob::encode_skipped(&new.verdicts.skipped),
         i64::try_from(new.verdicts.skipped_more).unwrap_or(i64::MAX),
+        content.trace.map(TraceContext::to_bytes),
     ])?;
     let event = Arc::new(Event { id, accepted_at: at, content: Arc::clone(content) });
     let deliveries = insert_deliveries(tx, &event, now, new.attempts_max)?;

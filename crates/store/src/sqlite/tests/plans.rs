@@ -36,7 +36,8 @@ fn note(event: TraceEvent<'_>) {
 }
 
 /// Tables that stay small, or that are read whole at a start and never otherwise.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
+    "waiting",
     "tenants",
     "api_keys",
     "channels",
@@ -108,6 +109,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
     stepped.run(store.stats(TENANT, NOW)).unwrap();
+    stepped.run(store.totals()).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
     for channel in [None, Some(channel)] {
         for state in [
