@@ -23,6 +23,7 @@ fn check(name: &str, fixture: &str) {
         occurred_at: Timestamp::from_ms(0),
         severity: None,
         explicit_channels: None,
+        trace: None,
     };
     let mut environment = environment(markup);
     environment.add_template(BODY, template).unwrap();

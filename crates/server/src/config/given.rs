@@ -18,14 +18,8 @@ pub(super) const SECRETS: &[&str] = &["admin_key", "database_url", "otel.headers
 
 /// Variables with our prefix that are no settings: those of the commands that talk to a server, receive, or look at the
 /// mail server (`postrider doctor`).
-const OTHER_VARIABLES: &[&str] = &[
-    "POSTRIDER_URL",
-    "POSTRIDER_KEY",
-    "POSTRIDER_TENANT",
-    "POSTRIDER_CONFIG",
-    "POSTRIDER_RECEIVE_SECRET",
-    "POSTRIDER_SMTP__URL",
-];
+const OTHER_VARIABLES: &[&str] =
+    &["POSTRIDER_URL", "POSTRIDER_KEY", "POSTRIDER_TENANT", "POSTRIDER_CONFIG", "POSTRIDER_RECEIVE_SECRET"];
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "POSTRIDER_";

@@ -93,10 +93,19 @@ fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
         occurred_at: NOW,
         severity: None,
         explicit_channels: None,
+        trace: None,
     };
     let event = Arc::new(Event { id: EventId(1), accepted_at: NOW, content: Arc::new(content) });
-    let content =
-        Content { event, created_at: NOW, expires_at: NOW, attempts: 0, tries: 0, attempts_max: None, steps_done };
+    let content = Content {
+        event,
+        created_at: NOW,
+        due_since: NOW,
+        expires_at: NOW,
+        attempts: 0,
+        tries: 0,
+        attempts_max: None,
+        steps_done,
+    };
     Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content }
 }
 
@@ -107,6 +116,7 @@ fn registry() -> Registry {
         tenants: Vec::new(),
         keys: Vec::new(),
         channels: Vec::new(),
+        event_types: Vec::new(),
     };
     Registry::new(snapshot, Settings::default(), Operator::default()).unwrap()
 }
