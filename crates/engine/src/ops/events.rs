@@ -71,6 +71,9 @@ impl Engine {
         is_list: bool,
         key: Option<&str>,
     ) -> Result<Vec<Accepted>, OpsError> {
+        if self.registry.is_suspended(tenant) {
+            return Err(OpsError::suspended());
+        }
         let now = self.clock.now();
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
@@ -79,6 +82,10 @@ impl Engine {
         if expands {
             // Also when it failed: it may have been kept and only the answer lost.
             self.dispatch.input(Input::ExpandAsked);
+        }
+        if answer.is_err() {
+            // Refused because it was deleted since it was asked for, that is.
+            self.check_tenant(tenant)?;
         }
         match answer? {
             AcceptAnswer::Kept(kept) => {

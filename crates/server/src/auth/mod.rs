@@ -3,8 +3,10 @@
 //! The rules are the same on every face: a tenant's key acts for its tenant within its scopes, a platform key for the
 //! tenant that the `Postrider-Tenant` header names.
 
+use std::sync::Arc;
+
 use domain::TenantId;
-use domain::tenant::Scope;
+use domain::tenant::{Key, Scope};
 use engine::Engine;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -21,6 +23,8 @@ pub(crate) enum Refusal {
     BadKey,
     #[error("the key lacks the scope {}", .0.name())]
     NoScope(Scope),
+    #[error("the tenant of this key is suspended by the platform; ask whoever runs it")]
+    Suspended,
     #[error("a platform key must name the tenant that it acts for, in the header Postrider-Tenant")]
     NoTenant,
     #[error("there is no tenant {0:?}; PUT /v1/tenants/{{slug}} makes one")]
@@ -31,7 +35,7 @@ pub(crate) enum Refusal {
 
 /// The tenant that a call with these headers may do `scope` for.
 pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Refusal> {
-    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+    let key = key_of(engine, headers)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
@@ -51,8 +55,14 @@ pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> 
 
 /// Whether a call with these headers comes from the platform.
 pub(crate) fn check_platform(engine: &Engine, headers: &HeaderMap) -> Result<(), Refusal> {
-    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+    let key = key_of(engine, headers)?;
     if key.allows(Scope::Platform) { Ok(()) } else { Err(Refusal::NoScope(Scope::Platform)) }
+}
+
+/// The key of a call, unless it is of a tenant that is suspended.
+fn key_of(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
+    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+    if key.tenant.is_some_and(|tenant| engine.is_suspended(tenant)) { Err(Refusal::Suspended) } else { Ok(key) }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {

@@ -25,7 +25,7 @@ const ROUTES: [(&str, &str, &str); 15] = [
     ("DELETE", "/v1/channels/{channel}", "channels:write"),
 ];
 
-const PLATFORM_ROUTES: [(&str, &str); 7] = [
+const PLATFORM_ROUTES: [(&str, &str); 10] = [
     ("GET", "/v1/tenants"),
     ("POST", "/v1/tenants"),
     ("PUT", "/v1/tenants/default"),
@@ -33,7 +33,13 @@ const PLATFORM_ROUTES: [(&str, &str); 7] = [
     ("GET", "/v1/tenants/default/keys"),
     ("POST", "/v1/tenants/default/keys"),
     ("DELETE", "/v1/tenants/default/keys/999"),
+    ("POST", "/v1/tenants/default/suspend"),
+    ("POST", "/v1/tenants/default/resume"),
+    ("DELETE", "/v1/tenants/default"),
 ];
+
+/// The routes themselves: the one place where they are put together.
+const ROUTER: &str = include_str!("../../src/api/mod.rs");
 
 const SCOPES: [&str; 7] =
     ["events:write", "events:read", "channels:read", "channels:write", "deliveries:read", "deliveries:write", "inbox"];
@@ -42,8 +48,35 @@ fn method(name: &str) -> Method {
     name.parse().expect("a method")
 }
 
-fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(crate) fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|(method, path, _)| (*method, *path)).chain(PLATFORM_ROUTES)
+}
+
+/// What every test here goes through is everything that there is.
+#[test]
+fn no_route_is_forgotten() {
+    let mut routes = 0;
+    for route in ROUTER.split(".route(\"").skip(1) {
+        let (path, rest) = route.split_once('"').expect("a path");
+        let handlers = rest.split(".fallback").next().expect("something");
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let is_there = handlers.split(|it: char| !it.is_alphanumeric()).any(|word| word == method);
+            if !is_there || path.ends_with('z') {
+                continue;
+            }
+            routes += 1;
+            let is_it = |name: &str, listed: &str| {
+                let parts = listed.split('?').next().unwrap_or_default().split('/');
+                let fits = |(listed, part): (&str, &str)| listed == part || part.starts_with('{');
+                name.eq_ignore_ascii_case(method)
+                    && parts.clone().count() == path.split('/').count()
+                    && parts.zip(path.split('/')).all(fits)
+            };
+            let is_listed = every_route().any(|(name, listed)| is_it(name, listed));
+            assert!(is_listed, "{method} {path} is in neither list above: say which scope it asks for");
+        }
+    }
+    assert_eq!(routes, every_route().count(), "a route is listed that there is not");
 }
 
 #[tokio::test]
@@ -127,8 +160,22 @@ async fn the_ids_of_another_tenant_do_not_exist() {
             .replace("{event}", &accepted.id)
             .replace("{channel}", &channel.to_string())
             .replace("{delivery}", &delivery.to_string());
+        assert!(!path.contains('{'), "{path}: which id does the other tenant ask with?");
         other.send(method(name), &path, &[], "{}").await.problem(404);
     }
+    for list in ["/v1/deliveries?", "/v1/attempts?", "/v1/stats?"] {
+        for filter in [format!("channel_id={channel}"), "event_type=a".to_owned()] {
+            let found: Value = other.get(&format!("{list}{filter}")).await.read(200);
+            assert!(found["data"].as_array().is_none_or(Vec::is_empty), "{list}{filter}: {found}");
+            assert_eq!(found["sent"].as_u64().unwrap_or(0), 0, "{list}{filter}: {found}");
+        }
+    }
+    for list in ["/v1/deliveries", "/v1/attempts"] {
+        let path = format!("{list}?event_id={}", accepted.id);
+        assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
+    }
+    let path = format!("/v1/attempts?delivery_id={delivery}");
+    assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
         assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     }

@@ -3,6 +3,7 @@
 mod batches;
 mod opening;
 mod plans;
+mod purge;
 
 use std::future::Future;
 use std::path::Path;
