@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{ChannelId, EventId, TenantId, Timestamp};
+use crate::{ChannelId, EventId, TenantId, Timestamp, TraceContext};
 
 /// The longest event type, in bytes.
 pub const EVENT_TYPE_BYTES_MAX: usize = 128;
@@ -97,6 +97,8 @@ pub struct NewEvent {
     pub severity: Option<Severity>,
     /// The channels that the client named; `None` leaves the choice to the subscriptions.
     pub explicit_channels: Option<Vec<ChannelId>>,
+    /// Where it stands in the producer's trace; deliveries go on from there.
+    pub trace: Option<TraceContext>,
 }
 
 /// An accepted event.

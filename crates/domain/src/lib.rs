@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod delivery;
 pub mod event;
+pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
@@ -16,8 +17,10 @@ pub mod schedule;
 pub mod secret;
 pub mod tenant;
 pub mod time;
+pub mod trace;
 pub mod verdict;
 
 pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 pub use secret::Secret;
 pub use time::{Clock, Timestamp};
+pub use trace::TraceContext;

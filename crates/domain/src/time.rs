@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// 1970-01-01.
+    pub const EPOCH: Self = Self(0);
+
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)
     }

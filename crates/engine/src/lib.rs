@@ -8,6 +8,7 @@
 pub mod accept;
 pub mod dispatch;
 mod expression;
+pub mod observe;
 pub mod ops;
 pub mod random;
 pub mod registry;

@@ -3,12 +3,13 @@
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
 //! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::channel::{Channel, Pause};
+use domain::event_type::KeptEventType;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
@@ -32,12 +33,12 @@ pub struct LiveChannel {
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
-    suspension: Arc<Suspension>,
+    pub(crate) suspension: Arc<Suspension>,
 }
 
 /// Whether a tenant is suspended, shared by all of its channels: one change reaches them all.
 #[derive(Debug, Default)]
-struct Suspension {
+pub(crate) struct Suspension {
     /// 0: it is not.
     since_ms: AtomicI64,
 }
@@ -153,6 +154,7 @@ struct State {
     keys: BTreeMap<KeyHash, Arc<Key>>,
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
+    event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
 }
@@ -184,6 +186,9 @@ impl Registry {
             state.put_tenant(tenant);
         }
         state.keys = snapshot.keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        for kept in snapshot.event_types {
+            state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
+        }
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension)?;
@@ -250,6 +255,12 @@ impl Registry {
         self.channel(channel).filter(|live| live.channel.tenant == tenant)
     }
 
+    /// The channels that are paused.
+    pub fn paused(&self) -> BTreeSet<ChannelId> {
+        let state = self.read();
+        state.channels.iter().filter(|(_, live)| live.channel.pause.is_some()).map(|(id, _)| *id).collect()
+    }
+
     /// Calls `look` with a look-up of this tenant's channels, all of one moment.
     pub fn with_channels<T>(
         &self,
@@ -298,6 +309,28 @@ impl Registry {
         (routes, state.config_version)
     }
 
+    /// The event types that a tenant has described, in order of name.
+    pub(crate) fn event_types(&self, tenant: TenantId) -> Vec<Arc<KeptEventType>> {
+        let state = self.read();
+        let from = state.event_types.range((tenant, String::new())..);
+        from.take_while(|((of, _), _)| *of == tenant).map(|(_, kept)| Arc::clone(kept)).collect()
+    }
+
+    pub(crate) fn put_event_type(&self, kept: KeptEventType) {
+        self.write().event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
+    }
+
+    pub(crate) fn remove_event_type(&self, tenant: TenantId, name: &str) {
+        self.write().event_types.remove(&(tenant, name.to_owned()));
+    }
+
+    /// A channel that nobody has saved: for a preview.
+    pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
+        let config_version = self.config_version();
+        let stored = ChannelWithRoutes { channel, subscriptions: Vec::new(), config_version };
+        LiveChannel::new(stored, &self.settings, Arc::default())
+    }
+
     /// Takes a tenant as it is now; that it is suspended holds for all of its channels at once.
     pub(crate) fn put_tenant(&self, tenant: Tenant) {
         self.write().put_tenant(tenant);
@@ -312,6 +345,7 @@ impl Registry {
         state.suspensions.remove(&tenant);
         state.keys.retain(|_, key| key.tenant != Some(tenant));
         state.routes.remove(&tenant);
+        state.event_types.retain(|(of, _), _| *of != tenant);
         let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
         for channel in &channels {
             state.channels.remove(channel);

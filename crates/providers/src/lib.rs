@@ -48,6 +48,12 @@ pub trait Provider: Sync {
     /// What to do to deliver `message`: one step or several, in order. The same arguments give the same steps.
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError>;
 
+    /// Whether its requests name the trace that an event belongs to, as `traceparent`: where the receiver is the owner's
+    /// own. Others have no business with it.
+    fn passes_trace(&self) -> bool {
+        false
+    }
+
     /// What `reply` means for the message and its channel. `now` is when the reply came.
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome;
 }

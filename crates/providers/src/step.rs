@@ -15,6 +15,22 @@ pub enum Step {
     Http(HttpStep),
 }
 
+impl Step {
+    /// What it carries, as text, without where to: for previews.
+    pub fn content(&self) -> String {
+        match self {
+            Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
+        }
+    }
+
+    /// The request, of a step that is one.
+    pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
+        match self {
+            Self::Http(step) => Some(step),
+        }
+    }
+}
+
 /// One HTTP request.
 #[derive(Clone)]
 pub struct HttpStep {

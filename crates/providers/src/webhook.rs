@@ -210,6 +210,11 @@ impl Provider for Webhook {
         Ok(vec![Step::Http(HttpStep { method: Method::POST, url, headers, body, timeout: TIMEOUT })])
     }
 
+    /// The receiver is the owner's own, and may go on with the trace.
+    fn passes_trace(&self) -> bool {
+        true
+    }
+
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         match reply {
             Reply::Http(reply) => judge_http(reply, now),

@@ -1,9 +1,14 @@
 //! The composition root: the only place that names a backend and puts the parts together.
 //!
+//! [`App`] is a server; [`InProcess`] is the same without a port, for a command that finds no server.
+//!
 //! Starting: the store is opened and locked, configuration read into memory, dispatch goes on where it ended, and
 //! last the port opens. Stopping goes the other way: the port closes, what is under way is finished and written down.
 
+mod in_process;
+
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +17,38 @@ use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
-use engine::dispatch::{Dispatcher, Found};
+use engine::dispatch::{Dispatcher, Found, Input};
+use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
 use store::directory::Snapshot;
+use store::observe::Observed;
 use store::sqlite::{Options, SqliteStore};
-use store::{Store, Vault};
+use store::{Store, StoreError, Vault};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use in_process::{InProcess, Starts};
+pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
+pub(crate) use store::sqlite::inspect::Inspection;
+pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
+
+use crate::auth::LocalRouter;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
-use crate::http::listener::Listener;
+use crate::http::listener::{self, Listener};
+use crate::http::observe::Observing;
+use crate::http::socket::SocketListener;
+use crate::http::{cors, observe};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{self, Telemetry};
 
 /// The key that channel configs are encrypted with, in the data directory.
-const KEY_FILE: &str = "secret.key";
+pub(crate) const KEY_FILE: &str = "secret.key";
 
 /// A running Postrider.
 pub struct App {
@@ -45,35 +64,33 @@ pub struct App {
 impl App {
     /// Starts everything and returns once the port is open.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let (dispatch, inbox) = run::channel();
-        let store = open_store(&config, &entropy, &dispatch)?;
-        let snapshot = store.load().await?;
-        let built_in = BuiltIn::bind(&config, &snapshot, Arc::clone(&clock)).await?;
-        let listener = Listener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; set POSTRIDER_LISTEN to a free port", config.listen))?;
-        let address = listener.local_addr()?;
-
-        let rules = EgressRules::new(config.egress_allow.clone(), built_in.address()?.into_iter().collect());
-        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
-        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
-        let engine = Arc::new(Engine::new(
-            Arc::clone(&store),
-            Arc::clone(&registry),
-            dispatch.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        ));
-        let welcome = first_run::prepare(&engine, &config, &built_in, address).await?;
+        let parts = Parts::open(&config).await?;
+        let (clock, entropy, metrics) =
+            (Arc::clone(&parts.clock), Arc::clone(&parts.entropy), Arc::clone(&parts.metrics));
+        let built_in = BuiltIn::bind(&config, &parts.snapshot, Arc::clone(&clock)).await?;
+        let listener = Listener::bind(&config).await?;
+        let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+        let mut tasks = JoinSet::new();
+        let otel = config.otel.as_ref();
+        let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
+        let telemetry = Arc::new(Telemetry { metrics: Arc::clone(&metrics), traces });
+        let Assembled { engine, shell, inbox } =
+            parts.assemble(&config, built_in.address()?, Arc::clone(&telemetry) as _)?;
+        let welcome = first_run::prepare(&engine, &config, &built_in, format!("{scheme}://{address}")).await?;
+        let socket = bind_socket(&config.data_dir);
 
         let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let hands = Hands { store, clock: Arc::clone(&clock) };
-        let shell = Shell { handle: dispatch.clone(), hands, registry, transport, clock: Arc::clone(&clock) };
-        start_dispatch(&mut tasks, shell, inbox, &entropy, &config).await?;
-        tasks.spawn(listener.serve(crate::api::router(engine), stop.clone()));
+        let dispatch = shell.handle.clone();
+        start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
+        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
+            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
+        let router = observe::observed(router, observing);
+        tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
+        if let Some(socket) = socket {
+            let router = LocalRouter::new(router, config.limits.into());
+            tasks.spawn(listener::serve(socket, router, stop.clone()));
+        }
         built_in.start(&mut tasks, stop.clone(), clock)?;
         Ok(Self { address, welcome, dispatch, stop, tasks, stop_patience: config.stop_patience })
     }
@@ -101,31 +118,134 @@ impl App {
     }
 }
 
-fn open_store(config: &Config, entropy: &Arc<dyn Entropy>, dispatch: &Handle) -> anyhow::Result<Arc<dyn Store>> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+/// The opened database and what everything else is made of.
+struct Parts {
+    store: Arc<dyn Store>,
+    snapshot: Snapshot,
+    dispatch: Handle,
+    inbox: Inbox,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+}
+
+/// The parts put together; nothing runs yet.
+struct Assembled {
+    engine: Arc<Engine>,
+    shell: Shell<GuardedHttp>,
+    inbox: Inbox,
+}
+
+impl Parts {
+    /// Takes the data directory.
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let (dispatch, inbox) = run::channel();
+        let metrics = Metrics::new(clock.now());
+        let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
+        let store = open_store(config, &entropy, &dispatch, observed)?;
+        let snapshot = store.load().await?;
+        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics })
+    }
+
+    /// `receiver` is the one socket of this machine that the egress rules let through.
+    fn assemble(
+        self,
+        config: &Config,
+        receiver: Option<SocketAddr>,
+        observer: Arc<dyn Observer>,
+    ) -> anyhow::Result<Assembled> {
+        let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
+        let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
+        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
+        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
+        let engine =
+            Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
+        let hands = Hands { store, clock: Arc::clone(&clock) };
+        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
+        Ok(Assembled { engine, shell, inbox })
+    }
+}
+
+/// Makes the data directory where it is missing: for its owner alone, because the database and the socket are in it.
+fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .with_context(|| format!("the data directory {} cannot be made", data_dir.display()))
+}
+
+fn open_store(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    dispatch: &Handle,
+    observed: Observed,
+) -> anyhow::Result<Arc<dyn Store>> {
+    make_data_dir(&config.data_dir)?;
     let bytes = Arc::clone(entropy);
     let vault = Vault::open(&config.data_dir.join(KEY_FILE), move |buffer: &mut [u8]| bytes.fill(buffer))?;
     let feed = {
         let dispatch = dispatch.clone();
         Box::new(move |arrivals| dispatch.arrived(arrivals))
     };
-    Ok(Arc::new(SqliteStore::open(&Options::new(&config.data_dir), Arc::new(vault), feed)?))
+    let options = Options { observed: Some(observed), ..Options::new(&config.data_dir) };
+    Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
+}
+
+/// The socket for commands on this machine. A server that cannot have one serves all the same.
+fn bind_socket(data_dir: &Path) -> Option<SocketListener> {
+    let bound = SocketListener::bind(data_dir);
+    let explain = |error| {
+        tracing::warn!(
+            %error,
+            "there is no socket for commands on this machine: they need POSTRIDER_URL and POSTRIDER_KEY, or another \
+             POSTRIDER_DATA_DIR"
+        );
+    };
+    bound.map_err(explain).ok()
 }
 
 async fn start_dispatch(
     tasks: &mut JoinSet<()>,
     shell: Shell<GuardedHttp>,
     inbox: Inbox,
-    entropy: &Arc<dyn Entropy>,
     config: &Config,
+    starts: Starts,
 ) -> anyhow::Result<()> {
     let found = Found::in_store(&*shell.hands.store).await?;
     let now = shell.clock.now();
     let registry = Arc::clone(&shell.registry);
-    let dispatcher = Dispatcher::new(registry, Arc::clone(entropy), &config.engine, found, now);
+    let mut dispatcher = Dispatcher::new(registry, Arc::new(SystemEntropy), &config.engine, found, now);
+    if starts == Starts::Nothing {
+        dispatcher.handle(Input::Stop, now);
+    }
     tasks.spawn(shell.run(dispatcher, inbox));
     Ok(())
+}
+
+/// Copies the database of a data directory to a file that is not there or empty, whether a server uses it or not.
+pub(crate) fn back_up(data_dir: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
+    store::sqlite::backup::copy(data_dir, to, on_progress)
+}
+
+/// Puts such a copy into a data directory without a database.
+pub(crate) fn restore(from: &Path, data_dir: &Path, on_progress: OnProgress<'_>) -> anyhow::Result<Copied> {
+    make_data_dir(data_dir)?;
+    Ok(store::sqlite::backup::restore(from, data_dir, on_progress)?)
+}
+
+/// Whether the database can be opened and read with the key that lies beside it.
+pub(crate) async fn check_opens(config: &Config) -> anyhow::Result<()> {
+    Parts::open(config).await.map(drop)
+}
+
+/// Looks at the database of a data directory from outside; `None` when there is none.
+pub(crate) fn inspect(data_dir: &Path) -> Result<Option<Inspection>, StoreError> {
+    store::sqlite::inspect::inspect(data_dir)
 }
 
 /// Whether nobody has used this database before.

@@ -15,7 +15,7 @@ use engine::Engine;
 use engine::ops::{ChannelEdit, KeyRequest, NewChannel};
 use providers::sign::SigningKey;
 use serde_json::{Map, Value, json};
-use store::directory::Snapshot;
+use store::directory::{ChannelWithRoutes, Snapshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +38,7 @@ pub(crate) struct BuiltIn(Option<(Receiver, Option<ChannelId>)>);
 impl BuiltIn {
     /// Binds the receiver's port: the one of its channel, or a free one when that is taken.
     pub(crate) async fn bind(config: &Config, snapshot: &Snapshot, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let of_receiver = |channel: &&store::directory::ChannelWithRoutes| {
-            channel.channel.settings.dialect.as_deref() == Some(DIALECT)
-        };
-        let channel = snapshot.channels.iter().find(of_receiver);
+        let channel = built_in_channel(snapshot);
         let is_first_run = is_new(snapshot) && config.admin_key.is_none();
         if channel.is_none() && !is_first_run {
             return Ok(Self(None));
@@ -81,10 +78,21 @@ impl BuiltIn {
     }
 }
 
+fn built_in_channel(snapshot: &Snapshot) -> Option<&ChannelWithRoutes> {
+    snapshot.channels.iter().find(|one| one.channel.settings.dialect.as_deref() == Some(DIALECT))
+}
+
+/// Where the built-in receiver listened when it last ran, if this database has one.
+pub(crate) fn built_in_address(snapshot: &Snapshot) -> Option<SocketAddr> {
+    let port = loopback_port(built_in_channel(snapshot)?.channel.settings.config.reveal())?;
+    Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
 /// What the operator should read when the server has started.
 #[derive(Debug, Default)]
 pub(crate) struct Welcome {
-    address: String,
+    /// Where the server is, with its scheme.
+    url: String,
     /// Made at this start, and shown this once.
     key: Option<Secret>,
     admin_key: Option<Secret>,
@@ -93,8 +101,8 @@ pub(crate) struct Welcome {
 
 impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        writeln!(f, "Postrider {} is ready at http://{address}", env!("CARGO_PKG_VERSION"))?;
+        let url = &self.url;
+        writeln!(f, "Postrider {} is ready at {url}", env!("CARGO_PKG_VERSION"))?;
         if let Some(key) = &self.admin_key {
             writeln!(
                 f,
@@ -110,9 +118,10 @@ impl fmt::Display for Welcome {
         )?;
         if self.has_receiver {
             writeln!(f, "\nSend a first notification. It arrives right here, with its signature checked:\n")?;
-            writeln!(f, "curl -X POST http://{address}/v1/events \\")?;
+            writeln!(f, "curl -X POST {url}/v1/events \\")?;
             writeln!(f, "  -H 'Authorization: Bearer {}' \\", key.reveal())?;
             writeln!(f, "  -d '{{\"type\": \"hello.world\", \"data\": {{\"message\": \"It works\"}}}}'\n")?;
+            writeln!(f, "'postrider why evt_1' tells what became of it, 'postrider tail' follows what happens.\n")?;
         }
         Ok(())
     }
@@ -123,9 +132,9 @@ pub(crate) async fn prepare(
     engine: &Engine,
     config: &Config,
     built_in: &BuiltIn,
-    address: SocketAddr,
+    url: String,
 ) -> anyhow::Result<Welcome> {
-    let mut welcome = Welcome { address: address.to_string(), ..Welcome::default() };
+    let mut welcome = Welcome { url, ..Welcome::default() };
     // Somebody who has deleted the last tenant has a key.
     let is_first = engine.tenants(None, TenantId(0), 1).is_empty() && engine.keys(None).is_empty();
     if is_first {

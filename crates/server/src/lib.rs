@@ -1,7 +1,8 @@
 //! The server: everything with a port or a terminal.
 //!
 //! [`app`] puts the parts together and is the only place that names a backend. Faces ([`api`]) translate their wire
-//! into calls of `engine::ops` and never import each other; what they share is in `http` and `auth`. Each command of
+//! into calls of `engine::ops` and never import each other; what they share is in `http` and `auth`; `telemetry` tells
+//! how the server is doing. Each command of
 //! the command line is a file in `cli`.
 
 pub mod api;
@@ -14,5 +15,6 @@ mod entropy;
 mod first_run;
 mod http;
 mod receiver;
+mod telemetry;
 
 pub use cli::run;

@@ -29,6 +29,7 @@ pub(crate) struct Client {
 impl Client {
     fn request(&self) -> Vec<EventIn> {
         let event = |item: &Item| EventIn {
+            tenant: self.tenant,
             event_type: item.event_type.to_owned(),
             data: RawValue::from_string(format!(r#"{{"n":{},"amount":{}}}"#, item.serial, item.serial % 100))
                 .expect("it is JSON"),
@@ -36,6 +37,7 @@ impl Client {
             severity: None,
             channels: item.channels.clone(),
             idempotency_key: item.key.clone(),
+            trace: None,
         };
         self.items.iter().map(event).collect()
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::channel::{Channel, ChannelSettings, Pause};
+use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, KeyHash, Scope, Tenant};
-use domain::{ChannelId, DeliveryId, KeyId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 
 use crate::StoreError;
 
@@ -53,6 +54,32 @@ pub trait Directory: Send + Sync {
 
     /// Pauses a channel for a reason. Returns whether it was running.
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
+
+    /// Begins a subscription of a channel, beside those that it has. `None` when the tenant has no such channel.
+    async fn add_subscription(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        route: NewRoute,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError>;
+
+    /// Ends a subscription; the channel keeps its others. `None` when the tenant has no such subscription.
+    async fn end_subscription(
+        &self,
+        tenant: TenantId,
+        subscription: SubscriptionId,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError>;
+
+    /// Describes an event type, or describes it anew.
+    async fn put_event_type(
+        &self,
+        tenant: TenantId,
+        event_type: EventType,
+        now: Timestamp,
+    ) -> Result<KeptEventType, StoreError>;
+
+    /// Forgets the description of an event type. Returns whether there was one.
+    async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError>;
 }
 
 /// Everything that routing needs.
@@ -64,6 +91,8 @@ pub struct Snapshot {
     pub tenants: Vec<Tenant>,
     pub keys: Vec<Key>,
     pub channels: Vec<ChannelWithRoutes>,
+    /// In order of tenant and name.
+    pub event_types: Vec<KeptEventType>,
 }
 
 /// A channel and its valid subscriptions.

@@ -52,6 +52,10 @@ pub trait Journal: Send + Sync {
     /// Sums over everything from the quarter of an hour of `since` on, and what waits now.
     async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<Stats, StoreError>;
 
+    /// What waits and what is dead now, of every tenant, by channel in order of id, for those that have any. One row is
+    /// read for each channel that ever had a delivery, however many deliveries there are.
+    async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError>;
+
     /// The subscriptions of a tenant's channel that were valid at a version.
     async fn subscriptions_at(
         &self,
@@ -255,6 +259,15 @@ impl StatsQuery {
     pub const fn since(since: Timestamp) -> Self {
         Self { since, channel: None, event_types: None }
     }
+}
+
+/// What waits for a channel, and what is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelTotals {
+    pub channel: ChannelId,
+    pub pending: u64,
+    pub retrying: u64,
+    pub dead: u64,
 }
 
 /// Sums of a tenant.

@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod journal;
+pub mod observe;
 pub mod queue;
 pub mod sqlite;
 pub mod vault;

@@ -106,9 +106,10 @@ pub struct Arrival {
     pub event: Arc<Event>,
 }
 
-/// One request with events, checked and routed.
+/// One request with events, checked and routed. Each event says whose it is.
 #[derive(Debug)]
 pub struct AcceptRequest {
+    /// Whose key covers the request.
     pub tenant: TenantId,
     pub now: Timestamp,
     /// Covers the whole request.

@@ -68,6 +68,15 @@ pub struct Loaded<T> {
     pub is_drained: bool,
 }
 
+/// What is due and not started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueNow {
+    /// Since when the oldest is due of those in memory.
+    pub buffered: Option<Timestamp>,
+    /// Rows of the queue table that may be due for longer: of an `After`, the first.
+    pub in_table: Vec<(ChannelId, LoadWhat)>,
+}
+
 /// A delivery that is to start now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start<T> {
@@ -419,6 +428,26 @@ impl<T> Lanes<T> {
         let due = self.due.peek().map(|Reverse((due, ..))| *due);
         let unblock = self.unblock.peek().map(|Reverse((until, _))| *until);
         due.into_iter().chain(unblock).min()
+    }
+
+    /// What is known of the deliveries that are due and not started, to find the one that has been so for longest.
+    ///
+    /// Looks at every delivery in memory, of which there are as many as the bounds allow; paused lanes wait for their
+    /// owner and are left out. What a lane has left to the queue table is named, its first row or rows, to be looked up
+    /// there; what is being read at this moment is missed.
+    pub fn due(&self, since: impl Fn(&T) -> Timestamp) -> DueNow {
+        let running = || self.by_channel.iter().filter(|(_, lane)| !lane.is_paused);
+        let buffered = running().flat_map(|(_, lane)| &lane.buffer).map(|ready| since(&ready.item)).min();
+        let mut in_table = Vec::new();
+        for (channel, lane) in running() {
+            if lane.is_spilled {
+                in_table.push((*channel, LoadWhat::After(lane.taken_to)));
+            }
+            if let Some(first) = lane.recalled.front() {
+                in_table.push((*channel, LoadWhat::These(vec![*first])));
+            }
+        }
+        DueNow { buffered, in_table }
     }
 
     /// Deliveries started and not durably settled.

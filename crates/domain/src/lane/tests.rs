@@ -64,6 +64,26 @@ impl World {
 }
 
 #[test]
+fn what_is_due_is_told_with_where_else_to_look() {
+    let mut world = World::new(BOUNDS);
+    let due = |lanes: &Lanes<i64>| lanes.due(|item| Timestamp::from_ms(item * 10));
+    assert_eq!(due(&world.lanes), DueNow::default());
+    (0..3).for_each(|_| world.accept());
+    assert_eq!(due(&world.lanes), DueNow { buffered: Some(Timestamp::from_ms(10)), in_table: vec![] });
+    // What was started is no longer due.
+    assert_eq!(world.lanes.start_next(NOW).unwrap().item, 1);
+    assert_eq!(due(&world.lanes).buffered, Some(Timestamp::from_ms(20)));
+    // What did not fit is in the table.
+    (0..4).for_each(|_| world.accept());
+    let after = (ChannelId(1), LoadWhat::After(DeliveryId(5)));
+    assert_eq!(due(&world.lanes).in_table, vec![after.clone()]);
+    world.lanes.recall(ChannelId(1), DeliveryId(9));
+    assert_eq!(due(&world.lanes).in_table, vec![after, (ChannelId(1), LoadWhat::These(vec![DeliveryId(9)]))]);
+    world.lanes.pause(ChannelId(1));
+    assert_eq!(due(&world.lanes), DueNow::default());
+}
+
+#[test]
 fn a_lane_that_overflows_keeps_order_and_loads_nothing_twice() {
     let mut world = World::new(BOUNDS);
     (0..20).for_each(|_| world.accept());

@@ -100,6 +100,7 @@ mod tests {
             occurred_at: Timestamp::from_ms(0),
             severity: Some(Severity::Error),
             explicit_channels: None,
+            trace: None,
         }
     }
 

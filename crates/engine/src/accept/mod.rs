@@ -5,18 +5,19 @@
 
 pub mod filter;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::event::{NewEvent, Severity, check_event_type};
-use domain::routing::Routed;
+use domain::routing::{ConfigVersion, Routed};
 use domain::verdict::{Reason, Verdicts};
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{ChannelId, TenantId, Timestamp, TraceContext};
 use providers::FieldError;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use store::queue::{AcceptEvent, AcceptRequest, EVENT_DELIVERIES_MAX, IdempotencyKey, NewDelivery};
 
-use crate::registry::Registry;
+use crate::registry::{Registry, TenantRoutes};
 use filter::Context;
 
 /// The most events in one request.
@@ -37,6 +38,7 @@ const FUTURE_MAX_MS: i64 = 24 * 60 * 60 * 1000;
 /// An event as a client tells it, in the types of its wire but not yet checked.
 #[derive(Debug)]
 pub struct EventIn {
+    pub tenant: TenantId,
     pub event_type: String,
     /// Any JSON; it must be an object.
     pub data: Box<RawValue>,
@@ -44,6 +46,8 @@ pub struct EventIn {
     pub severity: Option<Severity>,
     pub channels: Option<Vec<ChannelId>>,
     pub idempotency_key: Option<String>,
+    /// Its place in the producer's trace; no part of what an idempotency key stands for.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a request is refused whole.
@@ -55,8 +59,8 @@ pub enum Refused {
     TooManyDeliveries(usize),
 }
 
-/// Checks and routes the events of one request. `is_list` says how fields are named in errors. `key` covers the whole
-/// request.
+/// Checks and routes the events of one request, each for its own tenant. `is_list` says how fields are named in errors.
+/// `key` covers the whole request and is `tenant`'s.
 pub fn prepare(
     registry: &Registry,
     tenant: TenantId,
@@ -81,12 +85,12 @@ pub fn prepare(
     }
     for (position, event) in events.iter().enumerate() {
         let prefix = if is_list { format!("[{position}].") } else { String::new() };
-        check_event(registry, tenant, event, &prefix, now, &mut errors);
+        check_event(registry, event, &prefix, now, &mut errors);
     }
     if !errors.is_empty() {
         return Err(Refused::Invalid(errors));
     }
-    let (routes, config_version) = registry.routes(tenant);
+    let mut routes_of: BTreeMap<TenantId, (Arc<TenantRoutes>, ConfigVersion)> = BTreeMap::new();
     let mut whole = Sha256::new();
     let prepared: Vec<AcceptEvent> =
         events
@@ -99,6 +103,8 @@ pub fn prepare(
                 let event_key = event.idempotency_key.as_deref().zip(body_hash).map(|(key, body_hash)| {
                     IdempotencyKey { key_hash: Sha256::digest(key.as_bytes()).into(), body_hash }
                 });
+                let tenant = event.tenant;
+                let (routes, config_version) = routes_of.entry(tenant).or_insert_with(|| registry.routes(tenant));
                 let content = Arc::new(NewEvent {
                     tenant,
                     event_type: event.event_type.into(),
@@ -106,10 +112,11 @@ pub fn prepare(
                     occurred_at: event.occurred_at.unwrap_or(now),
                     severity: event.severity,
                     explicit_channels: event.channels,
+                    trace: event.trace,
                 });
-                let routed = route(&routes, &content);
+                let routed = route(routes, &content);
                 let (deliveries, skipped) = admit(registry, tenant, routed, now);
-                let verdicts = Verdicts::new(config_version, skipped);
+                let verdicts = Verdicts::new(*config_version, skipped);
                 AcceptEvent { content, deliveries, verdicts, key: event_key, attempts_max: None }
             })
             .collect();
@@ -128,14 +135,7 @@ fn error(field: &str, message: &str) -> FieldError {
     FieldError { field: field.to_owned(), message: message.to_owned() }
 }
 
-fn check_event(
-    registry: &Registry,
-    tenant: TenantId,
-    event: &EventIn,
-    prefix: &str,
-    now: Timestamp,
-    errors: &mut Vec<FieldError>,
-) {
+fn check_event(registry: &Registry, event: &EventIn, prefix: &str, now: Timestamp, errors: &mut Vec<FieldError>) {
     let mut wrong = |field: &str, message: &str| errors.push(error(&format!("{prefix}{field}"), message));
     if let Err(problem) = check_event_type(&event.event_type) {
         wrong("type", &problem.to_string());
@@ -157,7 +157,7 @@ fn check_event(
         return;
     }
     for (position, channel) in named.iter().enumerate() {
-        if registry.channel_of(tenant, *channel).is_none() {
+        if registry.channel_of(event.tenant, *channel).is_none() {
             wrong(&format!("channels[{position}]"), &format!("there is no channel {channel}"));
         }
     }
@@ -178,6 +178,7 @@ fn body_hash(event: &EventIn) -> [u8; 32] {
     let data: serde_json::Value = serde_json::from_str(event.data.get()).unwrap_or_default();
     let channels = event.channels.as_ref().map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
     let canonical = serde_json::json!([
+        event.tenant.0,
         event.event_type,
         data,
         event.occurred_at.map(Timestamp::as_ms),
@@ -187,7 +188,7 @@ fn body_hash(event: &EventIn) -> [u8; 32] {
     Sha256::digest(canonical.to_string()).into()
 }
 
-fn route(routes: &crate::registry::TenantRoutes, event: &NewEvent) -> Routed {
+fn route(routes: &TenantRoutes, event: &NewEvent) -> Routed {
     if let Some(explicit) = &event.explicit_channels {
         let mut matched = explicit.clone();
         matched.sort_unstable();

@@ -112,7 +112,7 @@ fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Time
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
-    let Answered { flight, records, steps_done } = answered;
+    let Answered { flight, records, steps_done, .. } = answered;
     let provider = Arc::clone(&flight.live.provider_name);
     let unchanged = settlement(flight.delivery, flight.channel, &flight.content, next, now);
     Settlement { provider, records, attempts, steps_done, ..unchanged }

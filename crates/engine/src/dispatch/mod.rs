@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use domain::channel::{CONCURRENCY_DEFAULT, Pause};
 use domain::delivery::Cause;
-use domain::lane::{Lanes, Load, Loaded, Ready};
+use domain::lane::{DueNow, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
@@ -252,6 +252,11 @@ impl Dispatcher {
         self.lanes.unsettled() + self.tests.len()
     }
 
+    /// What is due and not started: see [`Lanes::due`].
+    pub fn due(&self) -> DueNow {
+        self.lanes.due(|content| content.due_since)
+    }
+
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
         self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
@@ -264,7 +269,16 @@ impl Dispatcher {
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
-        let content = Content { event, created_at, expires_at, attempts: 0, tries: 0, attempts_max, steps_done: 0 };
+        let content = Content {
+            event,
+            created_at,
+            due_since: created_at,
+            expires_at,
+            attempts: 0,
+            tries: 0,
+            attempts_max,
+            steps_done: 0,
+        };
         // A test of a tenant that was suspended since it was asked for waits as everything else does.
         let is_suspended = || matches!(self.hold_of(channel), Some(Hold::Suspended(_)));
         if attempts_max.is_some() && !is_suspended() {
@@ -399,10 +413,12 @@ impl Dispatcher {
             is_drained: rows.len() < load.items_max,
         };
         for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
+            let due_since = due_since(&row, now);
             let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
             match row.event {
                 Some(event) => {
-                    let content = Content { event, created_at, expires_at, attempts, tries, attempts_max, steps_done };
+                    let content =
+                        Content { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done };
                     result.ready.push(ready(delivery, content));
                 }
                 None => result.later.push((delivery, row.due_at)),
@@ -509,6 +525,16 @@ impl Dispatcher {
         if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
             self.cancelled.remove(&channel);
         }
+    }
+}
+
+/// Since when a row of the queue may start: the first try since it was accepted, a later one since it was due. One that a
+/// person has asked for carries no time, and is due now.
+pub(crate) fn due_since(row: &Waiting, now: Timestamp) -> Timestamp {
+    match (row.tries, row.due_at) {
+        (0, _) => row.created_at.max(row.due_at),
+        (_, Timestamp::EPOCH) => now,
+        (_, due_at) => due_at,
     }
 }
 

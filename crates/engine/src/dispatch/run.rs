@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::lane::DueNow;
 use domain::{ChannelId, Clock, DeliveryId, Timestamp};
 use providers::step::Step;
 use store::queue::Arrival;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::attempt::{AttemptRun, Flight};
 use super::hands::Hands;
 use super::{Action, Dispatcher, Input};
+use crate::observe::Observer;
 use crate::registry::Registry;
 use crate::transport::Transport;
 
@@ -28,6 +30,8 @@ enum Message {
     UnderWay(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Vec<DeliveryId>>),
     /// Tell when this test is settled; at once when it is not under way.
     TestSettled(DeliveryId, oneshot::Sender<()>),
+    /// What is due and not started.
+    Due(oneshot::Sender<DueNow>),
     /// Tell when nothing is under way.
     Idle(oneshot::Sender<()>),
 }
@@ -67,6 +71,13 @@ impl Handle {
     pub async fn under_way(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Vec<DeliveryId> {
         let (reply, answer) = oneshot::channel();
         let _ = self.0.send(Message::UnderWay(deliveries, reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// What is due and not started; nothing once the dispatcher has stopped.
+    pub(crate) async fn due(&self) -> DueNow {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.0.send(Message::Due(reply));
         answer.await.unwrap_or_default()
     }
 
@@ -124,6 +135,8 @@ impl Inbox {
                 // Whoever asked may have gone.
                 let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
             }
+            // Whoever asked may have gone.
+            Message::Due(reply) => drop(reply.send(dispatcher.due())),
             Message::TestSettled(test, reply) => self.waiting_for_tests.push((test, reply)),
             Message::Idle(reply) => self.waiting_for_idle.push(reply),
         }
@@ -137,6 +150,7 @@ pub struct Shell<T> {
     pub registry: Arc<Registry>,
     pub transport: Arc<T>,
     pub clock: Arc<dyn Clock>,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl<T: Transport> Shell<T> {
@@ -149,6 +163,7 @@ impl<T: Transport> Shell<T> {
             for action in dispatcher.actions(shell.clock.now()) {
                 shell.act(&tasks, action);
             }
+            shell.observer.in_flight(dispatcher.in_flight());
             if inbox.answer_waiting(&dispatcher) {
                 return;
             }
@@ -184,9 +199,12 @@ impl<T: Transport> Shell<T> {
             run.answer(&reply, started_at, took, self.clock.now());
         }
         let answered = run.finish();
+        self.observer.attempted(&answered);
         tracing::debug!(
             delivery = %answered.flight.delivery,
             channel = %answered.flight.channel,
+            event = %answered.flight.content.event.id.public(),
+            tenant = %answered.flight.content.event.content.tenant,
             outcome = answered.outcome().class.name(),
             note = %answered.outcome().note,
             "attempt over"

@@ -12,6 +12,7 @@ use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
 use providers::{Config, FieldError, Provider};
 use serde_json::{Map, Value};
+use store::StoreError;
 use store::directory::{Changed, ChannelChange, NewRoute};
 use store::journal::{AttemptQuery, Text};
 use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
@@ -26,7 +27,7 @@ use crate::render;
 const CHANNELS_MAX: usize = 100_000;
 
 /// The most event types of one channel.
-const EVENT_TYPES_MAX: usize = 100;
+pub(super) const EVENT_TYPES_MAX: usize = 100;
 
 /// How long a test waits for its answer.
 const TEST_PATIENCE: Duration = Duration::from_secs(20);
@@ -89,6 +90,8 @@ impl ChannelFilter {
 pub struct ChannelShown {
     pub live: Arc<LiveChannel>,
     pub config: Map<String, Value>,
+    /// What its owner should know of its templates.
+    pub warnings: Vec<String>,
 }
 
 /// What came of a test.
@@ -101,7 +104,7 @@ pub struct TestResult {
 
 impl Engine {
     pub fn channel(&self, tenant: TenantId, channel: ChannelId) -> Result<ChannelShown, OpsError> {
-        Ok(show(self.live_channel(tenant, channel)?))
+        Ok(self.show(self.live_channel(tenant, channel)?))
     }
 
     /// Channels in order of id, those above `after`.
@@ -113,7 +116,7 @@ impl Engine {
         rows_max: usize,
     ) -> Vec<ChannelShown> {
         let passes = |live: &LiveChannel| filter.passes(live);
-        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(show).collect()
+        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
     }
 
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
@@ -155,7 +158,7 @@ impl Engine {
             }
         };
         let live = self.registry.put_channel(made)?;
-        let mut shown = show(live);
+        let mut shown = self.show(live);
         for key in generated {
             let value = shown.live.config.text(key).map(Value::from);
             shown.config.extend(value.map(|value| (key.to_owned(), value)));
@@ -200,31 +203,38 @@ impl Engine {
             settings,
             routes,
         };
-        let changed = match self.store.update_channel(change, now).await {
-            Ok(changed) => changed.ok_or_else(|| OpsError::no_channel(channel))?,
-            Err(error) => {
-                self.take_from_store(Some(channel)).await;
-                return Err(error.into());
-            }
-        };
+        let changed = self.store.update_channel(change, now).await;
+        let changed = self.or_take_from_store(channel, changed).await?.ok_or_else(|| OpsError::no_channel(channel))?;
         let live = self.registry.put_channel(changed.after.clone())?;
         self.tell_dispatch(channel, &changed, "the channel was switched off");
-        Ok(show(live))
+        Ok(self.show(live))
     }
 
     /// Deletes a channel; what waits is cancelled, history stays.
     pub async fn delete_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
-        let changed = match self.store.delete_channel(tenant, channel, self.clock.now()).await {
-            Ok(changed) => changed.ok_or_else(|| OpsError::no_channel(channel))?,
-            Err(error) => {
-                self.take_from_store(Some(channel)).await;
-                return Err(error.into());
-            }
-        };
+        let changed = self.store.delete_channel(tenant, channel, self.clock.now()).await;
+        let changed = self.or_take_from_store(channel, changed).await?.ok_or_else(|| OpsError::no_channel(channel))?;
         self.registry.remove_channel(channel, changed.after.config_version);
         self.tell_dispatch(channel, &changed, "the channel was deleted");
         Ok(())
+    }
+
+    fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {
+        let warnings = self.template_warnings(live.channel.tenant, &live);
+        ChannelShown { config: providers::masked(live.provider.0, &live.config), live, warnings }
+    }
+
+    /// What a change of a channel came to; when it failed, the registry takes from the store what became of it.
+    pub(super) async fn or_take_from_store<T>(
+        &self,
+        channel: ChannelId,
+        changed: Result<T, StoreError>,
+    ) -> Result<T, OpsError> {
+        if changed.is_err() {
+            self.take_from_store(Some(channel)).await;
+        }
+        Ok(changed?)
     }
 
     /// After a change that failed: it may have been done and only the answer lost, so the registry takes from the store
@@ -284,6 +294,7 @@ impl Engine {
             occurred_at: now,
             severity: None,
             explicit_channels: Some(vec![live.channel.id]),
+            trace: None,
         };
         let event = AcceptEvent {
             content: Arc::new(content),
@@ -301,22 +312,20 @@ impl Engine {
     }
 }
 
-fn show(live: Arc<LiveChannel>) -> ChannelShown {
-    ChannelShown { config: providers::masked(live.provider.0, &live.config), live }
-}
-
-fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
+pub(super) fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
     providers::find(name).ok_or_else(|| {
         let known: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
         OpsError::invalid("provider", format!("must be one of {}", known.join(", ")))
     })
 }
 
-/// The patterns and the filter of a channel's subscriptions, as the shorthand `event_types` and `filter` says them.
+/// The patterns and the filter of a channel's subscriptions, as the shorthand `event_types` and `filter` says them. A
+/// filter that not all of them share is none of the shorthand.
 pub(crate) fn routes_of(live: &LiveChannel) -> (Vec<String>, Option<String>) {
     let patterns = live.subscriptions.iter().map(|one| one.pattern.to_string()).collect();
-    let filter = live.subscriptions.iter().find_map(|one| one.filter.as_deref().map(ToOwned::to_owned));
-    (patterns, filter)
+    let first = live.subscriptions.first().and_then(|one| one.filter.as_deref());
+    let is_shared = live.subscriptions.iter().all(|one| one.filter.as_deref() == first);
+    (patterns, first.filter(|_| is_shared).map(ToOwned::to_owned))
 }
 
 impl ChannelShown {
@@ -326,7 +335,7 @@ impl ChannelShown {
     }
 }
 
-fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {
+pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {
     if let Some(name) = &edit.name {
         check_name(name)?;
         settings.name.clone_from(name);

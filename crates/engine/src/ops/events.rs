@@ -1,5 +1,7 @@
 //! Accepting events, and telling what became of them.
 
+use std::collections::BTreeSet;
+
 use domain::delivery::Delivery;
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
@@ -11,6 +13,7 @@ use super::{EXAMINED_MAX, Engine, OpsError};
 use crate::accept::filter::{Context, Filter};
 use crate::accept::{self, EventIn, ROWS_MAX, Refused};
 use crate::dispatch::Input;
+use crate::observe::Commit;
 
 /// An event that is kept, and why it did not reach some channels.
 #[derive(Debug)]
@@ -61,9 +64,9 @@ impl Explained {
 }
 
 impl Engine {
-    /// Keeps the events of one request, all or none. When this returns they are durable.
+    /// Keeps the events of one request, all or none, each for its own tenant. When this returns they are durable.
     ///
-    /// `is_list` says how fields are named in errors; `key` is an idempotency key for the whole request.
+    /// `is_list` says how fields are named in errors; `key` is an idempotency key of `tenant` for the whole request.
     pub async fn accept_events(
         &self,
         tenant: TenantId,
@@ -71,21 +74,28 @@ impl Engine {
         is_list: bool,
         key: Option<&str>,
     ) -> Result<Vec<Accepted>, OpsError> {
-        if self.registry.is_suspended(tenant) {
-            return Err(OpsError::suspended());
-        }
         let now = self.clock.now();
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
+        let tenants: BTreeSet<TenantId> = request.events.iter().map(|event| event.content.tenant).collect();
+        if tenants.iter().any(|tenant| self.registry.is_suspended(*tenant)) {
+            return Err(OpsError::suspended());
+        }
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
         let expands = request.events.iter().any(|event| event.deliveries.len() > EVENT_DELIVERIES_MAX);
+        let (trace, count) = (request.events.first().and_then(|event| event.content.trace), request.events.len());
+        let begun = self.clock.monotonic();
         let answer = self.store.accept(request).await;
+        if let Some(observer) = &self.observer {
+            let took = self.clock.monotonic().saturating_sub(begun);
+            observer.committed(&Commit { trace, events: count, begun_at: now, took, is_kept: answer.is_ok() });
+        }
         if expands {
             // Also when it failed: it may have been kept and only the answer lost.
             self.dispatch.input(Input::ExpandAsked);
         }
         if answer.is_err() {
-            // Refused because it was deleted since it was asked for, that is.
-            self.check_tenant(tenant)?;
+            // Refused because a tenant was deleted since it was asked for, that is.
+            tenants.into_iter().try_for_each(|tenant| self.check_tenant(tenant))?;
         }
         match answer? {
             AcceptAnswer::Kept(kept) => {

@@ -6,8 +6,13 @@
 
 mod channels;
 mod deliveries;
+mod event_types;
 mod events;
+mod figures;
+mod preview;
+mod subscriptions;
 mod tenants;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -17,13 +22,18 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::dispatch::run::Handle;
+use crate::observe::Observer;
 use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
 pub use channels::{ChannelEdit, ChannelFilter, ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
+pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
+pub use figures::Figures;
+pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
+pub use subscriptions::NewSubscription;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
 
 /// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
@@ -37,6 +47,7 @@ pub struct Engine {
     dispatch: Handle,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    observer: Option<Arc<dyn Observer>>,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -99,7 +110,13 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, registry, dispatch, clock, entropy, changing: Mutex::default() }
+        Self { store, registry, dispatch, clock, entropy, observer: None, changing: Mutex::default() }
+    }
+
+    /// The same, and `observer` hears what it does.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The time that operations go by.

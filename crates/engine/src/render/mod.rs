@@ -4,6 +4,7 @@
 //! are escaped for where they go: here into JSON text, so `{"text": "{{ name }}"}` stays JSON whatever the name is.
 //! Fuel and the size of the output are bounded. A template that fails is an attempt that says where, never a crash.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::channel::ChannelSettings;
@@ -74,6 +75,14 @@ pub fn check(text: &str) -> Result<(), String> {
     }
     expression::check_template(text).map_err(|message| format!("template, {message}"))?;
     environment().template_from_str(text).map(drop).map_err(|error| describe("template", &error))
+}
+
+/// The names that a template asks the event for, on the top level; none when it cannot be read.
+pub(crate) fn names(text: &str) -> BTreeSet<String> {
+    let environment = environment();
+    let Ok(template) = environment.template_from_str(text) else { return BTreeSet::new() };
+    let own = ["event", "channel", "items"];
+    template.undeclared_variables(false).into_iter().filter(|name| !own.contains(&name.as_str())).collect()
 }
 
 fn environment() -> Environment<'static> {

@@ -45,7 +45,9 @@ pub(crate) struct ChannelIn {
 
 /// Tells null, which is given, from absent, which is not.
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -125,6 +127,9 @@ pub(crate) struct ChannelOut {
     concurrency: u32,
     created_at: String,
     updated_at: Option<String>,
+    /// What the owner should know of the templates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,7 +141,7 @@ struct PauseOut {
 impl From<ChannelShown> for ChannelOut {
     fn from(shown: ChannelShown) -> Self {
         let (event_types, filter) = shown.routes();
-        let ChannelShown { live, config } = shown;
+        let ChannelShown { live, config, warnings } = shown;
         let channel = &live.channel;
         let settings = &channel.settings;
         let hold = live.held();
@@ -156,6 +161,7 @@ impl From<ChannelShown> for ChannelOut {
             concurrency: settings.concurrency,
             created_at: rfc3339(channel.created_at),
             updated_at: channel.updated_at.map(rfc3339),
+            warnings,
         }
     }
 }

@@ -1,58 +1,25 @@
 //! `/v1/events`: accepting events and telling what became of them.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use domain::event::{NewEvent, Severity};
 use domain::verdict::Reason;
-use domain::{ChannelId, DeliveryId, EventId};
-use engine::accept::EventIn;
+use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 use engine::ops::{Accepted, EventQuery, EventShown, EventSummary, Explained};
 use http::{HeaderMap, StatusCode};
-use providers::message::{parse_rfc3339, rfc3339};
+use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::deliveries::DeliveryOut;
-use super::extract::{Caller, EventsRead, EventsWrite, Params, PathParts, Raw, parse};
+use super::extract::{Caller, EventsRead, Params, PathParts, Poster, Raw};
+use super::incoming::{self, Incoming};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 use super::{App, filter};
 
 /// How many deliveries an event shows at once; the others are listed by `/v1/deliveries`.
 const DELIVERIES_SHOWN_MAX: usize = 1000;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventWire {
-    r#type: String,
-    data: Box<RawValue>,
-    occurred_at: Option<String>,
-    severity: Option<String>,
-    channels: Option<Vec<i64>>,
-    idempotency_key: Option<String>,
-}
-
-impl EventWire {
-    fn read(self, prefix: &str) -> Result<EventIn, Problem> {
-        let wrong = |field: &str, message: &str| Problem::invalid_field(&format!("{prefix}{field}"), message);
-        let occurred_at = self.occurred_at.map(|text| {
-            let message = "must be a time like 2026-11-22T07:00:00Z (RFC 3339)";
-            parse_rfc3339(&text).ok_or_else(|| wrong("occurred_at", message))
-        });
-        let severity = self.severity.map(|text| {
-            let message = "must be one of debug, info, warning, error, critical";
-            Severity::parse(&text).ok_or_else(|| wrong("severity", message))
-        });
-        Ok(EventIn {
-            event_type: self.r#type,
-            data: self.data,
-            occurred_at: occurred_at.transpose()?,
-            severity: severity.transpose()?,
-            channels: self.channels.map(|ids| ids.into_iter().map(ChannelId).collect()),
-            idempotency_key: self.idempotency_key,
-        })
-    }
-}
 
 #[derive(Debug, Serialize)]
 pub(crate) struct AcceptedOut {
@@ -120,20 +87,15 @@ pub(crate) enum Answer {
 
 pub(crate) async fn create(
     State(engine): State<App>,
-    caller: Caller<EventsWrite>,
+    Poster(acting): Poster,
+    trace: Option<Extension<TraceContext>>,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
-    let is_list = body.trim_ascii_start().first() == Some(&b'[');
-    let events = if is_list {
-        let wires: Vec<EventWire> = parse(&body, "")?;
-        let read = |(position, wire): (usize, EventWire)| wire.read(&format!("[{position}]."));
-        wires.into_iter().enumerate().map(read).collect::<Result<_, _>>()?
-    } else {
-        vec![parse::<EventWire>(&body, "")?.read("")?]
-    };
+    let trace = trace.map(|Extension(trace)| trace);
+    let Incoming { tenant, events, is_list } = incoming::read(&engine, acting, trace, &headers, &body)?;
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default());
-    let mut accepted = engine.accept_events(caller.tenant, events, is_list, key).await?;
+    let mut accepted = engine.accept_events(tenant, events, is_list, key).await?;
     let answer = match accepted.pop() {
         Some(only) if !is_list => Answer::One(only.into()),
         last => Answer::Many { data: accepted.into_iter().chain(last).map(Into::into).collect() },

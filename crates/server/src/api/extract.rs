@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::App;
 use super::problem::Problem;
-use crate::{auth, http as plumbing};
+use crate::auth::{self, Acting};
+use crate::http as plumbing;
 
 /// A caller that may do what `P` says, for its tenant.
 pub(crate) struct Caller<P> {
@@ -34,14 +35,25 @@ macro_rules! permissions {
     )+};
 }
 
-permissions!(EventsWrite, EventsRead, ChannelsRead, ChannelsWrite, DeliveriesRead, DeliveriesWrite);
+permissions!(EventsRead, ChannelsRead, ChannelsWrite, DeliveriesRead, DeliveriesWrite);
 
 impl<P: Permission> FromRequestParts<App> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        let tenant = auth::tenant_for(engine, &parts.headers, P::SCOPE)?;
+        let tenant = auth::tenant_for(engine, parts, P::SCOPE)?;
         Ok(Self { tenant, permission: PhantomData })
+    }
+}
+
+/// A caller that may post events: for its tenant, or with a platform key for those that the events name.
+pub(crate) struct Poster(pub(crate) Acting);
+
+impl FromRequestParts<App> for Poster {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
+        Ok(Self(auth::acting(engine, parts, Scope::EventsWrite)?))
     }
 }
 
@@ -52,7 +64,7 @@ impl FromRequestParts<App> for Platform {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, Problem> {
-        auth::check_platform(engine, &parts.headers)?;
+        auth::check_platform(engine, parts)?;
         Ok(Self)
     }
 }
@@ -64,7 +76,7 @@ impl FromRequest<App> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        Ok(Self(plumbing::body::read(request.into_body()).await?))
+        Ok(Self(plumbing::body::read(request).await?))
     }
 }
 

@@ -6,13 +6,17 @@
 mod attempts;
 mod channels;
 mod deliveries;
+mod event_types;
 mod events;
 mod extract;
 mod filter;
 mod health;
+mod incoming;
 mod page;
+mod preview;
 mod problem;
 mod stats;
+mod subscriptions;
 mod tenants;
 
 use std::sync::Arc;
@@ -35,8 +39,13 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/explain", get(events::explain))
         .route("/v1/channels", get(channels::list).post(channels::create))
+        .route("/v1/channels/preview", post(preview::create))
         .route("/v1/channels/{id}", get(channels::show).patch(channels::update).delete(channels::remove))
         .route("/v1/channels/{id}/test", post(channels::test))
+        .route("/v1/subscriptions", get(subscriptions::list).post(subscriptions::create))
+        .route("/v1/subscriptions/{id}", get(subscriptions::show).delete(subscriptions::remove))
+        .route("/v1/event-types", get(event_types::list).post(event_types::create))
+        .route("/v1/event-types/{type}", get(event_types::show).put(event_types::put).delete(event_types::remove))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))

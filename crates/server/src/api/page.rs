@@ -46,6 +46,11 @@ impl PageIn {
 }
 
 impl<T> PageOut<T> {
+    /// A page whose cursor is no number.
+    pub(crate) fn named(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { data, next_cursor }
+    }
+
     /// A page of history, which knows where the next one begins.
     pub(crate) fn of<R: Into<T>, I: Display>(page: Page<R, I>) -> Self {
         let next_cursor = page.next.map(|next| next.to_string());

@@ -123,8 +123,8 @@ impl From<Refusal> for Problem {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => Self::too_large(error.to_string()),
-            BodyError::TooSlow => {
+            BodyError::TooLarge(_) => Self::too_large(error.to_string()),
+            BodyError::TooSlow(_) => {
                 let status = StatusCode::REQUEST_TIMEOUT;
                 Self::new(status, "urn:postrider:too-slow", "The request took too long", error.to_string())
             }

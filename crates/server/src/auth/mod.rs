@@ -1,7 +1,10 @@
 //! Who calls, and what for. Faces ask with what their wire carries; the answer is a tenant or a refusal.
 //!
 //! The rules are the same on every face: a tenant's key acts for its tenant within its scopes, a platform key for the
-//! tenant that the `Postrider-Tenant` header names.
+//! tenant that the `Postrider-Tenant` header names. A caller that [`local`] vouches for needs no key; it acts as the
+//! platform, for the tenant `default` unless it names another.
+
+mod local;
 
 use std::sync::Arc;
 
@@ -10,6 +13,11 @@ use domain::tenant::{Key, Scope};
 use engine::Engine;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+pub(crate) use local::LocalRouter;
+
+use crate::first_run::DEFAULT_TENANT;
 
 /// Names the tenant that a platform key acts for.
 pub(crate) const TENANT_HEADER: &str = "postrider-tenant";
@@ -33,29 +41,52 @@ pub(crate) enum Refusal {
     OtherTenant,
 }
 
-/// The tenant that a call with these headers may do `scope` for.
-pub(crate) fn tenant_for(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Refusal> {
-    let key = key_of(engine, headers)?;
+/// For whom a call may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acting {
+    /// This tenant alone: a tenant's key.
+    Tenant(TenantId),
+    /// This tenant, and any other that the request names: a platform key with its header, or a local caller.
+    PlatformFor(TenantId),
+    /// Any tenant that the request names: a platform key without the header.
+    Platform,
+}
+
+/// For whom this call may do `scope`.
+pub(crate) fn acting(engine: &Engine, request: &Parts, scope: Scope) -> Result<Acting, Refusal> {
+    let named = request.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
+    if acts_locally(request) {
+        return tenant_named(engine, named.unwrap_or(DEFAULT_TENANT)).map(Acting::PlatformFor);
+    }
+    let key = key_of(engine, &request.headers)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
-    let named = headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or_default());
     match (key.tenant, named) {
-        (Some(tenant), None) => Ok(tenant),
+        (Some(tenant), None) => Ok(Acting::Tenant(tenant)),
         (Some(tenant), Some(slug)) => {
             let is_own = engine.tenant(slug).is_some_and(|named| named.id == tenant);
-            if is_own { Ok(tenant) } else { Err(Refusal::OtherTenant) }
+            if is_own { Ok(Acting::Tenant(tenant)) } else { Err(Refusal::OtherTenant) }
         }
-        (None, None) => Err(Refusal::NoTenant),
-        (None, Some(slug)) => {
-            engine.tenant(slug).map(|tenant| tenant.id).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))
-        }
+        (None, None) => Ok(Acting::Platform),
+        (None, Some(slug)) => tenant_named(engine, slug).map(Acting::PlatformFor),
     }
 }
 
-/// Whether a call with these headers comes from the platform.
-pub(crate) fn check_platform(engine: &Engine, headers: &HeaderMap) -> Result<(), Refusal> {
-    let key = key_of(engine, headers)?;
+/// The tenant that this call may do `scope` for.
+pub(crate) fn tenant_for(engine: &Engine, request: &Parts, scope: Scope) -> Result<TenantId, Refusal> {
+    match acting(engine, request, scope)? {
+        Acting::Tenant(tenant) | Acting::PlatformFor(tenant) => Ok(tenant),
+        Acting::Platform => Err(Refusal::NoTenant),
+    }
+}
+
+/// Whether this call comes from the platform.
+pub(crate) fn check_platform(engine: &Engine, request: &Parts) -> Result<(), Refusal> {
+    if acts_locally(request) {
+        return Ok(());
+    }
+    let key = key_of(engine, &request.headers)?;
     if key.allows(Scope::Platform) { Ok(()) } else { Err(Refusal::NoScope(Scope::Platform)) }
 }
 
@@ -63,6 +94,15 @@ pub(crate) fn check_platform(engine: &Engine, headers: &HeaderMap) -> Result<(),
 fn key_of(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
     let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
     if key.tenant.is_some_and(|tenant| engine.is_suspended(tenant)) { Err(Refusal::Suspended) } else { Ok(key) }
+}
+
+/// Whether a caller on this machine acts in its own right. With a key it acts by the key, as everywhere else.
+fn acts_locally(request: &Parts) -> bool {
+    local::is_local(request) && !request.headers.contains_key(AUTHORIZATION)
+}
+
+fn tenant_named(engine: &Engine, slug: &str) -> Result<TenantId, Refusal> {
+    engine.tenant(slug).map(|tenant| tenant.id).ok_or_else(|| Refusal::UnknownTenant(slug.to_owned()))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {

@@ -1,20 +1,48 @@
 //! The command line: one file or folder per command, each with its arguments and a `run`.
 //!
+//! Most commands ask a server by [`client`], which finds the way to it; [`output`] is how they print and [`exit`] how they
+//! end.
+//!
 //! Commands build their own runtime, because they want different ones: the bench one that leaves the cores to the
 //! server, `receive` a single thread.
 
+mod backup;
 mod bench;
+mod channel;
+mod client;
+mod completions;
+mod config;
+mod deliveries;
+mod doctor;
+#[cfg(test)]
+mod documented;
+mod exit;
+mod input;
+mod keys;
+mod output;
 mod receive;
+mod runtime;
+mod send;
 mod serve;
+mod settings;
+mod story;
+mod tail;
+mod tenants;
+mod why;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(name = "postrider", version, about = "Accepts events and delivers them to channels; never loses one")]
+#[command(after_help = exit::codes_help())]
 struct Arguments {
+    /// The settings file of `serve` and `config`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Without one: serve
     #[command(subcommand)]
     command: Option<Command>,
@@ -23,7 +51,36 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve,
+    Serve(settings::SettingFlags),
+    /// Post one event
+    Send(send::Arguments),
+    /// Tell what became of an event, and why
+    Why(why::Arguments),
+    /// Follow new deliveries and attempts until Ctrl-C
+    Tail(tail::Arguments),
+    /// List deliveries, or try them again
+    #[command(alias = "delivery")]
+    Deliveries(deliveries::Arguments),
+    /// Make, show, change, test and delete channels
+    #[command(alias = "channels")]
+    Channel(channel::Arguments),
+    /// Make, list and revoke API keys
+    #[command(alias = "key")]
+    Keys(keys::Arguments),
+    /// Make, list, suspend and delete tenants
+    #[command(alias = "tenant")]
+    Tenants(tenants::Arguments),
+    /// Look at everything that a server on this machine needs, and say what to do
+    Doctor(doctor::Arguments),
+    /// Copy the database to a file, also while the server runs
+    Backup(backup::BackupArguments),
+    /// Put a backup into an empty data directory
+    Restore(backup::RestoreArguments),
+    /// Print what a shell needs to complete commands
+    Completions(completions::Arguments),
+    /// Check or print the settings, and start nothing
+    #[command(subcommand)]
+    Config(config::Command),
     /// Receive webhooks and print them, with their signatures checked
     Receive(receive::Arguments),
     /// Measure this machine and the server on it, end to end
@@ -32,8 +89,21 @@ enum Command {
 
 /// Does what the command line says. An error is one that the user should read.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(),
+    let Arguments { config: file, command } = Arguments::parse();
+    match command.unwrap_or_else(|| Command::Serve(settings::SettingFlags::default())) {
+        Command::Serve(flags) => serve::run(&flags.after(file).sources()),
+        Command::Config(command) => Ok(config::run(command, file)),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Deliveries(arguments) => deliveries::run(&arguments),
+        Command::Channel(arguments) => channel::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Tenants(arguments) => tenants::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Backup(arguments) => backup::run_backup(&arguments),
+        Command::Restore(arguments) => backup::run_restore(&arguments),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Receive(arguments) => receive::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }

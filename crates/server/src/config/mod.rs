@@ -1,15 +1,31 @@
-//! Settings: `defaults.toml`, overridden by `POSTRIDER_...` environment variables.
+//! Settings: `defaults.toml`, then a settings file, `POSTRIDER_...` variables and flags, the later over the earlier.
+//!
+//! Start at [`Config`], what the rest of the server sees. To add a section: its settings to `defaults.toml`, a struct
+//! and its function here, a field in [`Config`]. [`given`] collects who said what and refuses unknown names; [`read`]
+//! makes types of texts and says what would be right.
 
+mod given;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use config::{Environment, File, FileFormat};
 use domain::Secret;
+use domain::secret::MASK;
 use engine::Settings;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
+use url::Url;
+
+pub use given::{Flag, Source, Sources};
+pub use read::SettingError;
+
+use given::{SECRETS, Value};
+use read::{Reader, base_url, header, network, origin};
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
 
@@ -21,150 +37,192 @@ pub struct Config {
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
     pub log: String,
+    pub log_format: LogFormat,
     pub engine: Settings,
     pub stop_patience: Duration,
     pub egress_allow: Vec<IpNet>,
+    pub server: ServerConfig,
+    pub tls: Option<TlsFiles>,
+    pub limits: Limits,
+    /// Whether everybody may read `/metrics`.
+    pub metrics_public: bool,
+    pub otel: Option<OtelConfig>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Raw {
-    listen: SocketAddr,
-    data_dir: PathBuf,
-    admin_key: String,
-    log: String,
-    database_url: Option<String>,
-    delivery: RawDelivery,
-    egress: RawEgress,
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub struct OtelConfig {
+    /// Of the collector; OTLP's own path comes after it.
+    pub endpoint: Url,
+    /// For the collector, as `name=value`; hold its key.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Debug, Deserialize)]
-struct RawDelivery {
-    retry_base_ms: u64,
-    in_flight_max: usize,
-    lane_items_max: usize,
-    buffered_bytes_max: usize,
-    stop_patience_seconds: u64,
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
-#[derive(Debug, Deserialize)]
-struct RawEgress {
-    #[serde(deserialize_with = "networks")]
-    allow: Vec<IpNet>,
+/// How the server is seen from outside.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub public_url: Option<Url>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors_origins: Vec<HeaderValue>,
 }
+
+/// The certificate of the listener.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What clients may ask of the listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    pub body_timeout: Duration,
+    pub connections_max: usize,
+    pub idle_timeout: Duration,
+}
+
+/// A setting as it stands.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    pub name: String,
+    /// A list has as many as it likes; a single value is a list of one. Secrets are masked.
+    pub values: Vec<String>,
+    pub is_list: bool,
+    pub source: Source,
+}
+
+/// Every setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingErrors(pub Vec<SettingError>);
+
+impl fmt::Display for SettingErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for SettingErrors {}
 
 impl Config {
-    /// Reads the settings; the error names the one that is wrong.
-    pub fn load() -> anyhow::Result<Self> {
-        Self::from_source(Environment::with_prefix("POSTRIDER").prefix_separator("_").separator("__"))
+    /// Reads the settings; the error names every one that is wrong.
+    pub fn load(sources: &Sources) -> Result<Self, SettingErrors> {
+        let (given, mut errors) = sources.gather();
+        let defaults = given::defaults();
+        let mut reader = Reader::new(&given, &defaults);
+        let config = read(&mut reader);
+        errors.extend(reader.finish());
+        if errors.is_empty() { Ok(config) } else { Err(SettingErrors(errors)) }
     }
 
-    fn from_source(environment: Environment) -> anyhow::Result<Self> {
-        let raw: Raw = config::Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .add_source(environment)
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .context("the settings cannot be used (POSTRIDER_... variables; defaults.toml lists them)")?;
-        raw.check()
-    }
-}
-
-impl Raw {
-    fn check(self) -> anyhow::Result<Config> {
-        let Raw { delivery, .. } = self;
-        if self.database_url.is_some_and(|url| !url.is_empty()) {
-            anyhow::bail!("POSTRIDER_DATABASE_URL is set, and this version keeps everything in SQLite: unset it");
-        }
-        anyhow::ensure!(
-            (1..=65_536).contains(&delivery.in_flight_max),
-            "POSTRIDER_DELIVERY__IN_FLIGHT_MAX must be 1 to 65536, and is {}",
-            delivery.in_flight_max
-        );
-        anyhow::ensure!(
-            (1..=1_000_000).contains(&delivery.lane_items_max),
-            "POSTRIDER_DELIVERY__LANE_ITEMS_MAX must be 1 to 1000000, and is {}",
-            delivery.lane_items_max
-        );
-        Ok(Config {
-            listen: self.listen,
-            data_dir: self.data_dir,
-            admin_key: Some(self.admin_key).filter(|key| !key.is_empty()).map(Secret::new),
-            log: self.log,
-            engine: Settings {
-                retry_base: (delivery.retry_base_ms > 0).then(|| Duration::from_millis(delivery.retry_base_ms)),
-                in_flight_max: delivery.in_flight_max,
-                lane_items_max: delivery.lane_items_max,
-                buffered_bytes_max: delivery.buffered_bytes_max,
-                ..Settings::default()
-            },
-            stop_patience: Duration::from_secs(delivery.stop_patience_seconds),
-            egress_allow: self.egress.allow,
-        })
-    }
-}
-
-/// A list of networks, or one text with commas. A single address is a network of one.
-fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Given {
-        List(Vec<String>),
-        Text(String),
-    }
-    let texts = match Given::deserialize(deserializer)? {
-        Given::List(texts) => texts,
-        Given::Text(text) => text.split(',').map(ToOwned::to_owned).collect(),
-    };
-    let parse = |text: &str| {
-        let address = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
-        text.parse()
-            .or_else(|_| address())
-            .map_err(|_| serde::de::Error::custom(format!("egress.allow: {text:?} is not a network like 10.0.0.0/8")))
-    };
-    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(parse).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let environment = Environment::with_prefix("POSTRIDER").prefix_separator("_").separator("__");
-        Config::from_source(environment.source(Some(variables)))
-    }
-
-    #[test]
-    fn the_defaults_are_complete() {
-        let config = load(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert!(config.admin_key.is_none() && config.egress_allow.is_empty() && config.engine.retry_base.is_none());
-    }
-
-    #[test]
-    fn the_environment_overrides() {
-        let config = load(&[
-            ("POSTRIDER_LISTEN", "0.0.0.0:80"),
-            ("POSTRIDER_ADMIN_KEY", "0123456789012345678901234567890123456789"),
-            ("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/8, 127.0.0.1,"),
-            ("POSTRIDER_DELIVERY__RETRY_BASE_MS", "10"),
-        ])
-        .unwrap();
-        assert_eq!(config.listen.port(), 80);
-        assert_eq!(config.admin_key.unwrap().reveal(), "0123456789012345678901234567890123456789");
-        assert_eq!(config.egress_allow.len(), 2);
-        assert_eq!(config.engine.retry_base, Some(Duration::from_millis(10)));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let check = |name: &str, value: &str, expected: &str| {
-            let error = format!("{:#}", load(&[(name, value)]).unwrap_err());
-            assert!(error.contains(expected), "{error}");
+    /// Every setting with who gave it, in order of name.
+    pub fn effective(sources: &Sources) -> Vec<Effective> {
+        let show = |name: &str, text: String| {
+            if SECRETS.contains(&name) && !text.is_empty() { MASK.to_owned() } else { text }
         };
-        check("POSTRIDER_LISTEN", "nowhere", "listen");
-        check("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/99", "egress.allow");
-        check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "0", "IN_FLIGHT_MAX");
-        check("POSTRIDER_DATABASE_URL", "postgres://x", "SQLite");
+        let (given, _) = sources.gather();
+        given
+            .into_iter()
+            .map(|(name, one)| {
+                let (values, is_list) = match one.value {
+                    Value::Text(text) => (vec![text], false),
+                    Value::List(texts) => (texts, true),
+                };
+                let values = values.into_iter().map(|text| show(&name, text)).collect();
+                Effective { values, is_list, source: one.source, name }
+            })
+            .collect()
     }
+}
+
+fn read(reader: &mut Reader<'_>) -> Config {
+    if reader.secret("database_url").is_some() {
+        reader.refuse("database_url", "database_url", "is set, and this version keeps everything in SQLite: unset it");
+    }
+    Config {
+        listen: reader.parsed("listen", |text| {
+            text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
+        }),
+        data_dir: reader.parsed("data_dir", |text| {
+            if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
+        }),
+        admin_key: reader.secret("admin_key"),
+        log: reader.parsed("log", log_filter),
+        log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        engine: engine(reader),
+        stop_patience: reader.seconds("delivery.stop_patience_seconds", 0..=86_400),
+        egress_allow: reader.list("egress.allow", network),
+        server: server(reader),
+        tls: tls(reader),
+        limits: limits(reader),
+        metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
+        otel: otel(reader),
+    }
+}
+
+fn engine(reader: &mut Reader<'_>) -> Settings {
+    let retry_base_ms = reader.number("delivery.retry_base_ms", 0..=86_400_000);
+    Settings {
+        retry_base: (retry_base_ms > 0).then(|| Duration::from_millis(retry_base_ms)),
+        in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
+        lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
+        buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        ..Settings::default()
+    }
+}
+
+fn server(reader: &mut Reader<'_>) -> ServerConfig {
+    ServerConfig {
+        public_url: reader.optional("server.public_url", base_url),
+        trusted_proxies: reader.list("server.trusted_proxies", network),
+        cors_origins: reader.list("server.cors_origins", origin),
+    }
+}
+
+fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+    match (reader.path("tls.cert"), reader.path("tls.key")) {
+        (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.refuse("tls.key", "tls.cert", "is required with tls.cert: the PEM file with its private key");
+            None
+        }
+        (None, Some(_)) => {
+            reader.refuse(
+                "tls.cert",
+                "tls.key",
+                "is required with tls.key: the PEM file with the certificate and its chain",
+            );
+            None
+        }
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    Limits {
+        body_bytes_max: reader.number("limits.body_bytes_max", 1024..=64 << 20),
+        body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
+        connections_max: reader.number("limits.connections_max", 1..=1_000_000),
+        idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn otel(reader: &mut Reader<'_>) -> Option<OtelConfig> {
+    let headers = reader.list("otel.headers", header);
+    let endpoint = reader.optional("otel.endpoint", base_url)?;
+    Some(OtelConfig { endpoint, headers })
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    let right = |_| "must be a level (error, warn, info, debug, trace) or targets with levels, like info,engine=debug";
+    tracing_subscriber::EnvFilter::try_new(text).map_err(right)?;
+    Ok(text.to_owned())
 }

@@ -1,4 +1,10 @@
-//! Shared plumbing of the faces: the listener with its bounds, and bodies read to theirs.
+//! Shared plumbing of the faces: the listeners with their bounds and certificate, who asks, which web pages may, what is
+//! told of a request, and bodies read to their bounds.
 
 pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod cors;
 pub(crate) mod listener;
+pub(crate) mod observe;
+pub(crate) mod socket;
+pub(crate) mod tls;

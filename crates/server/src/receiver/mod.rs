@@ -11,6 +11,7 @@ mod terminal;
 mod throttle;
 
 pub(crate) use notification::{Keys, Notification};
+pub(crate) use safe::line as safe_line;
 pub(crate) use terminal::{Terminal, json_line};
 
 use bytes::Bytes;

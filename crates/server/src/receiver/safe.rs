@@ -8,7 +8,7 @@ use std::fmt::Write;
 const LINE_CHARS_MAX: usize = 200;
 
 /// One line of at most 200 characters, with every harmful character shown as `\u{..}`.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len().min(LINE_CHARS_MAX * 4));
     let mut characters = text.chars();
     for character in characters.by_ref().take(LINE_CHARS_MAX) {

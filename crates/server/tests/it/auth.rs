@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
-/// Every route of a tenant with the scope that it asks for. `{event}`, `{channel}` and `{delivery}` stand for ids.
-const ROUTES: [(&str, &str, &str); 15] = [
+/// Every route of a tenant with the scope that it asks for. What stands in braces is the id of such a thing.
+const ROUTES: [(&str, &str, &str); 25] = [
     ("POST", "/v1/events", "events:write"),
     ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
@@ -16,12 +16,22 @@ const ROUTES: [(&str, &str, &str); 15] = [
     ("GET", "/v1/channels/{channel}", "channels:read"),
     ("PATCH", "/v1/channels/{channel}", "channels:write"),
     ("POST", "/v1/channels/{channel}/test", "channels:write"),
+    ("POST", "/v1/channels/preview", "channels:read"),
+    ("GET", "/v1/subscriptions", "channels:read"),
+    ("POST", "/v1/subscriptions", "channels:write"),
+    ("GET", "/v1/subscriptions/{subscription}", "channels:read"),
+    ("GET", "/v1/event-types", "channels:read"),
+    ("POST", "/v1/event-types", "channels:write"),
+    ("GET", "/v1/event-types/{type}", "channels:read"),
+    ("PUT", "/v1/event-types/{type}", "channels:write"),
     ("GET", "/v1/deliveries", "deliveries:read"),
     ("GET", "/v1/deliveries/{delivery}", "deliveries:read"),
     ("POST", "/v1/deliveries/{delivery}/retry", "deliveries:write"),
     ("GET", "/v1/attempts", "deliveries:read"),
     ("GET", "/v1/stats", "deliveries:read"),
-    // Last, because it does what it says.
+    // Last, because they do what they say.
+    ("DELETE", "/v1/event-types/{type}", "channels:write"),
+    ("DELETE", "/v1/subscriptions/{subscription}", "channels:write"),
     ("DELETE", "/v1/channels/{channel}", "channels:write"),
 ];
 
@@ -119,7 +129,10 @@ async fn keys_end() {
 #[tokio::test]
 async fn every_route_asks_for_its_scope() {
     let server = Setup::new().start().await;
-    let fill = |path: &str| path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
+    let fill = |path: &str| {
+        let path = path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
+        path.replace("{subscription}", "999").replace("{type}", "nothing")
+    };
     for scope in SCOPES {
         let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
         let without = server.client_with(&server.client.create_key("default", &others).await.key.unwrap());
@@ -130,7 +143,7 @@ async fn every_route_asks_for_its_scope() {
             let refused = without_it.send(name.clone(), &path, &[], "{}").await.problem(403);
             assert!(refused.detail.contains(needed), "{name} {path}: {refused:?}");
             let allowed = with_it.send(name.clone(), &path, &[], "{}").await;
-            assert!(matches!(allowed.status.as_u16(), 200 | 404 | 422), "{name} {path}: {allowed:?}");
+            assert!(matches!(allowed.status.as_u16(), 200 | 201 | 204 | 404 | 422), "{name} {path}: {allowed:?}");
         }
     }
 }
@@ -155,8 +168,16 @@ async fn the_ids_of_another_tenant_do_not_exist() {
     server.client.send(Method::PUT, "/v1/tenants/other", &[], "{}").await.read::<Value>(200);
     let other = server.client_with(&server.client.create_key("other", &SCOPES).await.key.unwrap());
 
-    for (name, path, _) in ROUTES.iter().filter(|(_, path, _)| path.contains('{')) {
+    let subscriptions: Page<Value> = server.client.get("/v1/subscriptions").await.read(200);
+    let subscription = subscriptions.data[0]["id"].to_string();
+    let described = json!({"type": "a", "label": "Of the other"});
+    assert_eq!(server.client.post("/v1/event-types", &described).await.status, 201);
+
+    // To put a name anew is everyone's own business.
+    for (name, path, _) in ROUTES.iter().filter(|(name, path, _)| path.contains('{') && *name != "PUT") {
         let path = path
+            .replace("{subscription}", &subscription)
+            .replace("{type}", "a")
             .replace("{event}", &accepted.id)
             .replace("{channel}", &channel.to_string())
             .replace("{delivery}", &delivery.to_string());
@@ -176,9 +197,10 @@ async fn the_ids_of_another_tenant_do_not_exist() {
     }
     let path = format!("/v1/attempts?delivery_id={delivery}");
     assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
-    for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
+    for path in ["/v1/channels", "/v1/subscriptions", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
         assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     }
+    assert!(!other.get("/v1/event-types").await.text().contains("Of the other"));
     let named = json!({"type": "a", "data": {}, "channels": [channel]});
     assert_eq!(other.post("/v1/events", &named).await.problem(422).fields(), ["channels[0]"]);
     assert!(other.accept(&json!({"type": "a", "data": {}})).await.deliveries.is_empty());

@@ -3,8 +3,13 @@
 
 mod auth;
 mod black_box;
+mod cli;
+mod config;
 mod delivery;
 mod egress;
 mod harness;
 mod healthz;
+mod logs;
+mod metrics;
+mod traces;
 mod v1;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::event::{NewEvent, Severity};
 use domain::routing::ConfigVersion;
 use domain::verdict::{Reason, SKIPPED_MAX, Verdicts};
-use domain::{ChannelId, DeliveryId, EventId};
+use domain::{ChannelId, DeliveryId, EventId, TraceContext};
 
 use super::Factory;
 use super::fixtures::{EXPIRES_AT, NOW, TENANT, World, content, event, later, request};
@@ -30,6 +30,21 @@ pub async fn an_event_is_kept_as_it_came<F: Factory>(world: World<'_, F>) {
         assert_eq!((record.deliveries, record.expanding), (2, 0));
     }
     assert!(world.store().event(TENANT, EventId(999)).await.unwrap().is_none());
+}
+
+pub async fn the_place_in_a_trace_is_kept<F: Factory>(mut world: World<'_, F>) {
+    let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traced = NewEvent { trace: TraceContext::parse(text), ..content(TENANT) };
+    let traced = AcceptEvent { content: Arc::new(traced), ..event(TENANT, &[4]) };
+    let kept = world.accept(request(TENANT, vec![traced, event(TENANT, &[4])])).await;
+    world.reopen().await;
+    for (kept, expected) in kept.iter().zip([Some(text.to_owned()), None]) {
+        let record = world.store().event(TENANT, kept.id).await.unwrap().unwrap();
+        assert_eq!(record.event.content.trace.map(|trace| trace.to_string()), expected);
+    }
+    let waiting = world.store().waiting_after(ChannelId(4), DeliveryId(0), NOW, 10).await.unwrap();
+    let traces = waiting.iter().map(|row| row.event.as_ref().unwrap().content.trace.is_some());
+    assert_eq!(traces.collect::<Vec<_>>(), [true, false]);
 }
 
 pub async fn ids_ascend_in_order_of_commit<F: Factory>(mut world: World<'_, F>) {

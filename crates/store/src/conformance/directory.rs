@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::channel::{Channel, ChannelSettings, Pause, shard_of};
-use domain::routing::{ConfigVersion, Subscription};
+use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
+use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::Scope;
 use domain::{ChannelId, KeyId, Secret, TenantId};
@@ -297,4 +298,76 @@ pub async fn the_directory_survives_a_reopen<F: Factory>(mut world: World<'_, F>
     assert_eq!(format!("{:?}", load(&world).await), format!("{before:?}"));
     let next = world.create_channel(acme, &[]).await;
     assert!(next.channel.id > id && next.config_version > before.config_version);
+}
+
+pub async fn subscriptions_come_and_go_one_by_one<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let made = world.create_channel(acme, &["a", "b"]).await;
+    let (id, first) = (made.channel.id, made.subscriptions[0].id);
+    let store = world.store();
+    let route = || NewRoute { pattern: Pattern::parse("c.*").unwrap(), filter: Some("x > 1".into()) };
+    for (tenant, channel) in [(other, id), (acme, ChannelId(99))] {
+        assert!(store.add_subscription(tenant, channel, route()).await.unwrap().is_none());
+    }
+    let added = store.add_subscription(acme, id, route()).await.unwrap().unwrap();
+    assert_eq!(patterns(&added.subscriptions), ["a", "b", "c.*"]);
+    let newest = added.subscriptions.last().unwrap();
+    assert_eq!((newest.filter.as_deref(), newest.valid_from), (Some("x > 1"), added.config_version));
+    assert_eq!(added.subscriptions[0].id, first);
+
+    assert!(store.end_subscription(other, first).await.unwrap().is_none());
+    let ended = store.end_subscription(acme, first).await.unwrap().unwrap();
+    assert_eq!((ended.channel.id, patterns(&ended.subscriptions)), (id, vec!["b".to_owned(), "c.*".to_owned()]));
+    assert!(store.end_subscription(acme, first).await.unwrap().is_none());
+    // What was valid before stays known.
+    for (version, expected) in [
+        (made.config_version, vec!["a", "b"]),
+        (added.config_version, vec!["a", "b", "c.*"]),
+        (ended.config_version, vec!["b", "c.*"]),
+    ] {
+        assert_eq!(patterns(&store.subscriptions_at(acme, id, version).await.unwrap()), expected);
+    }
+    assert_eq!(patterns(&load(&world).await.channels[0].subscriptions), ["b", "c.*"]);
+}
+
+pub async fn event_types_are_described_and_forgotten<F: Factory>(mut world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let variable = |key: &str, kind| Variable {
+        key: key.to_owned(),
+        description: "what it is".to_owned(),
+        kind,
+        example: "12".to_owned(),
+    };
+    let group = VariableGroup {
+        name: "Money".to_owned(),
+        variables: vec![variable("amount", VariableKind::Number), variable("customer.name", VariableKind::String)],
+    };
+    let described = EventType {
+        name: "invoice.paid".to_owned(),
+        label: "Invoice paid".to_owned(),
+        description: "An invoice was paid".to_owned(),
+        groups: vec![group],
+    };
+    let store = world.store();
+    let kept = store.put_event_type(acme, described.clone(), NOW).await.unwrap();
+    assert_eq!((kept.tenant, &kept.event_type, kept.created_at, kept.updated_at), (acme, &described, NOW, None));
+    let bare = EventType { label: "Paid".to_owned(), groups: Vec::new(), ..described.clone() };
+    let theirs = store.put_event_type(other, bare.clone(), NOW).await.unwrap();
+    let again = store.put_event_type(acme, bare.clone(), later(5)).await.unwrap();
+    assert_eq!((&again.event_type, again.created_at, again.updated_at), (&bare, NOW, Some(later(5))));
+    store.put_event_type(acme, EventType { name: "a".to_owned(), ..described.clone() }, NOW).await.unwrap();
+
+    world.reopen().await;
+    let names = |snapshot: &Snapshot| {
+        let name = |kept: &KeptEventType| (kept.tenant, kept.event_type.name.clone());
+        snapshot.event_types.iter().map(name).collect::<Vec<_>>()
+    };
+    let loaded = load(&world).await;
+    let paid = || "invoice.paid".to_owned();
+    assert_eq!(names(&loaded), [(acme, "a".to_owned()), (acme, paid()), (other, paid())]);
+    assert_eq!((&loaded.event_types[0].event_type.groups, &loaded.event_types[2]), (&described.groups, &theirs));
+    let store = world.store();
+    assert!(store.delete_event_type(acme, paid()).await.unwrap());
+    assert!(!store.delete_event_type(acme, paid()).await.unwrap());
+    assert_eq!(names(&load(&world).await), [(acme, "a".to_owned()), (other, paid())]);
 }

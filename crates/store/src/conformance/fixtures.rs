@@ -150,6 +150,7 @@ pub fn content(tenant: TenantId) -> NewEvent {
         occurred_at: later(-5),
         severity: None,
         explicit_channels: None,
+        trace: None,
     }
 }
 

@@ -99,6 +99,30 @@ pub async fn keys_belong_to_a_tenant<F: Factory>(world: World<'_, F>) {
     assert_ne!(mine[0].id, theirs[0].id);
 }
 
+pub async fn one_request_may_hold_events_of_several_tenants<F: Factory>(world: World<'_, F>) {
+    let theirs = world.accept(request(OTHER_TENANT, vec![keyed(OTHER_TENANT, key(1, 2))])).await;
+    // The same key stands for other bodies of other tenants, also within one request.
+    let events = vec![keyed(TENANT, key(1, 1)), keyed(OTHER_TENANT, key(1, 2)), event(OTHER_TENANT, &[9])];
+    let kept = world.accept(request(TENANT, events)).await;
+    assert_eq!(kept[1..2], as_repeat(&theirs));
+    assert!(!kept[0].is_repeat);
+    let event_of = async |tenant, id| world.store().event(tenant, id).await.unwrap().is_some();
+    assert!(event_of(TENANT, kept[0].id).await && !event_of(OTHER_TENANT, kept[0].id).await);
+    assert!(event_of(OTHER_TENANT, kept[2].id).await && !event_of(TENANT, kept[2].id).await);
+    let delivery = kept[2].deliveries[0].0;
+    assert!(world.store().delivery(OTHER_TENANT, delivery).await.unwrap().is_some());
+    assert!(world.store().delivery(TENANT, delivery).await.unwrap().is_none());
+    assert_eq!(
+        world
+            .store()
+            .stats(OTHER_TENANT, crate::journal::StatsQuery::since(super::fixtures::NOW))
+            .await
+            .unwrap()
+            .events,
+        2
+    );
+}
+
 pub async fn keys_are_forgotten_after_a_day<F: Factory>(world: World<'_, F>) {
     for (number, start) in (1..).zip([0, 1000, DAY_MS / 2, DAY_MS - 1]) {
         let first = world.accept(single(key(number, 1), start)).await;

@@ -67,6 +67,7 @@ macro_rules! cases {
 cases! { $
     accept {
         an_event_is_kept_as_it_came,
+        the_place_in_a_trace_is_kept,
         ids_ascend_in_order_of_commit,
         arrivals_are_announced_before_the_answer_in_order_of_id,
         a_request_is_kept_whole_or_not_at_all,
@@ -81,6 +82,7 @@ cases! { $
         a_key_may_come_twice_in_one_request,
         a_reused_key_keeps_nothing,
         keys_belong_to_a_tenant,
+        one_request_may_hold_events_of_several_tenants,
         keys_are_forgotten_after_a_day,
         keys_outlive_the_turn_of_the_tables,
         keys_outlive_a_clock_that_goes_back,
@@ -126,6 +128,8 @@ cases! { $
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,
+        subscriptions_come_and_go_one_by_one,
+        event_types_are_described_and_forgotten,
     }
     journal {
         deliveries_of_an_event_are_paged,
@@ -148,6 +152,7 @@ cases! { $
     }
     stats {
         sums_follow_every_move,
+        totals_are_of_every_channel_with_any,
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,

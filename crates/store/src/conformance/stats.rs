@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::ChannelId;
 use domain::delivery::State;
 use domain::event::NewEvent;
 use domain::routing::Pattern;
+use domain::{ChannelId, TenantId};
 
 use super::Factory;
 use super::fixtures::{
@@ -51,6 +51,22 @@ pub async fn sums_follow_every_move<F: Factory>(world: World<'_, F>) {
     world.settle(sent(&arrivals[4])).await;
     expected = Stats { sent: 3, pending: 0, waiting: vec![], ..expected };
     assert_eq!(stats(&world).await, expected);
+}
+
+pub async fn totals_are_of_every_channel_with_any<F: Factory>(world: World<'_, F>) {
+    let check = async |expected: &[(i64, u64, u64, u64)]| {
+        let totals = world.store().totals().await.unwrap();
+        let totals: Vec<_> = totals.iter().map(|one| (one.channel.0, one.pending, one.retrying, one.dead)).collect();
+        assert_eq!(totals, expected);
+    };
+    check(&[]).await;
+    let first = world.post_each(TENANT, 7, 2).await;
+    let other = world.post_each(TenantId(TENANT.0 + 1), 9, 1).await;
+    check(&[(7, 2, 0, 0), (9, 1, 0, 0)]).await;
+    world.settle(retrying(&first[0], later(9))).await;
+    world.settle(dead(&first[1])).await;
+    world.settle(sent(&other[0])).await;
+    check(&[(7, 0, 1, 1)]).await;
 }
 
 pub async fn sums_begin_at_a_quarter_of_an_hour<F: Factory>(world: World<'_, F>) {

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, Pause, shard_of};
+use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, from_sqlite, tenants};
+use super::{SqliteStore, event_types, from_sqlite, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
 };
@@ -73,6 +74,38 @@ impl Directory for SqliteStore {
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, move |tx| pause_channel(tx, channel, &pause).map_err(from_sqlite)).await
     }
+
+    async fn add_subscription(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        route: NewRoute,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, move |tx| add_subscription(tx, &vault, tenant, channel, &route)).await
+    }
+
+    async fn end_subscription(
+        &self,
+        tenant: TenantId,
+        subscription: SubscriptionId,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, move |tx| end_subscription(tx, &vault, tenant, subscription)).await
+    }
+
+    async fn put_event_type(
+        &self,
+        tenant: TenantId,
+        event_type: EventType,
+        now: Timestamp,
+    ) -> Result<KeptEventType, StoreError> {
+        self.write(1, move |tx| event_types::put(tx, tenant, &event_type, now).map_err(from_sqlite)).await
+    }
+
+    async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError> {
+        self.write(1, move |tx| event_types::delete(tx, tenant, &name).map_err(from_sqlite)).await
+    }
 }
 
 fn load(connection: &Connection, vault: &Vault) -> Result<Snapshot, StoreError> {
@@ -92,7 +125,8 @@ fn load(connection: &Connection, vault: &Vault) -> Result<Snapshot, StoreError> 
     }
     let tenants = all_tenants(connection).map_err(from_sqlite)?;
     let keys = all_keys(connection).map_err(from_sqlite)?;
-    Ok(Snapshot { config_version, instance, tenants, keys, channels })
+    let event_types = event_types::all(connection).map_err(from_sqlite)?;
+    Ok(Snapshot { config_version, instance, tenants, keys, channels, event_types })
 }
 
 fn all_tenants(connection: &Connection) -> rusqlite::Result<Vec<Tenant>> {
@@ -368,6 +402,11 @@ fn changed(
     channel: ChannelId,
     cancelled_up_to: Option<DeliveryId>,
 ) -> Result<Option<Changed>, StoreError> {
+    Ok(Some(Changed { after: with_routes(tx, vault, channel)?, cancelled_up_to }))
+}
+
+/// A channel as it is after a change.
+fn with_routes(tx: &Tx<'_>, vault: &Vault, channel: ChannelId) -> Result<ChannelWithRoutes, StoreError> {
     let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE id = ?1");
     let sealed = tx.connection.query_row(&sql, [channel.0], read_channel).map_err(from_sqlite)?;
     let sql = format!(
@@ -379,8 +418,7 @@ fn changed(
         .and_then(|mut statement| statement.query_map([channel.0], read_subscription)?.collect())
         .map_err(from_sqlite)?;
     let config_version = ConfigVersion(tx.sequences.config_version);
-    let after = ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version };
-    Ok(Some(Changed { after, cancelled_up_to }))
+    Ok(ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version })
 }
 
 fn delete_channel(
@@ -414,6 +452,52 @@ fn pause_channel(tx: &mut Tx<'_>, channel: ChannelId, pause: &Pause) -> rusqlite
     )?;
     tx.sequences.config_version += i64::from(paused > 0);
     Ok(paused > 0)
+}
+
+fn add_subscription(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    tenant: TenantId,
+    channel: ChannelId,
+    route: &NewRoute,
+) -> Result<Option<ChannelWithRoutes>, StoreError> {
+    let is_there: bool = tx
+        .connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM channels WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL)",
+        )
+        .and_then(|mut statement| statement.query_row([tenant.0, channel.0], |row| row.get(0)))
+        .map_err(from_sqlite)?;
+    if !is_there {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    let version = ConfigVersion(tx.sequences.config_version);
+    insert_routes(tx, tenant, channel, std::slice::from_ref(route), version).map_err(from_sqlite)?;
+    with_routes(tx, vault, channel).map(Some)
+}
+
+fn end_subscription(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    tenant: TenantId,
+    subscription: SubscriptionId,
+) -> Result<Option<ChannelWithRoutes>, StoreError> {
+    let ended: Option<i64> = tx
+        .connection
+        .prepare_cached(
+            "UPDATE subscriptions SET valid_to = ?3
+             WHERE id = ?1 AND tenant_id = ?2 AND valid_to IS NULL
+             RETURNING channel_id",
+        )
+        .and_then(|mut statement| {
+            let version = tx.sequences.config_version + 1;
+            statement.query_row([subscription.0, tenant.0, version], |row| row.get(0)).optional()
+        })
+        .map_err(from_sqlite)?;
+    let Some(channel) = ended else { return Ok(None) };
+    tx.sequences.config_version += 1;
+    with_routes(tx, vault, ChannelId(channel)).map(Some)
 }
 
 const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \

@@ -4,7 +4,10 @@
 //! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
+pub mod backup;
 mod directory;
+mod event_types;
+pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
@@ -21,10 +24,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
+use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
 use readers::Readers;
-use writer::{Job, Tx, Write, Writer, WriterHandle};
+use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
@@ -45,12 +49,14 @@ pub struct Options {
     pub readers: usize,
     /// History rows in one segment.
     pub segment_rows_max: u64,
+    /// Who hears what the store does.
+    pub observed: Option<Observed>,
 }
 
 impl Options {
     /// The defaults for a data directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), readers: 2, segment_rows_max: segments::ROWS_MAX }
+        Self { data_dir: data_dir.into(), readers: 2, segment_rows_max: segments::ROWS_MAX, observed: None }
     }
 }
 
@@ -60,6 +66,7 @@ pub struct SqliteStore {
     reads: Readers,
     writes: Writes,
     vault: Arc<Vault>,
+    observed: Option<Observed>,
     /// Dropped last: the lock outlives every connection.
     _lock: File,
 }
@@ -79,9 +86,10 @@ impl SqliteStore {
     pub fn open(options: &Options, vault: Arc<Vault>, feed: Feed) -> Result<Self, StoreError> {
         let lock = lock(&options.data_dir)?;
         let path = options.data_dir.join(DATABASE_FILE);
-        let writer = Writer::open(connect_for_writing(&path)?, options.segment_rows_max, feed)?;
+        let writer = Writer::open(connect_for_writing(&path)?, options, feed)?;
         let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
-        Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, _lock: lock })
+        let observed = options.observed.clone();
+        Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, observed, _lock: lock })
     }
 
     /// Opens the data directory without threads: reads run where they are called, writes wait for
@@ -91,9 +99,10 @@ impl SqliteStore {
         let path = options.data_dir.join(DATABASE_FILE);
         let connection = connect_for_writing(&path)?;
         connection.pragma_update(None, "synchronous", "OFF").map_err(from_sqlite)?;
-        let writer = Box::new(Mutex::new(Writer::open(connection, options.segment_rows_max, feed)?));
+        let writer = Box::new(Mutex::new(Writer::open(connection, options, feed)?));
         let reads = Readers::inline(connect_for_reading(&path)?);
-        Ok(Self { writes: Writes::Stepped { waiting: Mutex::default(), writer }, reads, vault, _lock: lock })
+        let observed = options.observed.clone();
+        Ok(Self { writes: Writes::Stepped { waiting: Mutex::default(), writer }, reads, vault, observed, _lock: lock })
     }
 
     /// Runs what waits to be written as one batch, and then one slice of upkeep; `fault` makes the batch fail. Returns
@@ -135,25 +144,53 @@ impl SqliteStore {
         work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Does `work`, which writes about so many rows, in the next batch.
     async fn write<T: Send + 'static>(
         &self,
         rows: usize,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.submit(Urgency::Now, rows, work).await
+    }
+
+    /// The same for what nobody waits for.
+    async fn write_soon<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(Urgency::Soon, rows, work).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        rows: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Write::new(rows, work, reply));
+        let job: Box<dyn Job> = Box::new(Write::new(rows, urgency, work, reply));
         match &self.writes {
-            Writes::Thread(handle) => handle.submit(job)?,
+            Writes::Thread(handle) => self.told(handle.submit(job))?,
             Writes::Stepped { waiting, .. } => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(job),
         }
-        answer.await.map_err(|_| StoreError::Unavailable("the writer has stopped".to_owned()))?
+        let stopped = |_| Err(StoreError::Unavailable("the writer has stopped".to_owned()));
+        self.told(answer.await.unwrap_or_else(stopped))
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.reads.run(work).await
+        self.told(self.reads.run(work).await)
+    }
+
+    /// Tells the observer of an error on its way to the caller.
+    fn told<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let (Err(_), Some(observed)) = (&result, &self.observed) {
+            observed.observer.failed();
+        }
+        result
     }
 }
 

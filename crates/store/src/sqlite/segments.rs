@@ -19,6 +19,12 @@ use crate::StoreError;
 /// segments would make the schema long, which every reader reads again after each new one.
 pub(super) const ROWS_MAX: u64 = 8_192;
 
+/// What every kind began with.
+const FORM_FIRST: i64 = 1;
+
+/// Events with their place in the producer's trace.
+const FORM_WITH_TRACE: i64 = 2;
+
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -53,7 +59,8 @@ impl Kind {
                  first_delivery INTEGER NOT NULL,
                  channels       BLOB    NOT NULL,
                  skipped        BLOB    NOT NULL,
-                 skipped_more   INTEGER NOT NULL"
+                 skipped_more   INTEGER NOT NULL,
+                 trace          BLOB"
             }
             Self::Settled => {
                 "id           INTEGER PRIMARY KEY,
@@ -90,6 +97,22 @@ impl Kind {
                  duration_ms  INTEGER NOT NULL,
                  digest_id    INTEGER"
             }
+        }
+    }
+
+    /// The form that a new segment has: its columns. A form differs from the one before by columns at the end.
+    const fn form(self) -> i64 {
+        match self {
+            Self::Events => FORM_WITH_TRACE,
+            Self::Settled | Self::Attempts => FORM_FIRST,
+        }
+    }
+
+    /// The columns that a form adds to the one before.
+    const fn added(self, form: i64) -> &'static [&'static str] {
+        match (self, form) {
+            (Self::Events, FORM_WITH_TRACE) => &["trace BLOB"],
+            _ => &[],
         }
     }
 
@@ -232,25 +255,41 @@ fn in_transaction<T>(
 }
 
 fn load_open(connection: &Connection, kind: Kind) -> rusqlite::Result<Open> {
-    let number: Option<i64> = connection
+    let open: Option<(i64, i64)> = connection
         .query_row(
-            "SELECT number FROM segments WHERE kind = ?1 AND last_id = ?2",
+            "SELECT number, form FROM segments WHERE kind = ?1 AND last_id = ?2",
             params![kind.name(), ID_MAX],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let Some(number) = number else { return create(connection, kind, 1, 0) };
+    let Some((number, form)) = open else { return create(connection, kind, 1, 0) };
+    bring_up_to_date(connection, kind, number, form)?;
     let rows: i64 =
         connection.query_row(&format!("SELECT COUNT(*) FROM {}", table(kind, number)), [], |row| row.get(0))?;
     Ok(Open { number, rows: u64::try_from(rows).unwrap_or(0), insert_sql: insert_sql(kind, number) })
+}
+
+/// Gives a segment that an older version has opened the columns that it lacks. Closed ones stay as they are: there may be
+/// thousands, and readers ask for the form of each.
+fn bring_up_to_date(connection: &Connection, kind: Kind, number: i64, form: i64) -> rusqlite::Result<()> {
+    let table = table(kind, number);
+    for column in (form + 1..=kind.form()).flat_map(|form| kind.added(form)) {
+        connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column}"))?;
+    }
+    connection
+        .execute(
+            "UPDATE segments SET form = ?3 WHERE kind = ?1 AND number = ?2",
+            params![kind.name(), number, kind.form()],
+        )
+        .map(drop)
 }
 
 fn create(connection: &Connection, kind: Kind, number: i64, first_id: i64) -> rusqlite::Result<Open> {
     let table = table(kind, number);
     connection.execute_batch(&format!("CREATE TABLE {table} ({}) STRICT", kind.columns()))?;
     connection.execute(
-        "INSERT INTO segments (kind, number, first_id, last_id) VALUES (?1, ?2, ?3, ?4)",
-        params![kind.name(), number, first_id, ID_MAX],
+        "INSERT INTO segments (kind, number, first_id, last_id, form) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![kind.name(), number, first_id, ID_MAX, kind.form()],
     )?;
     Ok(Open { number, rows: 0, insert_sql: insert_sql(kind, number) })
 }
@@ -360,14 +399,23 @@ pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: 
 }
 
 /// The table that alone can hold an event.
-pub(super) fn table_of_event(connection: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
+pub(super) struct EventTable {
+    pub name: String,
+    pub has_trace: bool,
+}
+
+pub(super) fn table_of_event(connection: &Connection, id: i64) -> rusqlite::Result<Option<EventTable>> {
+    let read = |row: &Row<'_>| {
+        let has_trace = row.get::<_, i64>(1)? >= FORM_WITH_TRACE;
+        Ok(EventTable { name: table(Kind::Events, row.get(0)?), has_trace })
+    };
     connection
         .prepare_cached(
-            "SELECT number FROM segments
+            "SELECT number, form FROM segments
              WHERE kind = 'events' AND last_id >= ?1
              ORDER BY last_id
              LIMIT 1",
         )?
-        .query_row([id], |row| row.get(0).map(|number| table(Kind::Events, number)))
+        .query_row([id], read)
         .optional()
 }

@@ -44,7 +44,9 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<Answer, legacy::Error> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        request = request.header(CONTENT_TYPE, "application/json");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
         if !self.key.is_empty() {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.key));
         }

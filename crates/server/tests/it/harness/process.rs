@@ -1,13 +1,14 @@
 //! The real binary: started, read, stopped and killed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Seek as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -51,6 +52,20 @@ impl Setup {
         self
     }
 
+    /// Writes a file into the directory that the binary is started in.
+    pub(crate) fn with_file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.data_dir.path().join(name), text).expect("a file can be written");
+        self
+    }
+
+    /// What `config dump` prints with these arguments.
+    pub(crate) async fn dump(&self, arguments: &[&str]) -> String {
+        let mut process = self.launch(&[&["config", "dump"], arguments].concat());
+        let status = process.ended().await;
+        assert!(status.success(), "{}", process.stderr.text());
+        process.stdout.text()
+    }
+
     /// Starts the binary by another program.
     pub(crate) fn wrapped_in(mut self, program: &[&str]) -> Self {
         self.wrapper = program.iter().map(|&part| part.to_owned()).collect();
@@ -64,11 +79,11 @@ impl Setup {
     /// Runs `serve` and waits until it is ready.
     pub(crate) async fn start(&self) -> Server {
         let mut process = self.launch(&["serve"]);
-        let line = soon("the welcome line", process.stdout.line_with("is ready at http://")).await;
+        let line = soon("the welcome line", process.stdout.line_with("is ready at http")).await;
         let Some(line) = line else {
             panic!("the server ended before it was ready: {}", process.stderr.text());
         };
-        let address = line.rsplit("http://").next().expect("an address").trim().parse().expect("an address");
+        let address = line.rsplit("://").next().expect("an address").trim().parse().expect("an address");
         Server { client: Client::new(address, ADMIN_KEY).for_tenant("default"), address, process }
     }
 
@@ -79,19 +94,79 @@ impl Setup {
         (status, process.stderr.text())
     }
 
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(arguments, self.launch(arguments)).await
+    }
+
+    /// The same, with this on its stdin.
+    pub(crate) async fn run_with_stdin(&self, arguments: &[&str], stdin: &str) -> Finished {
+        let mut file = tempfile::tempfile_in(self.data_dir.path()).expect("a file");
+        file.write_all(stdin.as_bytes()).and_then(|()| file.rewind()).expect("a write");
+        Finished::of(arguments, self.launch_reading(arguments, file.into())).await
+    }
+
     /// Runs the binary with these arguments.
     pub(crate) fn launch(&self, arguments: &[&str]) -> Process {
+        self.launch_reading(arguments, Stdio::null())
+    }
+
+    fn launch_reading(&self, arguments: &[&str], stdin: Stdio) -> Process {
         let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]).chain(arguments.iter().copied());
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).env_clear().envs(&self.variables).current_dir(self.data_dir.path());
         for kept in ["PATH", "HOME"] {
             command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Output::read(child.stdout.take().expect("a pipe"));
         let stderr = Output::read(child.stderr.take().expect("a pipe"));
         Process { child, stdout, stderr }
+    }
+}
+
+/// How a command ended, and what it printed.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    command: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    async fn of(arguments: &[&str], mut process: Process) -> Self {
+        let code = process.ended().await.code();
+        Self { command: arguments.join(" "), code, stdout: process.stdout.text(), stderr: process.stderr.text() }
+    }
+
+    /// What it printed, when it ended with this code.
+    pub(crate) fn ended_with(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "postrider {}\n{}\n{}", self.command, self.stdout, self.stderr);
+        self
+    }
+
+    /// What it printed as JSON, when it went well.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        let text = &self.ended_with(0).stdout;
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("postrider {}: {error}: {text}", self.command))
+    }
+
+    /// Checks that it printed all of these to stdout.
+    pub(crate) fn says(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.stdout.contains(part), "postrider {}: no {part:?} in: {}", self.command, self.stdout);
+        }
+        self
+    }
+
+    /// Checks that it told the person all of these on stderr.
+    pub(crate) fn remarks(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "postrider {}: no {part:?} in: {}", self.command, self.stderr);
+        }
+        self
     }
 }
 

@@ -3,6 +3,8 @@
 mod attempts;
 mod channels;
 mod deliveries;
+mod event_types;
 mod events;
 mod stats;
+mod subscriptions;
 mod tenants;

@@ -16,7 +16,7 @@ use super::segments::{self, Kind};
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::journal::{
-    AttemptQuery, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Page, Stats, StatsQuery,
+    AttemptQuery, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Page, Stats, StatsQuery,
 };
 
 pub(super) use deliveries::settled;
@@ -75,6 +75,10 @@ impl Journal for SqliteStore {
 
     async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<Stats, StoreError> {
         self.read(move |connection| stats::stats(connection, tenant, &query).map_err(from_sqlite)).await
+    }
+
+    async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError> {
+        self.read(|connection| stats::totals(connection).map_err(from_sqlite)).await
     }
 
     async fn subscriptions_at(

@@ -3,10 +3,10 @@
 use domain::routing::Pattern;
 use domain::{ChannelId, TenantId};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::super::writer::BUCKET_MS;
-use crate::journal::{Stats, StatsQuery};
+use crate::journal::{ChannelTotals, Stats, StatsQuery};
 
 pub(super) fn stats(connection: &Connection, tenant: TenantId, query: &StatsQuery) -> rusqlite::Result<Stats> {
     let mut stats = Stats::default();
@@ -83,4 +83,17 @@ fn waiting(
         }
     }
     Ok(())
+}
+
+/// What waits and what is dead, of every channel that has any.
+pub(super) fn totals(connection: &Connection) -> rusqlite::Result<Vec<ChannelTotals>> {
+    let read = |row: &Row<'_>| {
+        let sum = |column| row.get(column).map(|sum: i64| u64::try_from(sum).unwrap_or(0));
+        Ok(ChannelTotals { channel: ChannelId(row.get(0)?), pending: sum(1)?, retrying: sum(2)?, dead: sum(3)? })
+    };
+    let mut statement =
+        connection.prepare_cached("SELECT channel_id, pending, retrying, dead FROM waiting ORDER BY channel_id")?;
+    let mut totals: Vec<ChannelTotals> = statement.query_map([], read)?.collect::<Result<_, _>>()?;
+    totals.retain(|one| one.pending + one.retrying + one.dead > 0);
+    Ok(totals)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::event::{Event, Severity};
-use domain::{ChannelId, DeliveryId, EventId};
+use domain::{ChannelId, DeliveryId, EventId, Timestamp, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
@@ -29,9 +29,10 @@ pub(super) fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptA
     if !request.events.iter().all(is_in_order) {
         return Err(StoreError::Refused("deliveries must be in order of channel, each channel once".to_owned()));
     }
-    if tx.gone.contains(&request.tenant) {
+    let mut tenants = request.events.iter().map(|event| event.content.tenant).chain([request.tenant]);
+    if let Some(gone) = tenants.find(|tenant| tx.gone.contains(tenant)) {
         // Its slices may have gone past what would be written now.
-        return Err(StoreError::Refused(format!("tenant {} was deleted", request.tenant)));
+        return Err(StoreError::Refused(format!("tenant {gone} was deleted")));
     }
     if let Some(reused) = find_reused_key(tx.connection, request).map_err(from_sqlite)? {
         return Ok(reused);
@@ -41,7 +42,7 @@ pub(super) fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptA
 
 fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec<AcceptedEvent>> {
     if let Some(key) = &request.key
-        && let Some(entry) = ledger_entry(tx.connection, request, key)?
+        && let Some(entry) = ledger_entry(tx.connection, request.tenant, key, request.now)?
     {
         let ids = entry.first_event..entry.first_event + entry.events;
         return ids.filter_map(|id| repeat_of(tx.connection, EventId(id)).transpose()).collect();
@@ -50,7 +51,7 @@ fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec
     let mut accepted = Vec::with_capacity(request.events.len());
     for event in &request.events {
         let repeated = match &event.key {
-            Some(key) => ledger_entry(tx.connection, request, key)?,
+            Some(key) => ledger_entry(tx.connection, event.content.tenant, key, request.now)?,
             None => None,
         };
         let repeat = match repeated {
@@ -59,46 +60,48 @@ fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec
         };
         accepted.push(match repeat {
             Some(repeat) => repeat,
-            None => keep_event(tx, request, event)?,
+            None => keep_event(tx, event, request.now)?,
         });
     }
     if let Some(key) = &request.key {
-        write_ledger(tx, request, key, first_event, tx.sequences.event - first_event)?;
+        let made = (first_event, tx.sequences.event - first_event);
+        write_ledger(tx, request.tenant, key, made, request.now)?;
     }
     Ok(accepted)
 }
 
-fn keep_event(tx: &mut Tx<'_>, request: &AcceptRequest, new: &AcceptEvent) -> rusqlite::Result<AcceptedEvent> {
+fn keep_event(tx: &mut Tx<'_>, new: &AcceptEvent, at: Timestamp) -> rusqlite::Result<AcceptedEvent> {
     let content = &new.content;
     let id = EventId(next(&mut tx.sequences.event));
     let (now, rest) = new.deliveries.split_at(new.deliveries.len().min(EVENT_DELIVERIES_MAX));
     let first_delivery = tx.sequences.delivery;
     tx.connection.prepare_cached(tx.segments.insert_sql(Kind::Events))?.execute(params![
         id.0,
-        request.tenant.0,
+        content.tenant.0,
         content.event_type,
         content.data,
         content.occurred_at.as_ms(),
         content.severity.map(Severity::name),
-        request.now.as_ms(),
+        at.as_ms(),
         content.explicit_channels.as_deref().map(encode_named),
         new.verdicts.config_version.0,
         first_delivery,
         blob::encode_channels(now.iter().map(|delivery| delivery.channel)),
         blob::encode_skipped(&new.verdicts.skipped),
         i64::try_from(new.verdicts.skipped_more).unwrap_or(i64::MAX),
+        content.trace.map(TraceContext::to_bytes),
     ])?;
-    let event = Arc::new(Event { id, accepted_at: request.now, content: Arc::clone(content) });
+    let event = Arc::new(Event { id, accepted_at: at, content: Arc::clone(content) });
     let deliveries = insert_deliveries(tx, &event, now, new.attempts_max)?;
     if !rest.is_empty() {
         tx.connection
             .prepare_cached("INSERT INTO expand (event_id, tenant_id, rest) VALUES (?1, ?2, ?3)")?
-            .execute(params![id.0, request.tenant.0, blob::encode_deliveries(rest)])?;
+            .execute(params![id.0, content.tenant.0, blob::encode_deliveries(rest)])?;
     }
     if let Some(key) = &new.key {
-        write_ledger(tx, request, key, id.0, 1)?;
+        write_ledger(tx, content.tenant, key, (id.0, 1), at)?;
     }
-    tx.count(request.tenant, ChannelId(0), &content.event_type, "event", request.now);
+    tx.count(content.tenant, ChannelId(0), &content.event_type, "event", at);
     Ok(AcceptedEvent { id, deliveries, expanding: rest.len(), is_repeat: false })
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use domain::event::{Event, NewEvent, Severity};
-use domain::{EventId, TenantId, Timestamp};
+use domain::{EventId, TenantId, Timestamp, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::super::segments::{self};
+use super::super::segments::{self, EventTable};
 use crate::blob;
 
 /// How many deliveries of an event are still to be made.
@@ -31,10 +31,12 @@ pub(in crate::sqlite) struct EventRow {
 
 pub(in crate::sqlite) fn event_row(connection: &Connection, id: EventId) -> rusqlite::Result<Option<EventRow>> {
     let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok(None) };
+    let EventTable { name, has_trace } = table;
+    let trace = if has_trace { "trace" } else { "NULL" };
     let sql = format!(
         "SELECT tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery,
-                channels, skipped, skipped_more
-         FROM {table} WHERE id = ?1"
+                channels, skipped, skipped_more, {trace}
+         FROM {name} WHERE id = ?1"
     );
     connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row)).optional()
 }
@@ -48,6 +50,7 @@ fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
         occurred_at: Timestamp::from_ms(row.get(3)?),
         severity: severity.as_deref().and_then(Severity::parse),
         explicit_channels: row.get_ref(6)?.as_blob_or_null()?.map(blob::decode_channels),
+        trace: row.get_ref(12)?.as_blob_or_null()?.and_then(TraceContext::from_bytes),
     };
     Ok(EventRow {
         event: Event { id, accepted_at: Timestamp::from_ms(row.get(5)?), content: Arc::new(content) },
@@ -62,7 +65,7 @@ fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
 /// The type of an event; empty when the event is gone.
 pub(in crate::sqlite) fn event_type(connection: &Connection, id: EventId) -> rusqlite::Result<Arc<str>> {
     let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok("".into()) };
-    let sql = format!("SELECT type FROM {table} WHERE id = ?1");
+    let sql = format!("SELECT type FROM {} WHERE id = ?1", table.name);
     let found = connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()?;
     Ok(found.unwrap_or_else(|| "".into()))
 }

@@ -37,7 +37,7 @@ impl Queue for SqliteStore {
 
     async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<(), StoreError> {
         let rows = settlements.len() * 3;
-        self.write(rows, move |tx| {
+        self.write_soon(rows, move |tx| {
             settlements.iter().try_for_each(|settlement| settle(tx, settlement)).map_err(from_sqlite)
         })
         .await

@@ -1,14 +1,21 @@
 //! Batches that fail: in part, whole, and in doubt.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::{Clock, Timestamp};
 use rusqlite::Connection;
 
-use super::{Call, OneDirectory, Stepped};
+use super::{Call, OneDirectory, Stepped, options, vault};
 use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::StatsQuery;
+use crate::observe::{Commit, Observed, Observer};
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
 use crate::sqlite::segments::Kind;
 use crate::sqlite::writer::{Fault, LOG_PAGES_MAX, Writer, next};
+use crate::sqlite::{Options, SqliteStore};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
 fn accept(stepped: &Stepped, request: AcceptRequest) -> Call<'_, AcceptAnswer> {
@@ -52,6 +59,54 @@ async fn refused(stepped: &Stepped) -> Result<AcceptAnswer, StoreError> {
         Err(crate::sqlite::from_sqlite(error.unwrap_err()))
     };
     stepped.store.write(1, refuse).await
+}
+
+#[derive(Default)]
+struct Heard(Mutex<(Vec<Commit>, usize)>);
+
+impl Observer for Heard {
+    fn committed(&self, commit: &Commit) {
+        self.0.lock().unwrap().0.push(commit.clone());
+    }
+
+    fn failed(&self) {
+        self.0.lock().unwrap().1 += 1;
+    }
+}
+
+/// Moves on by a millisecond whenever it is asked.
+#[derive(Default)]
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn what_is_durable_is_told_once() {
+    let directory = OneDirectory::new();
+    let heard = Arc::new(Heard::default());
+    let observed = Observed { observer: Arc::clone(&heard) as _, clock: Arc::new(Ticking::default()) };
+    let options = Options { observed: Some(observed), ..options(directory.0.path()) };
+    let store = SqliteStore::open_stepped(&options, vault(), Box::new(|_| ())).unwrap();
+    let stepped = Stepped { store, heard: Arc::default() };
+    let two = || vec![accept(&stepped, sized(1)), accept(&stepped, sized(1))];
+    stepped.batch(two(), Some(Fault::BeforeCommit));
+    assert_eq!(*heard.0.lock().unwrap(), (vec![], 2));
+    stepped.batch(two(), None);
+    let calls: Vec<Call<'_, _>> = vec![accept(&stepped, sized(1)), Box::pin(refused(&stepped))];
+    stepped.batch(calls, None);
+    let (commits, failures) = heard.0.lock().unwrap().clone();
+    let counts: Vec<_> = commits.iter().map(|commit| (commit.counts.clone(), commit.took)).collect();
+    let tick = Duration::from_millis(1);
+    assert_eq!(counts, [(vec![("event", 2)], tick), (vec![("event", 1)], tick)]);
+    assert_eq!(failures, 3);
 }
 
 #[test]

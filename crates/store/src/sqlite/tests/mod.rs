@@ -1,5 +1,6 @@
 //! What is SQLite's own: the conformance suite over it, the data directory, failing batches and query plans.
 
+mod backups;
 mod batches;
 mod opening;
 mod plans;

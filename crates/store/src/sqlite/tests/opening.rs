@@ -1,13 +1,19 @@
 //! Opening the data directory: the lock, newer versions, what is on the disk.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::TraceContext;
+use domain::event::NewEvent;
 use rusqlite::Connection;
 
 use super::{OneDirectory, Stepped, options, vault};
 use crate::conformance::Factory as _;
-use crate::conformance::fixtures::{NOW, TENANT, World, sent, settings};
+use crate::conformance::fixtures::{NOW, TENANT, World, content, event, request, sent, settings};
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::queue::AcceptEvent;
 use crate::sqlite::{DATABASE_FILE, SqliteStore};
-use crate::{Directory as _, StoreError};
+use crate::{Directory as _, Journal as _, StoreError};
 
 fn open(factory: &OneDirectory) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(&options(factory.0.path()), vault(), Box::new(|_| ()))
@@ -63,7 +69,7 @@ fn a_database_of_a_newer_version_is_refused_untouched() {
     drop(connection);
     let before = std::fs::read(&path).unwrap();
     let error = open(&factory).err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 4711, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4711, known: 2 }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -85,6 +91,51 @@ fn dropping_leaves_one_whole_file() {
     copy.block_on(async {
         assert_eq!(World::open(&copy).await.list(None, None, 100).await.len(), 9);
     });
+}
+
+/// Takes away what the second schema added, so that the file is as the first version left it.
+fn age(database: &Path) {
+    let connection = Connection::open(database).unwrap();
+    let numbers: Vec<i64> = connection
+        .prepare("SELECT number FROM segments WHERE kind = 'events'")
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    assert!(numbers.len() > 1, "closed segments and an open one: {numbers:?}");
+    for number in numbers {
+        connection.execute_batch(&format!("ALTER TABLE events_{number} DROP COLUMN trace")).unwrap();
+    }
+    connection
+        .execute_batch(
+            "ALTER TABLE segments DROP COLUMN form;
+             DELETE FROM refinery_schema_history WHERE version > 1;",
+        )
+        .unwrap();
+}
+
+#[test]
+fn history_of_an_older_version_is_read_and_gone_on_with() {
+    let factory = OneDirectory::new();
+    let before = factory.block_on(async {
+        let world = World::open(&factory).await;
+        // Two batches: the first fills a segment, the second opens another.
+        [world.post_each(TENANT, 1, 5).await, world.post_each(TENANT, 1, 1).await].concat()
+    });
+    age(&factory.0.path().join(DATABASE_FILE));
+    // Twice: what was brought up to date is left alone.
+    for _ in 0..2 {
+        factory.block_on(async {
+            let world = World::open(&factory).await;
+            let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            let traced =
+                AcceptEvent { content: Arc::new(NewEvent { trace, ..content(TENANT) }), ..event(TENANT, &[1]) };
+            let kept = world.accept(request(TENANT, vec![traced])).await.remove(0);
+            let trace_of = async |event| world.store().event(TENANT, event).await.unwrap().unwrap().event.content.trace;
+            assert_eq!(trace_of(kept.id).await, trace);
+            for arrival in &before {
+                assert_eq!(trace_of(arrival.event.id).await, None);
+            }
+        });
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use domain::delivery::State;
+use domain::event_type::EventType;
 use domain::routing::{ConfigVersion, Pattern};
 use domain::{ChannelId, DeliveryId};
 use rusqlite::Connection;
@@ -34,8 +35,18 @@ fn note(event: TraceEvent<'_>) {
 }
 
 /// Tables that stay small, or that are read whole at a start and never otherwise.
-const SMALL: [&str; 8] =
-    ["tenants", "api_keys", "channels", "sequences", "expand", "cancellations", "sqlite_master", "CONSTANT"];
+const SMALL: [&str; 10] = [
+    "waiting",
+    "tenants",
+    "api_keys",
+    "channels",
+    "event_types",
+    "sequences",
+    "expand",
+    "cancellations",
+    "sqlite_master",
+    "CONSTANT",
+];
 
 fn listen(connection: &mut Connection) {
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
@@ -77,6 +88,13 @@ fn work(stepped: &Stepped, channel: ChannelId) {
         cancels: Some("off".to_owned()),
     };
     stepped.run(store.update_channel(change, NOW)).unwrap();
+    let route = routes(&["b"]).remove(0);
+    let added = stepped.run(store.add_subscription(TENANT, channel, route)).unwrap().unwrap();
+    stepped.run(store.end_subscription(TENANT, added.subscriptions[0].id)).unwrap();
+    let (name, label, description) = ("a".to_owned(), "A".to_owned(), String::new());
+    let described = EventType { name: name.clone(), label, description, groups: Vec::new() };
+    stepped.run(store.put_event_type(TENANT, described, NOW)).unwrap();
+    stepped.run(store.delete_event_type(TENANT, name)).unwrap();
     stepped.run(store.cancellations()).unwrap();
     purge(stepped);
     stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();
@@ -105,6 +123,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.event(TENANT, arrival.event.id)).unwrap();
     stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
+    stepped.run(store.totals()).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
     stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
     let patterns = ["a.*", "*", "a.b"].map(|text| Some(Pattern::parse(text).unwrap()));

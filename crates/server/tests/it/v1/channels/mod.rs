@@ -5,4 +5,5 @@ mod formats;
 mod get;
 mod patch;
 mod post;
+mod preview;
 mod test;

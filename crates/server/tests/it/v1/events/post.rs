@@ -120,7 +120,7 @@ async fn a_body_may_be_a_mebibyte() {
     assert!(accepted.deliveries.is_empty());
     let too_large = server.client.send(Method::POST, "/v1/events", &[], with_size((1 << 20) + 1)).await;
     let problem = too_large.problem(413);
-    assert!(problem.detail.contains("1 MiB"), "{problem:?}");
+    assert!(problem.detail.contains("1,048,576 bytes"), "{problem:?}");
 }
 
 #[tokio::test]

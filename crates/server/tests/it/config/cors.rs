@@ -1,0 +1,49 @@
+//! Web pages of other origins: refused, unless the operator names them.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::harness::{Answer, Client, Setup};
+
+const PAGE: &str = "https://app.example.com";
+
+async fn preflight(client: &Client, origin: &str) -> Answer {
+    let asks = [
+        ("origin", origin),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type,idempotency-key"),
+    ];
+    client.send(Method::OPTIONS, "/v1/events", &asks, "").await
+}
+
+#[tokio::test]
+async fn pages_of_the_named_origins_may_call_the_api() {
+    let server = Setup::new()
+        .set("POSTRIDER_SERVER__CORS_ORIGINS", "https://app.example.com,http://localhost:3000")
+        .start()
+        .await;
+    let stranger = server.client_with("");
+    let answer = preflight(&stranger, PAGE).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
+    assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
+    assert!(answer.header("access-control-allow-headers").unwrap().contains("authorization"));
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
+
+    let got = server.client.send(Method::GET, "/v1/channels", &[("origin", PAGE)], "").await;
+    assert_eq!(got.header("access-control-allow-origin"), Some(PAGE));
+    got.read::<Value>(200);
+    // A refusal must be readable by the page, too.
+    let refused = stranger.send(Method::GET, "/v1/channels", &[("origin", PAGE)], "").await;
+    assert_eq!((refused.status.as_u16(), refused.header("access-control-allow-origin")), (401, Some(PAGE)));
+
+    let other = preflight(&stranger, "https://evil.example.com").await;
+    assert_eq!(other.header("access-control-allow-origin"), None);
+}
+
+#[tokio::test]
+async fn without_the_setting_no_page_may() {
+    let server = Setup::new().start().await;
+    let answer = preflight(&server.client_with(""), PAGE).await;
+    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (405, None));
+}
