@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod routing;
 pub mod schedule;
 pub mod secret;
+pub mod steps;
 pub mod tenant;
 pub mod time;
 pub mod trace;
@@ -22,5 +23,6 @@ pub mod verdict;
 
 pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 pub use secret::Secret;
+pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};
 pub use trace::TraceContext;

@@ -44,6 +44,16 @@ impl Schedule {
         Self { waits: seconds.map(Duration::from_secs).to_vec() }
     }
 
+    /// For mail: 18 attempts over about two days. Servers that greylist refuse what comes back within five minutes, so
+    /// even at its shortest the first wait is that long.
+    pub fn mail() -> Self {
+        const MINUTE: u64 = 60;
+        const LONGEST: u64 = 4 * 3600;
+        let doubling = [10, 20, 40, 80, 160].map(|minutes| minutes * MINUTE);
+        let seconds = doubling.into_iter().chain([LONGEST; 12]);
+        Self { waits: seconds.map(Duration::from_secs).collect() }
+    }
+
     /// How many attempts a delivery gets.
     pub fn attempts_max(&self) -> u32 {
         u32::try_from(self.waits.len() + 1).expect("at most 20 waits")
@@ -94,6 +104,14 @@ mod tests {
         assert_eq!(schedule.attempts_max(), 10);
         let total: Duration = schedule.waits().iter().sum();
         assert_eq!(total.as_secs(), 5 + 300 + 1800 + 3600 * (2 + 5 + 10 + 14 + 20 + 24));
+    }
+
+    #[test]
+    fn mail_waits_out_greylisting_and_fits_its_time_to_live() {
+        let schedule = Schedule::mail();
+        assert!((0..1000).all(|random| schedule.wait_after(1, None, random) >= Some(Duration::from_secs(300))));
+        assert_eq!(schedule.attempts_max(), 18);
+        assert!(schedule.waits().iter().sum::<Duration>() < Duration::from_hours(3 * 24));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
 use domain::{ChannelId, KeyId, TenantId, Timestamp};
-use providers::{Config, Provider};
+use providers::{Config, Operator, Provider};
 use store::directory::{ChannelWithRoutes, Snapshot};
 
 use crate::accept::filter::Filter;
@@ -128,7 +128,7 @@ impl LiveChannel {
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             config,
-            templates: Templates::compile(&channel.settings),
+            templates: Templates::compile(&channel.settings, spec.body_markup),
             schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
             channel,
@@ -175,12 +175,14 @@ impl State {
 pub struct Registry {
     /// This database's own name: part of every id on the wire.
     pub instance: String,
+    /// What providers plan by besides a channel's config.
+    pub operator: Operator,
     settings: Settings,
     state: RwLock<State>,
 }
 
 impl Registry {
-    pub fn new(snapshot: Snapshot, settings: Settings) -> Result<Self, RegistryError> {
+    pub fn new(snapshot: Snapshot, settings: Settings, operator: Operator) -> Result<Self, RegistryError> {
         let mut state = State { config_version: snapshot.config_version, ..State::default() };
         for tenant in snapshot.tenants {
             state.put_tenant(tenant);
@@ -195,7 +197,7 @@ impl Registry {
             state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
             state.channels.insert(live.channel.id, Arc::new(live));
         }
-        Ok(Self { instance: snapshot.instance, settings, state: RwLock::new(state) })
+        Ok(Self { instance: snapshot.instance, operator, settings, state: RwLock::new(state) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

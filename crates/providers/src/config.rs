@@ -77,6 +77,16 @@ impl Config {
         self.fields.get(key)?.as_str()
     }
 
+    /// The texts in a field that holds a list.
+    pub fn texts(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.fields.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// The number in a field of [`FieldKind::Port`].
+    pub fn port(&self, key: &str) -> Option<u16> {
+        self.fields.get(key)?.as_u64().and_then(|port| u16::try_from(port).ok())
+    }
+
     /// The headers in a field of [`FieldKind::Headers`], names in lower case.
     pub fn headers(&self, key: &str) -> impl Iterator<Item = (&str, &str)> {
         let headers = self.fields.get(key).and_then(Value::as_object);

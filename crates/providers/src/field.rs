@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use domain::secret::MASK;
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Map, Value};
-use url::Url;
+use url::{Host, Url};
 
+use crate::address;
 use crate::config::FieldError;
 use crate::sign::SigningKey;
 use crate::spec::{Field, FieldKind};
@@ -45,10 +46,13 @@ pub(crate) fn accept(field: &Field, value: &Value, current: Option<&Value>) -> R
     if value.is_null() || value.as_str() == Some("") {
         return Ok(None);
     }
-    if field.kind == FieldKind::Headers {
-        return accept_headers(field.key, value, current.and_then(Value::as_object));
-    }
-    accept_text(field, value, current).map(Some).map_err(|message| vec![FieldError::new(field.key, message)])
+    let accepted = match field.kind {
+        FieldKind::Headers => return accept_headers(field.key, value, current.and_then(Value::as_object)),
+        FieldKind::Addresses { count_max } => accept_addresses(value, count_max),
+        FieldKind::Port => accept_port(value).map(Some),
+        _ => accept_text(field, value, current).map(Some),
+    };
+    accepted.map_err(|message| vec![FieldError::new(field.key, message)])
 }
 
 /// Whether `text` is a URL that a message can be sent to.
@@ -94,7 +98,9 @@ fn accept_text(field: &Field, value: &Value, current: Option<&Value>) -> Result<
             return Err(format!("must be one of {}", choices.join(", ")));
         }
         FieldKind::SigningSecret => drop(SigningKey::parse(text).map_err(|error| error.to_string())?),
-        FieldKind::Choice(_) | FieldKind::Headers => {}
+        FieldKind::Address => address::check(text)?,
+        FieldKind::Host => check_host(text)?,
+        FieldKind::Choice(_) | FieldKind::Addresses { .. } | FieldKind::Port | FieldKind::Headers => {}
     }
     Ok(value.clone())
 }
@@ -109,6 +115,47 @@ fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
         return Err("must be a single line without control characters".to_owned());
     }
     Ok(())
+}
+
+fn check_host(text: &str) -> Result<(), String> {
+    const HOST_BYTES_MAX: usize = 253;
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let is_host = Host::parse(text).is_ok() || Host::parse(&format!("[{text}]")).is_ok();
+    if text.len() > HOST_BYTES_MAX || !text.chars().all(is_plain) || !is_host {
+        return Err("must be the name or address of a server, without scheme and port".to_owned());
+    }
+    Ok(())
+}
+
+fn accept_port(value: &Value) -> Result<Value, String> {
+    let port = match value {
+        Value::Number(number) => number.as_u64().and_then(|port| u16::try_from(port).ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    port.filter(|port| *port > 0).map(Value::from).ok_or_else(|| "must be a number from 1 to 65535".to_owned())
+}
+
+/// A list, or one text with commas. An empty one is none.
+fn accept_addresses(value: &Value, count_max: usize) -> Result<Option<Value>, String> {
+    const WRONG_KIND: &str = "must be a list of mail addresses, or one text with commas between them";
+    let given: Vec<&str> = match value {
+        Value::String(text) => address::split(text),
+        Value::Array(values) => values.iter().map(|one| one.as_str().ok_or(WRONG_KIND)).collect::<Result<_, _>>()?,
+        _ => return Err(WRONG_KIND.to_owned()),
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (position, text) in given.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).enumerate() {
+        let mailbox = address::parse(text).map_err(|message| format!("address {}: {message}", position + 1))?;
+        if seen.insert(mailbox.email.to_string().to_lowercase()) {
+            kept.push(text);
+        }
+    }
+    if kept.len() > count_max {
+        return Err(format!("must be at most {count_max} addresses"));
+    }
+    Ok((!kept.is_empty()).then(|| Value::from(kept)))
 }
 
 /// Merges headers by name; names are stored in lower case, so that a patch finds them however they are written.
@@ -243,6 +290,45 @@ mod tests {
         check(json!(["x"]), &[("config.headers", "object")]);
         let many: Map<String, Value> = (0..=HEADERS_MAX).map(|number| (format!("x-{number}"), json!("x"))).collect();
         check(Value::Object(many), &[("config.headers", "32")]);
+    }
+
+    #[test]
+    fn addresses_are_a_list_or_a_text() {
+        let kind = FieldKind::Addresses { count_max: 3 };
+        let field = Field { key: "to", kind, required: true, secret: false, help: "", example: "" };
+        let check = |value: Value, expected: Result<Value, &str>| {
+            let found = accept(&field, &value, None).map_err(|errors| errors[0].message.clone());
+            match expected {
+                Ok(stored) => assert_eq!(found, Ok(Some(stored)), "{value}"),
+                Err(part) => assert!(found.as_ref().is_err_and(|message| message.contains(part)), "{found:?}"),
+            }
+        };
+        check(json!("a@x.test"), Ok(json!(["a@x.test"])));
+        check(json!("a@x.test, \"Doe, J\" <b@x.test> ,"), Ok(json!(["a@x.test", "\"Doe, J\" <b@x.test>"])));
+        check(json!(["a@x.test", "A@X.test", "Ann <a@x.test>", "b@x.test"]), Ok(json!(["a@x.test", "b@x.test"])));
+        check(json!(["a@x.test", "nobody"]), Err("address 2: must be"));
+        check(json!(["a@x.test", 7]), Err("list of mail addresses"));
+        check(json!({"a": 1}), Err("list of mail addresses"));
+        check(json!("a@x.test,b@x.test,c@x.test,d@x.test"), Err("at most 3"));
+        assert_eq!(accept(&field, &json!([]), None), Ok(None));
+        assert_eq!(accept(&field, &json!(" , "), None), Ok(None));
+    }
+
+    #[test]
+    fn servers_are_a_host_and_a_port() {
+        for good in ["mail.example.com", "bücher.example", "127.0.0.1", "::1", "localhost", "a_b.test"] {
+            assert_eq!(check_host(good), Ok(()), "{good}");
+        }
+        let long = "x".repeat(254);
+        for bad in ["mail.example.com:25", "smtp://a.test", "a b", "[::1]", "a/b", "", "a\r\nb", "user@host", &long] {
+            assert!(check_host(bad).is_err(), "{bad}");
+        }
+        for (given, expected) in [(json!(587), Some(587)), (json!("25"), Some(25)), (json!(65_535), Some(65_535))] {
+            assert_eq!(accept_port(&given).ok(), expected.map(Value::from), "{given}");
+        }
+        for wrong in [json!(0), json!(65_536), json!(-1), json!(1.5), json!("smtp"), json!(true)] {
+            assert!(accept_port(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

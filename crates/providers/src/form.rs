@@ -32,7 +32,7 @@ pub(crate) fn encode(data: &str) -> Result<String, PlanError> {
 }
 
 /// Valid JSON without the white space between its tokens; texts and numbers stay as they are.
-fn compact(json: &str) -> String {
+pub(crate) fn compact(json: &str) -> String {
     let (mut in_text, mut escaped) = (false, false);
     let keep = |c: &char| {
         let kept = in_text || !c.is_ascii_whitespace();

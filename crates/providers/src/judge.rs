@@ -53,8 +53,19 @@ pub fn failure(failure: &Failure) -> Outcome {
         }
         FailureKind::NotWritten => Outcome::retry(note("connection lost before the request was sent")),
         FailureKind::NoAnswer => Outcome::unknown(note("no answer; the message may have been taken")),
-        FailureKind::Garbled => Outcome::retry(note("answer is not HTTP")),
+        FailureKind::Garbled => Outcome::retry(note("the answer does not follow the protocol")),
+        FailureKind::Unsupported => {
+            Outcome::permanent(Scope::Channel, note("the server cannot do what the channel requires"))
+        }
+        FailureKind::NotConfigured => {
+            Outcome::permanent(Scope::Message, note("the operator's settings do not allow it"))
+        }
     }
+}
+
+/// A reply to another kind of step than the provider plans: a fault of ours, after which nobody knows what was sent.
+pub fn foreign() -> Outcome {
+    Outcome::unknown("the reply is not of the kind that was asked for; this is a fault of Postrider, please report it")
 }
 
 /// Like "HTTP 503 Service Unavailable".
@@ -105,7 +116,7 @@ fn without_secrets(url: &str) -> String {
 }
 
 /// Somebody else's text, fit for a note.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let printable = text.trim().chars().filter(|c| !c.is_control());
     printable.take(QUOTE_CHARS_MAX).collect()
 }
@@ -164,7 +175,12 @@ mod tests {
         check(FailureKind::NotWritten, Class::Retry, Scope::Message, "connection lost before the request was sent");
         let unknown = "no answer; the message may have been taken";
         check(FailureKind::NoAnswer, Class::Unknown, Scope::Message, unknown);
-        check(FailureKind::Garbled, Class::Retry, Scope::Message, "answer is not HTTP");
+        let garbled = "the answer does not follow the protocol";
+        check(FailureKind::Garbled, Class::Retry, Scope::Message, garbled);
+        let unsupported = "the server cannot do what the channel requires";
+        check(FailureKind::Unsupported, Class::Permanent, Scope::Channel, unsupported);
+        let missing = "the operator's settings do not allow it";
+        check(FailureKind::NotConfigured, Class::Permanent, Scope::Message, missing);
     }
 
     #[test]

@@ -6,14 +6,18 @@
 //! Adding a provider is one file and one word in [`all`]. Start reading at [`Provider`], then [`webhook`]; what is
 //! shared between providers is in [`config`], [`judge`] and [`sign`].
 
+pub mod address;
 pub mod config;
+pub mod email;
 mod field;
 mod form;
 pub mod judge;
 pub mod message;
+pub mod operator;
 pub mod sign;
 pub mod spec;
 pub mod step;
+pub mod summary;
 pub mod webhook;
 
 use domain::Timestamp;
@@ -22,7 +26,8 @@ use serde_json::{Map, Value};
 
 pub use config::{Config, FieldError, create, masked, update};
 pub use message::{Message, PlanContext, PlanError};
-pub use spec::{Field, FieldKind, Spec};
+pub use operator::Operator;
+pub use spec::{Field, FieldKind, Markup, Spec};
 use step::{Reply, Step};
 
 /// One kind of destination.
@@ -36,6 +41,11 @@ pub trait Provider: Sync {
 
     /// Checks what goes beyond single fields; errors name the field.
     fn check(&self, _config: &Config) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
+    /// Checks what a channel takes for granted from the operator; errors name the field and the setting.
+    fn check_operator(&self, _config: &Config, _operator: &Operator) -> Result<(), Vec<FieldError>> {
         Ok(())
     }
 
@@ -60,7 +70,7 @@ pub trait Provider: Sync {
 
 /// Every provider, in the order in which people are shown them.
 pub fn all() -> &'static [&'static dyn Provider] {
-    &[&webhook::Webhook]
+    &[&webhook::Webhook, &email::Email]
 }
 
 /// The provider of that name in its SPEC.

@@ -6,6 +6,8 @@ use domain::event::Severity;
 use domain::{EventId, Timestamp};
 use jiff::fmt::temporal::DateTimePrinter;
 
+use crate::operator::Operator;
+
 /// One event on its way to one channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -30,6 +32,7 @@ pub struct PlanContext<'a> {
     /// Counts from 1.
     pub attempt: u32,
     pub now: Timestamp,
+    pub operator: &'a Operator,
 }
 
 /// Why nothing can be sent. No later try goes better: somebody has to change the channel first.
@@ -41,6 +44,12 @@ pub enum PlanError {
     Data,
     #[error("the stored config is not usable: {0}: set the field anew")]
     Config(&'static str),
+    #[error("the output of body_template cannot be read as HTML: mend the template")]
+    Template,
+    #[error("the channel has no SMTP server and the operator has none: set config.smtp_host or POSTRIDER_SMTP__URL")]
+    NoServer,
+    #[error("the channel has no sender and the operator has none: set config.from or POSTRIDER_SMTP__FROM")]
+    NoSender,
     #[error("the delivery's id on the wire must be visible ASCII without '.'")]
     WireId,
 }

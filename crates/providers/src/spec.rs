@@ -20,6 +20,19 @@ pub struct Spec {
     pub retry: fn() -> Schedule,
     /// How long a delivery is worth sending, for a channel that does not say.
     pub time_to_live: Duration,
+    /// What the body template writes, and so how values are escaped that it inserts.
+    pub body_markup: Markup,
+}
+
+/// What a template writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Markup {
+    /// Values stand in JSON texts.
+    Json,
+    /// Values stand between tags or in quoted attributes.
+    Html,
+    /// Values stand as they are.
+    Plain,
 }
 
 impl Spec {
@@ -42,7 +55,7 @@ pub struct Field {
     pub secret: bool,
     /// One or two sentences for the owner of a channel.
     pub help: &'static str,
-    /// A value that is accepted; a JSON object for [`FieldKind::Headers`], else plain text.
+    /// A value that is accepted: JSON for headers, addresses and ports, else plain text.
     pub example: &'static str,
 }
 
@@ -50,7 +63,9 @@ impl Field {
     /// The example as a JSON value.
     pub fn sample(&self) -> Value {
         match self.kind {
-            FieldKind::Headers => serde_json::from_str(self.example).expect("the suite parses every example"),
+            FieldKind::Headers | FieldKind::Addresses { .. } | FieldKind::Port => {
+                serde_json::from_str(self.example).expect("the suite parses every example")
+            }
             _ => Value::from(self.example),
         }
     }
@@ -65,6 +80,14 @@ pub enum FieldKind {
     Text { chars_max: usize },
     /// One of these; the first one stands in when the owner names none.
     Choice(&'static [&'static str]),
+    /// One mail address, with or without a name: `Billing <billing@example.com>`.
+    Address,
+    /// Mail addresses: a list, or one text with commas. Kept as a list in which each is there once.
+    Addresses { count_max: usize },
+    /// The name or address of a server, without port.
+    Host,
+    /// A number from 1 to 65535.
+    Port,
     /// HTTP headers to add, by name.
     Headers,
     /// A Standard Webhooks signing secret, `whsec_...`. When it changes, the one before goes on signing for

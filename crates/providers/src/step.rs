@@ -13,13 +13,29 @@ use http::{HeaderMap, Method, StatusCode};
 #[derive(Clone, Debug)]
 pub enum Step {
     Http(HttpStep),
+    Smtp(SmtpStep),
 }
 
 impl Step {
+    /// Whether the step makes sense when one before it failed: each recipient of a mail for itself, but not the second
+    /// part of a chat message.
+    pub const fn is_independent(&self) -> bool {
+        matches!(self, Self::Smtp(_))
+    }
+
+    /// Who gets it, where that tells steps of one delivery apart.
+    pub fn recipient(&self) -> &str {
+        match self {
+            Self::Http(_) => "",
+            Self::Smtp(step) => &step.to,
+        }
+    }
+
     /// What it carries, as text, without where to: for previews.
     pub fn content(&self) -> String {
         match self {
             Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
+            Self::Smtp(step) => String::from_utf8_lossy(&step.message).into_owned(),
         }
     }
 
@@ -27,6 +43,7 @@ impl Step {
     pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
         match self {
             Self::Http(step) => Some(step),
+            Self::Smtp(_) => None,
         }
     }
 }
@@ -51,6 +68,48 @@ impl fmt::Debug for HttpStep {
     }
 }
 
+/// One mail to one recipient.
+#[derive(Clone)]
+pub struct SmtpStep {
+    /// `None` is the operator's server.
+    pub server: Option<SmtpServer>,
+    /// The envelope's addresses, without names; ASCII.
+    pub from: String,
+    pub to: String,
+    /// The same for every try, so that receivers can drop what they had. With its angle brackets.
+    pub message_id: String,
+    /// The finished mail: lines end in CRLF and are ASCII. Dots are not stuffed.
+    pub message: Bytes,
+}
+
+impl fmt::Debug for SmtpStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SmtpStep({:?}, {} bytes)", self.server, self.message.len())
+    }
+}
+
+/// Where mail is handed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpServer {
+    /// A name or a literal address without brackets.
+    pub host: String,
+    pub port: u16,
+    pub tls: SmtpTls,
+    pub user: Option<String>,
+    /// Never sent without TLS.
+    pub password: Option<Secret>,
+}
+
+/// How a connection to a mail server is secured. What is asked for is required: there is no falling back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// By the command STARTTLS, as on ports 587 and 25.
+    StartTls,
+    /// From the first byte, as on port 465.
+    Implicit,
+    None,
+}
+
 /// The most of an answer that is read, in bytes; what is beyond is dropped with its connection.
 pub const REPLY_BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -58,7 +117,40 @@ pub const REPLY_BODY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub enum Reply {
     Http(HttpReply),
+    Smtp(SmtpReply),
     Failed(Failure),
+}
+
+/// What a mail server said: that it took the mail, or where and why it refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpReply {
+    pub stage: SmtpStage,
+    /// 2yz only as the answer to the whole mail.
+    pub code: u16,
+    /// The class, subject and detail at the beginning of the text, where there are any (RFC 3463).
+    pub enhanced: Option<(u16, u16, u16)>,
+    /// Without the codes; several lines are joined.
+    pub text: String,
+    /// That of the step.
+    pub message_id: String,
+}
+
+/// What a mail server was asked when it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SmtpStage {
+    /// Its greeting.
+    Connect,
+    Hello,
+    StartTls,
+    Login,
+    /// Whether it takes mail from this sender.
+    Sender,
+    /// Whether it takes mail for this recipient.
+    Recipient,
+    /// Whether it takes a mail now.
+    Data,
+    /// Whether it took the mail.
+    Message,
 }
 
 /// An HTTP answer.
@@ -95,6 +187,10 @@ pub enum FailureKind {
     NotWritten,
     /// The request was written, at least in part, and no answer came: in time or before the connection broke.
     NoAnswer,
-    /// Something answered that is not HTTP.
+    /// Something answered that does not speak the protocol.
     Garbled,
+    /// The server cannot do what the step requires, like TLS where it is required.
+    Unsupported,
+    /// The operator has taken away what the step needs, or never gave it.
+    NotConfigured,
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, create, masked, update};
 use crate::message::{Message, PlanContext};
 use crate::spec::{FieldKind, Spec};
-use crate::{Provider, all, find};
+use crate::{Operator, Provider, all, find};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
@@ -70,7 +70,8 @@ fn errors_name_their_field() {
     each(|provider, spec| {
         for field in spec.fields {
             let mut given = spec.sample();
-            given.insert(field.key.to_owned(), json!(17));
+            // No kind of field takes a truth value.
+            given.insert(field.key.to_owned(), json!(true));
             let errors = create(provider, &given).unwrap_err();
             assert_eq!(errors[0].field, format!("config.{}", field.key), "{}", spec.name);
         }
@@ -115,7 +116,7 @@ fn nothing_secret_is_in_debug_or_in_errors() {
             subject: None,
             body: None,
         };
-        let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: NOW };
+        let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: NOW, operator: &Operator::default() };
         let steps = provider.plan(&config, &message, &context).unwrap();
         // Every secret in the place of every field, where most are wrong.
         let misplaced = spec.fields.iter().flat_map(|field| {

@@ -23,7 +23,7 @@ use crate::config::{Config, FieldError, SECRET};
 use crate::message::write_rfc3339;
 use crate::message::{Message, PlanContext, PlanError};
 use crate::sign::{SigningKey, sign};
-use crate::spec::{Field, FieldKind, Spec};
+use crate::spec::{Field, FieldKind, Markup, Spec};
 use crate::step::{HttpReply, HttpStep, Reply, Step};
 use crate::{Provider, form, judge};
 
@@ -97,6 +97,7 @@ static SPEC: Spec = Spec {
     ],
     retry: Schedule::webhook,
     time_to_live: Duration::from_hours(4 * 24),
+    body_markup: Markup::Json,
 };
 
 const STANDARD_NAME: &str = "standard";
@@ -218,6 +219,7 @@ impl Provider for Webhook {
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         match reply {
             Reply::Http(reply) => judge_http(reply, now),
+            Reply::Smtp(_) => judge::foreign(),
             Reply::Failed(failure) => judge::failure(failure),
         }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
@@ -21,7 +22,8 @@ use engine::dispatch::{Dispatcher, Found, Input};
 use engine::observe::Observer;
 use engine::random::Entropy;
 use engine::registry::Registry;
-use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
+use engine::transport::{EgressRules, Outbound, TlsRoots};
+use providers::Operator;
 use store::directory::Snapshot;
 use store::observe::Observed;
 use store::sqlite::{Options, SqliteStore};
@@ -37,6 +39,7 @@ pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
 use crate::auth::LocalRouter;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
@@ -82,10 +85,8 @@ impl App {
         let stop = CancellationToken::new();
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
-        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy };
-        let router = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)))
-            .merge(telemetry::route::router(engine, metrics, config.metrics_public));
-        let router = observe::observed(router, observing);
+        let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        let router = observe::observed(router(engine, &config, metrics, entropy), observing);
         tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
         if let Some(socket) = socket {
             let router = LocalRouter::new(router, config.limits.into());
@@ -118,6 +119,17 @@ impl App {
     }
 }
 
+/// Every route of the server.
+fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
+    let console = Console::new(Arc::clone(&engine), entropy);
+    let api = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)));
+    console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
+        engine,
+        metrics,
+        config.metrics_public,
+    ))
+}
+
 /// The opened database and what everything else is made of.
 struct Parts {
     store: Arc<dyn Store>,
@@ -132,7 +144,7 @@ struct Parts {
 /// The parts put together; nothing runs yet.
 struct Assembled {
     engine: Arc<Engine>,
-    shell: Shell<GuardedHttp>,
+    shell: Shell<Outbound>,
     inbox: Inbox,
 }
 
@@ -158,8 +170,13 @@ impl Parts {
     ) -> anyhow::Result<Assembled> {
         let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
-        let transport = Arc::new(GuardedHttp::new(rules, TlsRoots::system())?);
-        let registry = Arc::new(Registry::new(snapshot, config.engine)?);
+        let transport = Arc::new(Outbound::new(rules, &TlsRoots::system(), config.smtp.server.clone())?);
+        let operator = Operator {
+            has_smtp: config.smtp.server.is_some(),
+            smtp_from: config.smtp.from.clone(),
+            ..Operator::default()
+        };
+        let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
@@ -211,7 +228,7 @@ fn bind_socket(data_dir: &Path) -> Option<SocketListener> {
 
 async fn start_dispatch(
     tasks: &mut JoinSet<()>,
-    shell: Shell<GuardedHttp>,
+    shell: Shell<Outbound>,
     inbox: Inbox,
     config: &Config,
     starts: Starts,

@@ -1,6 +1,6 @@
 //! The server: everything with a port or a terminal.
 //!
-//! [`app`] puts the parts together and is the only place that names a backend. Faces ([`api`]) translate their wire
+//! [`app`] puts the parts together and is the only place that names a backend. Faces ([`api`], `console`) translate their wire
 //! into calls of `engine::ops` and never import each other; what they share is in `http` and `auth`; `telemetry` tells
 //! how the server is doing. Each command of
 //! the command line is a file in `cli`.
@@ -11,6 +11,7 @@ mod auth;
 mod cli;
 mod clock;
 pub mod config;
+mod console;
 mod entropy;
 mod first_run;
 mod http;

@@ -17,6 +17,7 @@ use engine::dispatch::{Action, Dispatcher, Found};
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::{Engine, Settings};
+use providers::Operator;
 use store::queue::Arrival;
 use store::sqlite::{Options, SqliteStore};
 use store::{Directory as _, Store, Vault};
@@ -85,7 +86,7 @@ impl<T> Process<T> {
         let feed = Box::new(move |arrivals| announce.arrived(hears(arrivals)));
         let options = Options { segment_rows_max, ..Options::new(data_dir) };
         let store = Arc::new(SqliteStore::open_stepped(&options, Arc::new(vault), feed)?);
-        let registry = Arc::new(Registry::new(read(store.load())?, settings)?);
+        let registry = Arc::new(Registry::new(read(store.load())?, settings, Operator::default())?);
         let found = read(Found::in_store(&*store))?;
         let dispatcher = Dispatcher::new(Arc::clone(&registry), Arc::clone(&entropy), &settings, found, clock.now());
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;

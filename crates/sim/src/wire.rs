@@ -23,10 +23,13 @@ impl World {
         self.breaks(checked);
         let again = self.sabotages(|sabotage, _| sabotage == Sabotage::SendTwice, None).then(|| flight.clone());
         let Some(process) = &mut self.process else { return };
-        let mut run = AttemptRun::plan(flight, &process.registry.instance, now);
-        let Some(Step::Http(step)) = run.next_step() else {
-            self.breaks(Err(format!("delivery {delivery} has nothing to send")));
-            return;
+        let mut run = AttemptRun::plan(flight, &process.registry, now);
+        let step = match run.next_step() {
+            Some(Step::Http(step)) => step,
+            other => {
+                self.breaks(Err(format!("delivery {delivery}: {other:?} is nothing that this wire carries")));
+                return;
+            }
         };
         process.runs.insert(id, run);
         let (receiver, wire_id, serial) = properties::read_request(&step);
@@ -64,11 +67,12 @@ impl World {
         let Some(mut run) = process.runs.remove(&id) else { return };
         let status = match reply {
             Reply::Http(answer) => answer.status.as_u16(),
+            Reply::Smtp(answer) => answer.code,
             Reply::Failed(_) => 0,
         };
         run.answer(reply, now, Duration::ZERO, now);
         let answered = run.finish();
-        let hint = answered.outcome().hint.filter(|_| status == 429);
+        let hint = answered.outcome.hint.filter(|_| status == 429);
         self.model.hears(id, status, hint.map(|wait| now.after(wait)));
         self.hear(Input::Answered(Box::new(answered)));
     }

@@ -589,7 +589,7 @@ fn describe(input: &Input) -> String {
         Input::WorkDone(work, more) => format!("{work:?} done, more: {more:?}"),
         Input::PauseDone(channel, failed) => format!("pause of {channel} done: {}", failed.is_none()),
         Input::Answered(answered) => {
-            format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome().class.name())
+            format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome.class.name())
         }
         other => format!("{other:?}"),
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::delivery::{AttemptRecord, State};
 use domain::event::{Event, NewEvent};
 use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
 
 use crate::StoreError;
 
@@ -179,7 +179,7 @@ pub struct Waiting {
     pub attempts: u32,
     pub tries: u32,
     pub attempts_max: Option<u32>,
-    pub steps_done: u32,
+    pub steps_done: StepsDone,
     /// `None` when it is due later than the reader asked for.
     pub event: Option<Arc<Event>>,
 }
@@ -202,7 +202,7 @@ pub struct Settlement {
     pub records: Vec<AttemptRecord>,
     /// Attempts that count, with this one.
     pub attempts: u32,
-    pub steps_done: u32,
+    pub steps_done: StepsDone,
     pub next: Next,
 }
 

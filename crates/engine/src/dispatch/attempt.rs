@@ -4,6 +4,7 @@
 //! hands back the reply. The shell drives it with the transport, the simulator with its world.
 
 use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -12,13 +13,14 @@ use domain::delivery::{ATTEMPT_BODY_BYTES_MAX, AttemptRecord};
 use domain::event::Event;
 use domain::outcome::{Class, Outcome, Scope};
 use domain::secret::MASK;
-use domain::{ChannelId, DeliveryId, Timestamp, TraceContext};
+use domain::steps::STEPS_MAX;
+use domain::{ChannelId, DeliveryId, StepsDone, Timestamp, TraceContext};
 use http::{HeaderName, HeaderValue};
 use providers::step::{Reply, Step};
 use providers::{Message, PlanContext};
 use sha2::{Digest as _, Sha256};
 
-use crate::registry::LiveChannel;
+use crate::registry::{LiveChannel, Registry};
 
 /// A delivery that is under way.
 #[derive(Clone, Debug)]
@@ -41,86 +43,125 @@ pub struct Content {
     pub attempts: u32,
     pub tries: u32,
     pub attempts_max: Option<u32>,
-    pub steps_done: u32,
+    pub steps_done: StepsDone,
 }
 
 /// A try that is over.
 #[derive(Debug)]
 pub struct Answered {
     pub flight: Flight,
-    /// One for each step that was tried; never empty.
+    /// One for each step that was tried; empty when nothing was left to do.
     pub records: Vec<AttemptRecord>,
-    pub steps_done: u32,
+    pub steps_done: StepsDone,
+    /// What decides what follows, for the delivery as a whole.
+    pub outcome: Outcome,
     /// The try's own place in the trace of its event.
     pub trace: Option<TraceContext>,
-}
-
-impl Answered {
-    /// What decides what follows: the outcome of the last step that was tried.
-    pub fn outcome(&self) -> &Outcome {
-        &self.records.last().expect("a try has at least one record").outcome
-    }
 }
 
 /// A try in progress.
 #[derive(Debug)]
 pub struct AttemptRun {
     flight: Flight,
-    /// Those that are still to be done.
+    /// Those that are still to be looked at.
     steps: vec::IntoIter<Step>,
-    position: usize,
+    steps_count: u32,
+    /// Which step is next.
+    position: u32,
+    /// The step that was handed out, when it can do without those before it.
+    is_independent: bool,
+    /// Of the list of steps; see [`StepsDone`].
+    mark: u16,
+    done: StepsDone,
     records: Vec<AttemptRecord>,
     trace: Option<TraceContext>,
 }
 
 impl AttemptRun {
-    /// Plans the try. `instance` is this database's own name, so that wire ids of two databases differ.
-    pub fn plan(flight: Flight, instance: &str, now: Timestamp) -> Self {
-        let position = flight.content.steps_done as usize;
-        let trace = own_trace(&flight, instance);
-        match plan_steps(&flight, instance, now) {
-            Ok(mut steps) => {
-                steps.drain(..position.min(steps.len()));
-                pass_trace(&mut steps, &flight, trace);
-                Self { flight, steps: steps.into_iter(), position, records: Vec::new(), trace }
-            }
-            Err(note) => {
-                let outcome = Outcome::permanent(Scope::Message, note);
-                let mut run = Self { flight, steps: Vec::new().into_iter(), position, records: Vec::new(), trace };
-                run.record(outcome, None, String::new(), now, Duration::ZERO);
-                run
-            }
+    /// Plans the try. A provider that panics makes an attempt that says so, and takes no other delivery with it.
+    pub fn plan(flight: Flight, registry: &Registry, now: Timestamp) -> Self {
+        let planned = catch_unwind(AssertUnwindSafe(|| plan_steps(&flight, registry, now)));
+        let steps = planned.unwrap_or_else(|_| Err(format!("the message could not be made: {FAULT}")));
+        let steps = steps.and_then(|steps| match u32::try_from(steps.len()) {
+            Ok(count) if count <= STEPS_MAX => Ok((steps, count)),
+            _ => Err(format!("the message takes {} steps, and {STEPS_MAX} are possible", steps.len())),
+        });
+        let (mut steps, steps_count, failed) = match steps {
+            Ok((steps, count)) => (steps, count, None),
+            Err(note) => (Vec::new(), 0, Some(Outcome::permanent(Scope::Message, note))),
+        };
+        let trace = own_trace(&flight, &registry.instance);
+        pass_trace(&mut steps, &flight, trace);
+        let mark = mark(&steps);
+        // What was done is not forgotten by a try that could not be planned.
+        let done = flight.content.steps_done;
+        let done = if failed.is_some() { done } else { done.of_list(mark) };
+        let steps = steps.into_iter();
+        let mut run = Self {
+            flight,
+            steps,
+            steps_count,
+            position: 0,
+            is_independent: false,
+            mark,
+            done,
+            records: Vec::new(),
+            trace,
+        };
+        if let Some(outcome) = failed {
+            run.record(outcome, None, String::new(), now, Duration::ZERO);
         }
+        run
     }
 
     /// Hands out the next step to carry out; `None` when the try is over. Each is to be answered before the next.
     pub fn next_step(&mut self) -> Option<Step> {
-        let last_went_well = self.records.last().is_none_or(|record| record.outcome.class == Class::Delivered);
-        if last_went_well { self.steps.next() } else { None }
+        let goes_on = |outcome: &Outcome| match outcome.class {
+            Class::Delivered => true,
+            // What concerns the whole channel would meet the other steps as well.
+            Class::Permanent | Class::Retry | Class::Unknown => self.is_independent && outcome.scope == Scope::Message,
+            Class::Throttled => false,
+        };
+        if !self.records.last().is_none_or(|record| goes_on(&record.outcome)) {
+            return None;
+        }
+        loop {
+            let step = self.steps.next()?;
+            self.position += 1;
+            if !self.done.has(self.position - 1) {
+                self.is_independent = step.is_independent();
+                return Some(step);
+            }
+        }
     }
 
     /// Takes the reply to the step that [`AttemptRun::next_step`] gave.
     pub fn answer(&mut self, reply: &Reply, started_at: Timestamp, took: Duration, now: Timestamp) {
-        let outcome = self.flight.live.provider.0.judge(reply, now);
+        let provider = self.flight.live.provider.0;
+        let outcome = catch_unwind(AssertUnwindSafe(|| provider.judge(reply, now)))
+            .unwrap_or_else(|_| Outcome::unknown(format!("the answer could not be judged: {FAULT}")));
         let (code, body) = match reply {
             Reply::Http(answer) => (Some(answer.status.as_u16()), self.readable(&answer.body)),
+            Reply::Smtp(answer) => (Some(answer.code), self.readable(answer.text.as_bytes())),
             Reply::Failed(_) => (None, String::new()),
         };
-        let is_delivered = outcome.class == Class::Delivered;
+        if outcome.class == Class::Delivered {
+            self.done = self.done.with(self.position - 1, self.mark);
+        }
         self.record(outcome, code, body, started_at, took);
-        self.position += usize::from(is_delivered);
     }
 
     /// The result, once there is no next step.
     pub fn finish(self) -> Answered {
-        let steps_done = u32::try_from(self.position).unwrap_or(u32::MAX);
-        Answered { flight: self.flight, records: self.records, steps_done, trace: self.trace }
+        let outcome = overall(&self.records, self.steps_count);
+        Answered { flight: self.flight, records: self.records, steps_done: self.done, outcome, trace: self.trace }
     }
 
     fn record(&mut self, outcome: Outcome, code: Option<u16>, body: String, started_at: Timestamp, took: Duration) {
+        let outcome = self.without_secrets(outcome);
         self.records.push(AttemptRecord {
             number: self.flight.content.tries + 1,
-            step: u32::try_from(self.position).unwrap_or(u32::MAX),
+            step: self.position.saturating_sub(1),
             outcome,
             code,
             body,
@@ -129,16 +170,23 @@ impl AttemptRun {
         });
     }
 
+    /// A note may repeat an answer as well.
+    fn without_secrets(&self, outcome: Outcome) -> Outcome {
+        let note = struck_out(&self.flight.live, outcome.note);
+        let reference = outcome.reference.map(|text| struck_out(&self.flight.live, text));
+        Outcome { note, reference, ..outcome }
+    }
+
     /// The beginning of an answer as text.
     fn readable(&self, body: &[u8]) -> String {
-        let mut text = without_secrets(&self.flight.live, String::from_utf8_lossy(body).into_owned());
+        let mut text = struck_out(&self.flight.live, String::from_utf8_lossy(body).into_owned());
         text.truncate(text.floor_char_boundary(ATTEMPT_BODY_BYTES_MAX));
         text
     }
 }
 
 /// A text with the channel's secrets struck out: a receiver may echo what it got.
-pub(crate) fn without_secrets(live: &LiveChannel, mut text: String) -> String {
+pub(crate) fn struck_out(live: &LiveChannel, mut text: String) -> String {
     if text.is_empty() {
         return text;
     }
@@ -174,8 +222,52 @@ fn pass_trace(steps: &mut [Step], flight: &Flight, trace: Option<TraceContext>) 
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// After what went wrong, for the person on call.
+const FAULT: &str = "this is a fault of Postrider, please report it";
+
+/// Tells lists of steps apart whose positions mean different things.
+fn mark(steps: &[Step]) -> u16 {
+    let recipients = steps.iter().map(Step::recipient).filter(|recipient| !recipient.is_empty());
+    let mut hash = Sha256::new();
+    let mut is_marked = false;
+    for recipient in recipients {
+        hash.update(recipient);
+        hash.update([0]);
+        is_marked = true;
+    }
+    // Most deliveries have one step and nothing to tell apart.
+    if !is_marked {
+        return 0;
+    }
+    let digest = hash.finalize();
+    u16::from_be_bytes([digest[0], digest[1]])
+}
+
+/// What follows from the steps together: whatever may still go better is tried again, and only then counts what was
+/// refused for good.
+fn overall(records: &[AttemptRecord], steps_count: u32) -> Outcome {
+    let outcomes = || records.iter().map(|record| &record.outcome);
+    let last = outcomes().next_back();
+    if let Some(whole) = last.filter(|last| last.class == Class::Throttled || last.scope != Scope::Message) {
+        return whole.clone();
+    }
+    let may_pass = outcomes().filter(|outcome| matches!(outcome.class, Class::Retry | Class::Unknown));
+    if let Some(outcome) = may_pass.max_by_key(|outcome| outcome.hint) {
+        return outcome.clone();
+    }
+    let refused: Vec<&Outcome> = outcomes().filter(|outcome| outcome.class == Class::Permanent).collect();
+    match refused.as_slice() {
+        [] => last.cloned().unwrap_or_else(Outcome::delivered),
+        [only] if steps_count <= 1 => (*only).clone(),
+        [first, ..] => {
+            let note = format!("{} of {steps_count} failed for good, the first: {}", refused.len(), first.note);
+            Outcome { note, ..(*first).clone() }
+        }
+    }
+}
+
 /// Renders the channel's templates and lets its provider plan; the error says what is wrong with which.
-pub(crate) fn plan_steps(flight: &Flight, instance: &str, now: Timestamp) -> Result<Vec<Step>, String> {
+pub(crate) fn plan_steps(flight: &Flight, registry: &Registry, now: Timestamp) -> Result<Vec<Step>, String> {
     let Flight { live, content, .. } = flight;
     let event = &content.event;
     let rendered = live.templates.render(live, event)?;
@@ -188,7 +280,11 @@ pub(crate) fn plan_steps(flight: &Flight, instance: &str, now: Timestamp) -> Res
         subject: rendered.subject.as_deref(),
         body: rendered.body.as_deref(),
     };
-    let wire_id = format!("dlv_{instance}_{}", flight.delivery);
-    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now };
+    // The database's own name, so that ids of two databases differ.
+    let wire_id = format!("dlv_{}_{}", registry.instance, flight.delivery);
+    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now, operator: &registry.operator };
     live.provider.0.plan(&live.config, &message, &context).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub enum ForChannel {
 
 /// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
 pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, random: u64) -> Decision {
-    let outcome = answered.outcome().clone();
+    let outcome = answered.outcome.clone();
     let attempts_before = answered.flight.content.attempts;
     let is_test = answered.flight.content.attempts_max.is_some();
     match outcome.class {

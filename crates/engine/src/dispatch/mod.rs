@@ -20,7 +20,7 @@ use domain::channel::{CONCURRENCY_DEFAULT, Pause};
 use domain::delivery::Cause;
 use domain::lane::{DueNow, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
@@ -277,7 +277,7 @@ impl Dispatcher {
             attempts: 0,
             tries: 0,
             attempts_max,
-            steps_done: 0,
+            steps_done: StepsDone::NONE,
         };
         // A test of a tenant that was suspended since it was asked for waits as everything else does.
         let is_suspended = || matches!(self.hold_of(channel), Some(Hold::Suspended(_)));
@@ -329,7 +329,7 @@ impl Dispatcher {
     fn answered(&mut self, answered: Answered, now: Timestamp) {
         let channel = answered.flight.channel;
         let delivery = answered.flight.delivery;
-        let class = answered.outcome().class;
+        let class = answered.outcome.class;
         let used = Arc::clone(&answered.flight.live);
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());

@@ -3,12 +3,16 @@
 //! One task owns the [`Dispatcher`] and takes inputs in batches; sends and store calls run in tasks of their own and
 //! come back as inputs. All of them are tracked, so that stopping can wait for them.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use domain::lane::DueNow;
 use domain::{ChannelId, Clock, DeliveryId, Timestamp};
-use providers::step::Step;
+use providers::step::{Failure, FailureKind, Reply};
 use store::queue::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -191,10 +195,10 @@ impl<T: Transport> Shell<T> {
     }
 
     async fn send(&self, flight: Flight) -> Input {
-        let mut run = AttemptRun::plan(flight, &self.registry.instance, self.clock.now());
-        while let Some(Step::Http(step)) = run.next_step() {
+        let mut run = AttemptRun::plan(flight, &self.registry, self.clock.now());
+        while let Some(step) = run.next_step() {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
-            let reply = self.transport.send(step).await;
+            let reply = unwound(self.transport.send(step)).await;
             let took = self.clock.monotonic().saturating_sub(started);
             run.answer(&reply, started_at, took, self.clock.now());
         }
@@ -205,12 +209,25 @@ impl<T: Transport> Shell<T> {
             channel = %answered.flight.channel,
             event = %answered.flight.content.event.id.public(),
             tenant = %answered.flight.content.event.content.tenant,
-            outcome = answered.outcome().class.name(),
-            note = %answered.outcome().note,
+            outcome = answered.outcome.class.name(),
+            note = %answered.outcome.note,
             "attempt over"
         );
         Input::Answered(Box::new(answered))
     }
+}
+
+/// The reply, also when the transport panics: then nobody knows how far the step got. A task that died would hold its
+/// delivery and its place in the lane until the next start.
+async fn unwound(sending: impl Future<Output = Reply>) -> Reply {
+    let mut sending = pin!(sending);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| sending.as_mut().poll(cx))).unwrap_or_else(|_| {
+            let detail = "the transport broke down; this is a fault of Postrider, please report it".to_owned();
+            Poll::Ready(Reply::Failed(Failure { kind: FailureKind::NoAnswer, detail }))
+        })
+    })
+    .await
 }
 
 /// Takes what waits, for at most `wait` when nothing does. The shell holds a handle itself, so somebody can always send.
@@ -220,5 +237,18 @@ async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Du
         // Nothing within that time is as good as something: time has moved on.
         Some(wait) => drop(tokio::time::timeout(wait, received).await),
         None => drop(received.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transport_that_panics_is_an_unknown_answer() {
+        let reply = unwound(async { panic!("as planned") }).await;
+        let Reply::Failed(failure) = reply else { panic!("{reply:?}") };
+        assert_eq!(failure.kind, FailureKind::NoAnswer);
+        assert!(failure.detail.contains("report"), "{failure:?}");
     }
 }

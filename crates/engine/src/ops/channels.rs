@@ -127,6 +127,7 @@ impl Engine {
         let mut entropy = [0; 32];
         self.entropy.fill(&mut entropy);
         let generated = provider.complete(&mut config, entropy);
+        provider.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
         let mut settings = ChannelSettings {
             name: new.name,
             provider: new.provider,
@@ -182,6 +183,7 @@ impl Engine {
             Config::parse(before.config.reveal()).map_err(|error| OpsError::Internal(error.to_string()))?;
         if let Some(patch) = &edit.config {
             config = providers::update(live.provider.0, &config, patch, now).map_err(OpsError::Invalid)?;
+            live.provider.0.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
             settings.config = Secret::new(config.to_json());
         }
         apply(&mut settings, &edit)?;

@@ -4,6 +4,7 @@
 //! Faces translate their wire into these calls and the answers back; they add no behaviour. Errors say which field is
 //! wrong or what is missing ([`OpsError`]); each face puts them into its own envelope.
 
+mod attention;
 mod channels;
 mod deliveries;
 mod event_types;
@@ -26,6 +27,7 @@ use crate::observe::Observer;
 use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
+pub use attention::{Attention, FailingChannel, PausedChannel};
 pub use channels::{ChannelEdit, ChannelFilter, ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings};
 use domain::event::{Event, NewEvent, Severity, check_event_type};
-use domain::{ChannelId, DeliveryId, EventId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, Secret, StepsDone, TenantId, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::channels::{ChannelEdit, apply, find_provider};
 use super::event_types::sample;
 use super::{Engine, OpsError};
-use crate::dispatch::attempt::{Content, Flight, without_secrets};
+use crate::dispatch::attempt::{Content, Flight, plan_steps, struck_out};
 use crate::registry::LiveChannel;
 
 /// What to preview.
@@ -58,6 +58,9 @@ pub struct Preview {
     /// Why nothing can be sent, as the attempt would say it.
     pub error: Option<String>,
 }
+
+/// How many parts a preview shows: a mail is one for each recipient.
+const PARTS_MAX: usize = 10;
 
 /// The event of a preview of a channel whose event types nobody has described.
 const BARE_EVENT_TYPE: &str = "example.event";
@@ -172,10 +175,10 @@ impl Engine {
             attempts: 0,
             tries: 0,
             attempts_max: None,
-            steps_done: 0,
+            steps_done: StepsDone::NONE,
         };
         let flight = Flight { delivery: DeliveryId(0), channel: live.channel.id, live: Arc::clone(live), content };
-        let steps = crate::dispatch::attempt::plan_steps(&flight, &self.registry.instance, now)?;
-        Ok(steps.iter().map(|step| without_secrets(live, step.content())).collect())
+        let steps = plan_steps(&flight, &self.registry, now)?;
+        Ok(steps.iter().take(PARTS_MAX).map(|step| struck_out(live, step.content())).collect())
     }
 }

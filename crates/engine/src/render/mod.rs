@@ -1,8 +1,11 @@
 //! Rendering: a channel's templates filled with an event.
 //!
 //! A template sees what a filter sees (the data's keys on the top level and `event`), and `channel`. Inserted values
-//! are escaped for where they go: here into JSON text, so `{"text": "{{ name }}"}` stays JSON whatever the name is.
+//! are escaped for where they go: a body is in the provider's markup, so `{"text": "{{ name }}"}` stays JSON and
+//! `<p>{{ name }}</p>` stays one paragraph whatever the name is. A subject is plain text, escaped by whoever sends it.
 //! Fuel and the size of the output are bounded. A template that fails is an attempt that says where, never a crash.
+
+mod markup;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +13,8 @@ use std::sync::Arc;
 use domain::channel::ChannelSettings;
 use domain::event::Event;
 use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, Output, State};
+use minijinja::{Environment, Error};
+use providers::Markup;
 
 use crate::accept::filter::Context;
 use crate::expression::{self, Bounded};
@@ -27,7 +31,10 @@ const BODY: &str = "body_template";
 
 /// The templates of a channel, compiled once.
 #[derive(Debug, Default)]
-pub struct Templates(Option<Arc<Environment<'static>>>);
+pub struct Templates {
+    subject: Option<Arc<Environment<'static>>>,
+    body: Option<Arc<Environment<'static>>>,
+}
 
 /// What came of rendering; `None` where the channel has no template.
 #[derive(Debug, Default)]
@@ -38,33 +45,32 @@ pub struct Rendered {
 
 impl Templates {
     /// Compiles the templates of a channel that were checked when they were saved.
-    pub(crate) fn compile(settings: &ChannelSettings) -> Self {
-        let named = [(SUBJECT, &settings.subject_template), (BODY, &settings.body_template)];
-        if named.iter().all(|(_, template)| template.is_none()) {
-            return Self(None);
+    pub(crate) fn compile(settings: &ChannelSettings, body_markup: Markup) -> Self {
+        let one = |name, template: &Option<String>, markup| {
+            let mut environment = environment(markup);
+            // One that no longer compiles is missing when it is rendered, and says so there.
+            let _ = environment.add_template_owned(name, template.clone()?);
+            Some(Arc::new(environment))
+        };
+        Self {
+            subject: one(SUBJECT, &settings.subject_template, Markup::Plain),
+            body: one(BODY, &settings.body_template, body_markup),
         }
-        let mut environment = environment();
-        for (name, template) in named {
-            if let Some(text) = template {
-                // One that no longer compiles is missing when it is rendered, and says so there.
-                let _ = environment.add_template_owned(name, text.clone());
-            }
-        }
-        Self(Some(Arc::new(environment)))
     }
 
     /// Renders what the channel has. The error says which template, which line, and what is wrong.
     pub(crate) fn render(&self, live: &LiveChannel, event: &Event) -> Result<Rendered, String> {
-        let Some(environment) = &self.0 else { return Ok(Rendered::default()) };
+        if self.subject.is_none() && self.body.is_none() {
+            return Ok(Rendered::default());
+        }
         let settings = &live.channel.settings;
         let channel =
             Value::from_pairs([("id", Value::from(live.channel.id.0)), ("name", Value::from(settings.name.as_str()))]);
         let context = Context::with(&event.content, [("channel", channel)]);
-        let one = |name: &str, template: &Option<String>| match template {
-            Some(_) => render_one(environment, name, &context).map(Some),
-            None => Ok(None),
+        let one = |name: &str, environment: &Option<Arc<Environment<'_>>>| {
+            environment.as_ref().map(|environment| render_one(environment, name, &context)).transpose()
         };
-        Ok(Rendered { subject: one(SUBJECT, &settings.subject_template)?, body: one(BODY, &settings.body_template)? })
+        Ok(Rendered { subject: one(SUBJECT, &self.subject)?, body: one(BODY, &self.body)? })
     }
 }
 
@@ -74,20 +80,27 @@ pub fn check(text: &str) -> Result<(), String> {
         return Err(format!("must be at most {TEMPLATE_BYTES_MAX} bytes long"));
     }
     expression::check_template(text).map_err(|message| format!("template, {message}"))?;
-    environment().template_from_str(text).map(drop).map_err(|error| describe("template", &error))
+    environment(Markup::Plain).template_from_str(text).map(drop).map_err(|error| describe("template", &error))
 }
 
 /// The names that a template asks the event for, on the top level; none when it cannot be read.
 pub(crate) fn names(text: &str) -> BTreeSet<String> {
-    let environment = environment();
+    let environment = environment(Markup::Plain);
     let Ok(template) = environment.template_from_str(text) else { return BTreeSet::new() };
     let own = ["event", "channel", "items"];
     template.undeclared_variables(false).into_iter().filter(|name| !own.contains(&name.as_str())).collect()
 }
 
-fn environment() -> Environment<'static> {
+fn environment(markup: Markup) -> Environment<'static> {
     let mut environment = expression::environment(FUEL);
-    environment.set_formatter(write_for_json);
+    match markup {
+        Markup::Json => environment.set_formatter(markup::json),
+        Markup::Html | Markup::Plain => {
+            // What it makes is JSON, which is safe in JSON only.
+            environment.add_filter("tojson", expression::json);
+            environment.set_formatter(if markup == Markup::Html { markup::html } else { markup::plain });
+        }
+    }
     environment
 }
 
@@ -106,18 +119,5 @@ fn describe(name: &str, error: &Error) -> String {
     format!("{name}{line}: {what}")
 }
 
-/// Writes a value into JSON text: strings escaped and without quotes, everything else as JSON. What a template calls
-/// safe (`| tojson`, `| safe`) is written as it is.
-fn write_for_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let failed = |error: std::fmt::Error| Error::new(ErrorKind::WriteFailure, error.to_string());
-    if value.is_undefined() {
-        return Ok(());
-    }
-    if value.is_safe() {
-        return out.write_str(value.as_str().unwrap_or_default()).map_err(failed);
-    }
-    let json =
-        serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    let inner = if value.as_str().is_some() { &json[1..json.len() - 1] } else { &json };
-    out.write_str(inner).map_err(failed)
-}
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use super::guard::EgressRules;
 use super::resolve::Resolve;
 
 /// Opens connections within the rules.
+#[derive(Clone)]
 pub(super) struct Dialer<R> {
     pub(super) rules: EgressRules,
     pub(super) resolver: R,
@@ -29,18 +30,24 @@ const ADDRESSES_TRIED_MAX: usize = 8;
 impl<R: Resolve> Dialer<R> {
     /// Connects to `host`, a name or a literal address without brackets. Fails as `Forbidden`, `Dns` or `Connect`.
     pub(super) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
-        let addresses = self.checked_addresses(host, port).await?;
+        let addresses = self.addresses(host, port).await?;
+        self.connect_any(&addresses).await.map(|(_, stream)| stream)
+    }
+
+    /// Connects to the first of these checked addresses that answers. Fails as `Dns` or `Connect`.
+    pub(super) async fn connect_any(&self, checked: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), Failure> {
         let mut last = failed(FailureKind::Dns, "the name has no address");
-        for address in addresses.into_iter().take(ADDRESSES_TRIED_MAX) {
-            match connect(address).await {
-                Ok(stream) => return Ok(stream),
+        for address in checked.iter().take(ADDRESSES_TRIED_MAX) {
+            match connect(*address).await {
+                Ok(stream) => return Ok((*address, stream)),
                 Err(failure) => last = failure,
             }
         }
         Err(last)
     }
 
-    async fn checked_addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    /// All addresses of a host, each of them checked. Fails as `Forbidden` or `Dns`.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(literal) => vec![SocketAddr::new(literal, port)],
             Err(_) => self

@@ -37,6 +37,12 @@ impl EgressRules {
         Self { allow_networks, allow_sockets: allow_sockets.into_iter().map(canonical).collect() }
     }
 
+    /// No rules at all: for a target that the operator has named.
+    pub(super) fn everything() -> Self {
+        let all = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        Self { allow_networks: all.to_vec(), allow_sockets: Vec::new() }
+    }
+
     /// The first wall: all that can be said of a URL before its name is resolved.
     pub fn check_url(&self, url: &Url) -> Result<(), Refusal> {
         if !matches!(url.scheme(), "http" | "https") {

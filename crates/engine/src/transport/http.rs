@@ -13,7 +13,7 @@ use ::http::{HeaderValue, Method, Request, Uri};
 use bytes::Bytes;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use providers::step::{Failure, FailureKind, HttpReply, HttpStep, Reply};
+use providers::step::{Failure, FailureKind, HttpReply, HttpStep, Reply, Step};
 use tokio::time::timeout;
 use url::Url;
 
@@ -23,7 +23,7 @@ use super::dialer::Dialer;
 use super::guard::EgressRules;
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::{RootsError, Tls, TlsRoots};
-use super::{Transport, failed};
+use super::{Transport, failed, not_carried};
 
 /// Carries HTTP steps out within the egress rules. Share it: the connections are pooled per instance.
 pub struct GuardedHttp<R: Resolve = SystemResolver> {
@@ -98,7 +98,8 @@ impl<R: Resolve> GuardedHttp<R> {
 }
 
 impl<R: Resolve> Transport for GuardedHttp<R> {
-    async fn send(&self, step: HttpStep) -> Reply {
+    async fn send(&self, step: Step) -> Reply {
+        let Step::Http(step) = step else { return not_carried("HTTP") };
         match self.exchange(step).await {
             Ok(reply) => Reply::Http(reply),
             Err(failure) => Reply::Failed(failure),

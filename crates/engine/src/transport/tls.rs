@@ -44,6 +44,7 @@ impl TlsRoots {
 }
 
 /// Shakes hands over connected sockets.
+#[derive(Clone)]
 pub(super) struct Tls(TlsConnector);
 
 /// Two round trips and some arithmetic; as generous as the dialer is.
@@ -61,6 +62,13 @@ impl Tls {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The same trust for a protocol that is not negotiated.
+    pub(super) fn for_smtp(&self) -> Self {
+        let mut config = ClientConfig::clone(self.0.config());
+        config.alpn_protocols.clear();
+        Self(TlsConnector::from(Arc::new(config)))
     }
 
     /// Fails as `Certificate` or `Tls`.

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::*;
+use crate::Operator;
 use crate::config::{create, update};
 use crate::sign::verify;
 use crate::step::{Failure, FailureKind};
@@ -27,8 +28,12 @@ fn message<'a>(data: &'a str, body: Option<&'a str>) -> Message<'a> {
 }
 
 fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<HttpStep, PlanError> {
-    let steps = Webhook.plan(config, message, &PlanContext { wire_id: "dlv_7", attempt: 1, now })?;
-    let [Step::Http(step)] = <[Step; 1]>::try_from(steps).unwrap();
+    let steps = Webhook.plan(
+        config,
+        message,
+        &PlanContext { wire_id: "dlv_7", attempt: 1, now, operator: &Operator::default() },
+    )?;
+    let [Step::Http(step)] = <[Step; 1]>::try_from(steps).unwrap() else { panic!("one request") };
     Ok(step)
 }
 
@@ -144,7 +149,7 @@ fn a_secret_is_made_where_receivers_can_check_it() {
 #[test]
 fn an_id_that_breaks_signatures_is_refused() {
     for wire_id in ["a.b", "a\nb", "ä"] {
-        let context = PlanContext { wire_id, attempt: 1, now: NOW };
+        let context = PlanContext { wire_id, attempt: 1, now: NOW, operator: &Operator::default() };
         let found = Webhook.plan(&config(&json!({"secret": OLD})), &message("{}", None), &context);
         assert_eq!(found.unwrap_err(), PlanError::WireId, "{wire_id}");
     }

@@ -25,6 +25,7 @@ mod runtime;
 mod send;
 mod serve;
 mod settings;
+mod stats;
 mod story;
 mod tail;
 mod tenants;
@@ -61,6 +62,8 @@ enum Command {
     /// List deliveries, or try them again
     #[command(alias = "delivery")]
     Deliveries(deliveries::Arguments),
+    /// Show what happened since some time, and what waits now
+    Stats(stats::Arguments),
     /// Make, show, change, test and delete channels
     #[command(alias = "channels")]
     Channel(channel::Arguments),
@@ -97,6 +100,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Why(arguments) => why::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Deliveries(arguments) => deliveries::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
         Command::Channel(arguments) => channel::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Tenants(arguments) => tenants::run(&arguments),

@@ -17,7 +17,7 @@ const ATTEMPTS_TOLD_MAX: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The event, like `evt_17`
+    /// The event, like `evt_17`; or a delivery as receivers see it in `webhook-id`, like `dlv_f11a4db980_31`
     #[arg(value_name = "EVENT")]
     event: String,
     /// Only this channel, also one that the event was not for
@@ -49,11 +49,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     client::run(&arguments.target, Starts::Nothing, async |client| why(client, arguments).await)
 }
 
+/// What is asked about.
+struct Question {
+    event: String,
+    channel: Option<i64>,
+}
+
+impl Question {
+    async fn of(client: &Client, arguments: &Arguments) -> Result<Self, Failure> {
+        let Some(wire_id) = arguments.event.strip_prefix("dlv_") else {
+            return Ok(Self { event: arguments.event.clone(), channel: arguments.channel });
+        };
+        let number = wire_id.rsplit('_').next().unwrap_or_default();
+        let delivery: Delivery = client.get(&path(&["v1", "deliveries", number])).await?.read()?;
+        Ok(Self { event: delivery.event_id, channel: Some(delivery.channel_id) })
+    }
+}
+
 async fn why(client: &Client, arguments: &Arguments) -> Ended {
-    let event_path = path(&["v1", "events", &arguments.event]);
+    let asked = Question::of(client, arguments).await?;
+    let event_path = path(&["v1", "events", &asked.event]);
     let answer = client.get(&event_path).await?;
     let event: Event = answer.read()?;
-    let explained = match arguments.channel {
+    let explained = match asked.channel {
         Some(channel) => Some(client.get(&format!("{event_path}/explain?channel_id={channel}")).await?),
         None => None,
     };
@@ -70,7 +88,7 @@ async fn why(client: &Client, arguments: &Arguments) -> Ended {
     }
     let mut paragraphs = vec![head(&event, client)];
     let mut names = Names::default();
-    if let (Some(channel), Some(explained)) = (arguments.channel, &explained) {
+    if let (Some(channel), Some(explained)) = (asked.channel, &explained) {
         let explained: Explained = explained.read()?;
         if explained.delivery.is_none() {
             let name = names.of(client, channel).await?;

@@ -6,6 +6,7 @@
 
 mod given;
 mod read;
+mod smtp;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ pub use read::SettingError;
 use given::{SECRETS, Value};
 use read::{Reader, base_url, header, network, origin};
 
+pub use smtp::Smtp;
+
 const DEFAULTS: &str = include_str!("../../defaults.toml");
 
 /// What the operator decides. Each field is explained in `defaults.toml`.
@@ -47,6 +50,7 @@ pub struct Config {
     /// Whether everybody may read `/metrics`.
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
+    pub smtp: Smtp,
 }
 
 /// Where traces go.
@@ -165,6 +169,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         limits: limits(reader),
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
+        smtp: smtp::read(reader),
     }
 }
 

@@ -26,6 +26,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Whether what passes between client and server cannot be read on the way, as far as we are told.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// One that came over no network.
     pub(crate) fn on_this_machine(headers: &HeaderMap) -> Self {
         let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -53,7 +53,8 @@ async fn observe(State(observing): State<Observing>, mut request: Request, next:
     let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let route = route.as_ref().map(MatchedPath::as_str);
     let client = request.extensions().get::<Client>().map(|client| client.address);
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    // As grave as what it must stand beside: the id is wanted most in the lines about what went wrong.
+    let span = tracing::warn_span!("request", id = id.to_str().unwrap_or_default());
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = observing.clock.monotonic().saturating_sub(begun);
     let status = response.status();

@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span as SpanOut;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Status, span, status};
 use prost::Message as _;
-use providers::step::{HttpStep, Reply};
+use providers::step::{HttpStep, Reply, Step};
 use tokio::sync::mpsc;
 
 use super::traces::{Kind, Span, Value};
@@ -88,9 +88,10 @@ impl Exporter {
             body: Bytes::from(request(spans).encode_to_vec()),
             timeout: TIMEOUT,
         };
-        let failure = match self.transport.send(step).await {
+        let failure = match self.transport.send(Step::Http(step)).await {
             Reply::Http(answer) if answer.status.is_success() => None,
             Reply::Http(answer) => Some(format!("it answered {}", answer.status)),
+            Reply::Smtp(_) => Some("it answered with mail".to_owned()),
             Reply::Failed(failure) => Some(failure.detail),
         };
         match &failure {

@@ -130,7 +130,7 @@ impl Traces {
         let attempt::Answered { flight, records, trace, .. } = answered;
         let (Some(place), Some(first)) = (*trace, records.first()) else { return };
         let event = &flight.content.event;
-        let outcome = answered.outcome();
+        let outcome = &answered.outcome;
         let provider = flight.live.provider.0.spec().name;
         let took_ms: u64 = records.iter().map(|record| u64::from(record.duration_ms)).sum();
         self.tell(place, || {

@@ -52,6 +52,9 @@ async fn requests_have_ids() {
         assert!(id.len() == 16 && !made.contains(&id), "{given}: {id}");
         made.push(id);
     }
+    // At the level that is the default, what goes wrong can be found by its id.
+    let quiet = Setup::new().set("POSTRIDER_LOG", "warn");
+    assert!(quiet.start().await.client.get("/healthz").await.header("x-request-id").is_some());
     // Errors have one, too, also where nothing is.
     assert!(server.client.get("/nowhere").await.header("x-request-id").is_some());
 }

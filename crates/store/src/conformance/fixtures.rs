@@ -12,7 +12,7 @@ use domain::event::NewEvent;
 use domain::outcome::Outcome;
 use domain::routing::Pattern;
 use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, Secret, StepsDone, TenantId, Timestamp};
 
 use super::Factory;
 use crate::directory::{ChannelWithRoutes, NewChannel, NewRoute, NewTenant};
@@ -189,7 +189,7 @@ pub fn settlement(arrival: &Arrival, outcome: Outcome, next: Next) -> Settlement
         tries_before: 0,
         records: vec![record(1, outcome)],
         attempts: 1,
-        steps_done: 0,
+        steps_done: StepsDone::NONE,
         next,
     }
 }

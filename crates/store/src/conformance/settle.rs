@@ -2,7 +2,7 @@
 
 use domain::delivery::State;
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{ChannelId, DeliveryId, Timestamp};
+use domain::{ChannelId, DeliveryId, StepsDone, Timestamp};
 use std::time::Duration;
 
 use super::Factory;
@@ -41,7 +41,7 @@ pub async fn a_delivery_settles_into_each_final_state<F: Factory>(world: World<'
 
 pub async fn a_delivery_that_waits_comes_back<F: Factory>(mut world: World<'_, F>) {
     let arrival = world.post_each(TENANT, 1, 1).await.remove(0);
-    world.settle(Settlement { steps_done: 2, ..retrying(&arrival, later(5000)) }).await;
+    world.settle(Settlement { steps_done: StepsDone::from_bits(2), ..retrying(&arrival, later(5000)) }).await;
     world.reopen().await;
     let read = world.delivery(arrival.delivery).await;
     assert_eq!((read.state, read.next_attempt_at), (State::Retrying, Some(later(5000))));
@@ -49,7 +49,7 @@ pub async fn a_delivery_that_waits_comes_back<F: Factory>(mut world: World<'_, F
     let early = world.store().waiting_after(ChannelId(1), DeliveryId(0), later(4999), 10).await.unwrap().remove(0);
     assert!(early.event.is_none());
     let due = world.store().waiting_after(ChannelId(1), DeliveryId(0), later(5000), 10).await.unwrap().remove(0);
-    assert_eq!((due.attempts, due.tries, due.steps_done, due.due_at), (1, 1, 2, later(5000)));
+    assert_eq!((due.attempts, due.tries, due.steps_done.bits(), due.due_at), (1, 1, 2, later(5000)));
     assert_eq!((due.created_at, due.expires_at, due.attempts_max), (NOW, EXPIRES_AT, None));
     assert_eq!(due.event.unwrap().id, arrival.event.id);
     world.settle(Settlement { tries_before: 1, ..sent(&arrival) }).await;
@@ -168,14 +168,14 @@ pub async fn channels_that_wait_are_listed<F: Factory>(world: World<'_, F>) {
 
 pub async fn a_dead_delivery_is_retried_with_a_fresh_budget<F: Factory>(mut world: World<'_, F>) {
     let arrival = world.post_each(TENANT, 1, 1).await.remove(0);
-    world.settle(Settlement { steps_done: 1, ..dead(&arrival) }).await;
+    world.settle(Settlement { steps_done: StepsDone::from_bits(1), ..dead(&arrival) }).await;
     world.heard();
     let expires_at = later(999_000);
     let answer = world.store().retry(TENANT, arrival.delivery, expires_at).await.unwrap();
     assert_eq!(answer, Some(RetryAnswer::Due(ChannelId(1))));
     world.reopen().await;
     let waiting = world.store().waiting_these(ChannelId(1), vec![arrival.delivery], NOW).await.unwrap().remove(0);
-    assert_eq!((waiting.attempts, waiting.tries, waiting.steps_done), (0, 1, 1));
+    assert_eq!((waiting.attempts, waiting.tries, waiting.steps_done.bits()), (0, 1, 1));
     assert_eq!((waiting.expires_at, waiting.due_at), (expires_at, Timestamp::default()));
     assert_eq!(waiting.event.unwrap().id, arrival.event.id);
     let read = world.delivery(arrival.delivery).await;

@@ -6,6 +6,7 @@
 mod exchange;
 mod failures;
 mod guard;
+mod smtp;
 mod tls;
 mod walls;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 use domain::Secret;
 use engine::transport::{EgressRules, GuardedHttp, Resolve, TlsRoots, Transport};
 use http::{HeaderMap, HeaderValue, Method};
-use providers::step::{Failure, HttpReply, HttpStep, Reply};
+use providers::step::{Failure, HttpReply, HttpStep, Reply, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -138,19 +139,19 @@ fn step(url: &str) -> HttpStep {
 }
 
 async fn reply(transport: &impl Transport, step: HttpStep) -> HttpReply {
-    match transport.send(step).await {
+    match transport.send(Step::Http(step)).await {
         Reply::Http(reply) => reply,
-        Reply::Failed(failure) => panic!("no reply: {failure:?}"),
+        other => panic!("no reply: {other:?}"),
     }
 }
 
 async fn failure(transport: &impl Transport, step: HttpStep) -> Failure {
-    match transport.send(step).await {
-        Reply::Http(reply) => panic!("a reply: {reply:?}"),
+    match transport.send(Step::Http(step)).await {
         Reply::Failed(failure) => {
             assert!(!failure.detail.contains(SECRET) && !failure.detail.contains("://"), "{failure:?}");
             failure
         }
+        other => panic!("a reply: {other:?}"),
     }
 }
 

@@ -57,7 +57,8 @@ pub(in crate::cli) struct Answer {
     pub(in crate::cli) body: Bytes,
 }
 
-/// Runs a command with a client. A Ctrl-C ends it; what is under way in this process is finished all the same.
+/// Runs a command with a client. A Ctrl-C ends it, and what is under way in this process is finished; a second one ends
+/// that, too.
 pub(in crate::cli) fn run(
     target: &Target,
     starts: Starts,
@@ -67,11 +68,18 @@ pub(in crate::cli) fn run(
         let stop = StopSignal::listen()?;
         let client = Client::connect(target, starts).await?;
         let ended = tokio::select! {
-            ended = command(&client) => ended,
-            () = stop.received() => Err(Failure::no("interrupted")),
+            ended = command(&client) => Some(ended),
+            () = stop.received() => None,
         };
-        client.close().await;
-        ended
+        let again = StopSignal::listen()?;
+        if ended.is_none() {
+            client.tell_what_is_left();
+        }
+        tokio::select! {
+            () = client.close() => {}
+            () = again.received() => {}
+        }
+        ended.unwrap_or_else(|| Err(Failure::no("interrupted")))
     })
 }
 
@@ -90,6 +98,14 @@ impl Client {
         match &self.way {
             Way::InProcess(here) => Some(here.stop_patience()),
             Way::Remote(_) | Way::Socket(_) => None,
+        }
+    }
+
+    /// Says why an interrupted command does not end at once.
+    fn tell_what_is_left(&self) {
+        if let Some(patience) = self.own_patience() {
+            let seconds = patience.as_secs();
+            remark(&format!("Finishing what is under way, for at most {seconds} s. Ctrl-C again ends it at once."));
         }
     }
 

@@ -127,6 +127,20 @@ pub(in crate::cli) struct Tested {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+pub(in crate::cli) struct Stats {
+    pub(in crate::cli) since: String,
+    pub(in crate::cli) events: u64,
+    pub(in crate::cli) sent: u64,
+    pub(in crate::cli) failed_attempts: u64,
+    pub(in crate::cli) cancelled: u64,
+    pub(in crate::cli) expired: u64,
+    pub(in crate::cli) pending: u64,
+    pub(in crate::cli) retrying: u64,
+    pub(in crate::cli) held: u64,
+    pub(in crate::cli) dead: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 pub(in crate::cli) struct Key {
     pub(in crate::cli) id: i64,
     pub(in crate::cli) name: String,

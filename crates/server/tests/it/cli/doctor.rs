@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Finished, Server, Setup};
+use crate::harness::{Finished, Server, Setup, soon};
 
 /// The level and the detail of a check.
 fn found(report: &Finished, check: &str) -> (String, String) {
@@ -114,7 +114,7 @@ async fn the_mail_server_is_greeted_and_nothing_more() {
         tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut said).await.unwrap();
         assert!(said.is_empty(), "{said:?}");
     };
-    let (report, ()) = tokio::join!(examine(&greeted), serve);
+    let (report, ()) = soon("a greeting", async { tokio::join!(examine(&greeted), serve) }).await;
     is(&report, "mail server", "ok", "greets");
     assert!(!report.stdout.contains("hidden"));
     drop(listener);

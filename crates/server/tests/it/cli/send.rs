@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Accepted, Event, Gate, Reply, Setup, start};
+use crate::harness::{Accepted, Event, Gate, Reply, Setup, soon, start};
 
 #[tokio::test]
 async fn data_comes_from_the_line_a_file_or_stdin() {
@@ -72,6 +72,33 @@ async fn waiting_tells_what_became_of_it() {
 
     let named = cli.run(&["send", "unheard", "--channel", &good.to_string(), "--wait", "--json"]).await;
     assert_eq!(named.json::<Event>().deliveries[0].channel_id, good);
+}
+
+#[tokio::test]
+async fn an_interrupt_finishes_what_is_under_way_and_a_second_one_does_not() {
+    let setup = Setup::new();
+    let receiver = crate::harness::Receiver::start().await;
+    let gate = Gate::closed();
+    receiver.always("/", Reply::status(200).behind(&gate));
+    let server = setup.start().await;
+    server.client.webhook(&receiver.url("/"), json!({})).await;
+    assert!(server.stop().await.success());
+
+    let mut sending = setup.launch(&["send", "a"]);
+    receiver.wait_for("/", 1).await;
+    sending.ask_to_stop();
+    assert!(soon("the remark", sending.stderr.line_with("Finishing what is under way")).await.is_some());
+    sending.ask_to_stop();
+    assert_eq!(sending.ended().await.code(), Some(1));
+    assert!(sending.stderr.text().contains("interrupted"));
+
+    let mut sending = setup.launch(&["send", "a"]);
+    receiver.wait_for("/", 3).await;
+    sending.ask_to_stop();
+    assert!(soon("the remark", sending.stderr.line_with("Finishing what is under way")).await.is_some());
+    gate.open();
+    assert_eq!(sending.ended().await.code(), Some(1));
+    setup.run(&["why", "evt_2"]).await.ended_with(0).says(&["sent"]);
 }
 
 #[tokio::test]

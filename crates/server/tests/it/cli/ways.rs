@@ -90,6 +90,9 @@ async fn events(cli: &Setup, receiver: &Receiver) {
         "attempt 1 ",
         "delivered 200",
     ]);
+    let wire_id = receiver.received("/a")[2].id().to_owned();
+    cli.run(&["why", &wire_id]).await.ended_with(0).says(&[&sent.id, "For channel 1 \"Billing\": sent"]);
+    cli.run(&["stats"]).await.ended_with(0).says(&["events           3", "sent             3"]);
     let story: Value = cli.run(&["why", &sent.id, "--json"]).await.json();
     assert_eq!((story["event"]["id"].as_str(), story["attempts"][0]["code"].as_u64()), (Some(&*sent.id), Some(200)));
 

@@ -60,7 +60,7 @@ fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::
                 due_at.as_ms(),
                 settlement.attempts,
                 tries,
-                settlement.steps_done,
+                settlement.steps_done.bits(),
                 note,
             ])?,
     };
@@ -118,7 +118,7 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
             settlement.expires_at.as_ms(),
             settlement.attempts,
             tries,
-            settlement.steps_done,
+            settlement.steps_done.bits(),
             settlement.records.last().and_then(|record| record.code),
             note,
             settlement.settled_at.as_ms(),

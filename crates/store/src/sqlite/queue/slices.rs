@@ -1,7 +1,7 @@
 //! Cancelling and expiring what waits without a try, a slice at a time.
 
 use domain::delivery::State;
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::writer::Tx;
@@ -75,7 +75,7 @@ struct IdleRow {
     expires_at: Timestamp,
     attempts: u32,
     tries: u32,
-    steps_done: u32,
+    steps_done: StepsDone,
 }
 
 fn rows_from_front(
@@ -93,7 +93,7 @@ fn rows_from_front(
             expires_at: Timestamp::from_ms(row.get(4)?),
             attempts: row.get(5)?,
             tries: row.get(6)?,
-            steps_done: row.get(7)?,
+            steps_done: StepsDone::from_bits(row.get(7)?),
         })
     };
     connection

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event_row;
 use domain::event::Event;
-use domain::{ChannelId, DeliveryId, EventId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, StepsDone, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::queue::Waiting;
@@ -64,7 +64,7 @@ fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
         attempts: row.get(5)?,
         tries: row.get(6)?,
         attempts_max: row.get(7)?,
-        steps_done: row.get(8)?,
+        steps_done: StepsDone::from_bits(row.get(8)?),
         event: None,
     };
     Ok((EventId(row.get(1)?), waiting))
