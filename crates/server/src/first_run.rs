@@ -135,7 +135,8 @@ pub(crate) async fn prepare(
     url: String,
 ) -> anyhow::Result<Welcome> {
     let mut welcome = Welcome { url, ..Welcome::default() };
-    let is_first = engine.tenant(DEFAULT_TENANT).is_none() && engine.tenants(None, TenantId(0), 1).is_empty();
+    // Somebody who has deleted the last tenant has a key.
+    let is_first = engine.tenants(None, TenantId(0), 1).is_empty() && engine.keys(None).is_empty();
     if is_first {
         engine.put_tenant(DEFAULT_TENANT, "Default", None).await?;
     }

@@ -74,6 +74,13 @@ pub trait Queue: Send + Sync {
         rows_max: usize,
     ) -> Result<bool, StoreError>;
 
+    /// Erases one slice of what deleted tenants have left, and in the end the tenants themselves. Returns whether more
+    /// is left. What is under way for them settles into nothing.
+    async fn purge_slice(&self, rows_max: usize) -> Result<bool, StoreError>;
+
+    /// Whether [`Queue::purge_slice`] has something to do.
+    async fn has_purge(&self) -> Result<bool, StoreError>;
+
     /// Makes a delivery due at once: a dead one waits again with a fresh budget of attempts, a retrying one stops
     /// waiting. `None` when the tenant has no such delivery.
     async fn retry(

@@ -16,6 +16,7 @@ pub mod lists;
 pub mod settle;
 pub mod slices;
 pub mod stats;
+pub mod tenants;
 
 use std::future::Future;
 
@@ -156,6 +157,13 @@ cases! { $
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,
     }
+    tenants {
+        a_suspension_is_kept_until_it_ends,
+        a_deleted_tenant_is_gone_at_once,
+        a_deleted_tenant_is_erased_and_others_are_not,
+        what_comes_late_for_a_deleted_tenant_is_nothing,
+        erasing_goes_on_after_a_reopen,
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +184,7 @@ mod tests {
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
             ("stats", include_str!("stats.rs")),
+            ("tenants", include_str!("tenants.rs")),
         ];
         let written = sources.map(|(module, source)| {
             let names = source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('<').next());
@@ -199,6 +208,7 @@ mod tests {
             include_str!("settle.rs"),
             include_str!("slices.rs"),
             include_str!("stats.rs"),
+            include_str!("tenants.rs"),
         ]
         .concat();
         for source in [include_str!("../queue.rs"), include_str!("../directory.rs"), include_str!("../journal.rs")] {

@@ -12,6 +12,7 @@ mod journal;
 mod queue;
 mod readers;
 mod segments;
+mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod writer;
