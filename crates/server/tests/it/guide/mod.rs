@@ -8,4 +8,5 @@ mod pages;
 mod receivers;
 mod samples;
 mod senders;
+mod settings;
 mod workshop;
