@@ -1,5 +1,7 @@
 //! Accepting events, and telling what became of them.
 
+use std::collections::BTreeSet;
+
 use domain::delivery::Delivery;
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
@@ -74,6 +76,10 @@ impl Engine {
     ) -> Result<Vec<Accepted>, OpsError> {
         let now = self.clock.now();
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
+        let tenants: BTreeSet<TenantId> = request.events.iter().map(|event| event.content.tenant).collect();
+        if tenants.iter().any(|tenant| self.registry.is_suspended(*tenant)) {
+            return Err(OpsError::suspended());
+        }
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
         let expands = request.events.iter().any(|event| event.deliveries.len() > EVENT_DELIVERIES_MAX);
         let (trace, count) = (request.events.first().and_then(|event| event.content.trace), request.events.len());
@@ -86,6 +92,10 @@ impl Engine {
         if expands {
             // Also when it failed: it may have been kept and only the answer lost.
             self.dispatch.input(Input::ExpandAsked);
+        }
+        if answer.is_err() {
+            // Refused because a tenant was deleted since it was asked for, that is.
+            tenants.into_iter().try_for_each(|tenant| self.check_tenant(tenant))?;
         }
         match answer? {
             AcceptAnswer::Kept(kept) => {
