@@ -27,7 +27,7 @@ impl Page {
     }
 }
 
-fn documents() -> PathBuf {
+pub(super) fn documents() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 

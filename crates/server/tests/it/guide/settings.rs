@@ -1,11 +1,12 @@
-//! The settings that the guide shows are taken: its files, the commands of its unit, the variables of its container.
+//! What an operator copies is right: settings files, the commands of the unit, the variables of the container, figures.
 
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
 
-use super::samples::{Sample, page_named};
-use crate::harness::Setup;
+use super::samples::{self, Sample, page_named};
+use crate::harness::{Setup, start};
 
 /// Where the binary is in the guide.
 const INSTALLED: &str = "/usr/local/bin/postrider ";
@@ -67,4 +68,26 @@ async fn the_containers_variables_are_settings() {
         .fold(Setup::first_run(), |setup, (name, value)| setup.set(name, value));
     setup.run(&["config", "check"]).await.ended_with(0).says(&["ok"]);
     assert!(setup.dump(&[]).await.contains("log_format = \"json\""));
+}
+
+#[tokio::test]
+async fn the_figures_to_alert_on_are_there() {
+    let told = std::fs::read_to_string(samples::documents().join("operations.md")).expect("operations.md");
+    let is_part = |it: char| it.is_ascii_lowercase() || it == '_';
+    let mut names: Vec<&str> =
+        told.split(|it| !is_part(it)).filter(|word| word.starts_with("postrider_") && word.len() > 20).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 15, "{names:?}");
+    // A figure of attempts is told once there was one.
+    let (server, receiver) = start().await;
+    server.client.webhook(&receiver.url("/"), json!({})).await;
+    let delivery = server.client.accept_one("a", json!({})).await;
+    server.client.delivery_once(delivery, "sent").await;
+    let figures = server.client.get("/metrics").await.text();
+    for name in names {
+        // Counters are declared without their suffix, and buckets belong to a histogram.
+        let family = name.trim_end_matches("_bucket").trim_end_matches("_total").trim_end_matches("_info");
+        assert!(figures.contains(&format!("# TYPE {family} ")), "no {name} in /metrics");
+    }
 }
