@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod delivery;
 mod egress;
+mod guide;
 mod harness;
 mod healthz;
 mod logs;
