@@ -3,6 +3,7 @@
 
 mod auth;
 mod black_box;
+mod canary;
 mod cli;
 mod config;
 mod console;
