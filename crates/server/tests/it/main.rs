@@ -11,6 +11,7 @@ mod delivery;
 mod egress;
 mod harness;
 mod healthz;
+mod hostile;
 mod logs;
 mod mail;
 mod metrics;

@@ -8,7 +8,7 @@ mod secrets;
 mod stand_ins;
 mod story;
 
-use crate::harness::{ADMIN_KEY, Setup, start};
+use crate::harness::{ADMIN_KEY, Setup, start, writes};
 
 #[tokio::test]
 async fn no_secret_is_told_with_a_log_of_texts() {
@@ -48,7 +48,7 @@ async fn settings_that_are_wrong_are_told_without_their_secrets() {
 async fn what_is_refused_is_not_repeated() {
     let (server, receiver) = start().await;
     let channel = server.client.webhook(&receiver.url("/"), serde_json::json!({})).await.id;
-    for (method, path, body) in secrets::writes(channel) {
+    for (method, path, body) in writes(channel) {
         for wrong in secrets::misplaced(&body, "canary") {
             let answer = server.client.send(method.clone(), &path, &[], wrong.clone()).await;
             if answer.status.is_client_error() {
