@@ -11,6 +11,7 @@ pub mod config;
 pub mod email;
 mod field;
 mod form;
+pub mod internal_notification;
 pub mod judge;
 pub mod message;
 pub mod operator;
@@ -70,7 +71,7 @@ pub trait Provider: Sync {
 
 /// Every provider, in the order in which people are shown them.
 pub fn all() -> &'static [&'static dyn Provider] {
-    &[&webhook::Webhook, &email::Email]
+    &[&webhook::Webhook, &email::Email, &internal_notification::InternalNotification]
 }
 
 /// The provider of that name in its SPEC.

@@ -9,6 +9,7 @@ use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
 
 use crate::StoreError;
+use crate::inbox::InboxEntry;
 
 /// The most deliveries of one event that the accepting transaction writes; the rest is expanded in slices.
 pub const EVENT_DELIVERIES_MAX: usize = 1000;
@@ -200,6 +201,8 @@ pub struct Settlement {
     pub tries_before: u32,
     /// Empty when it settled without a try: cancelled or expired at its turn.
     pub records: Vec<AttemptRecord>,
+    /// Written into the tenant's inbox in the same transaction, each once.
+    pub inbox: Vec<InboxEntry>,
     /// Attempts that count, with this one.
     pub attempts: u32,
     pub steps_done: StepsDone,

@@ -35,7 +35,7 @@ macro_rules! permissions {
     )+};
 }
 
-permissions!(EventsRead, ChannelsRead, ChannelsWrite, DeliveriesRead, DeliveriesWrite);
+permissions!(EventsRead, ChannelsRead, ChannelsWrite, DeliveriesRead, DeliveriesWrite, Inbox);
 
 impl<P: Permission> FromRequestParts<App> for Caller<P> {
     type Rejection = Problem;

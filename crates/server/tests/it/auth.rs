@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
 /// Every route of a tenant with the scope that it asks for. What stands in braces is the id of such a thing.
-const ROUTES: [(&str, &str, &str); 25] = [
+const ROUTES: [(&str, &str, &str); 30] = [
     ("POST", "/v1/events", "events:write"),
     ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
@@ -29,6 +29,11 @@ const ROUTES: [(&str, &str, &str); 25] = [
     ("POST", "/v1/deliveries/{delivery}/retry", "deliveries:write"),
     ("GET", "/v1/attempts", "deliveries:read"),
     ("GET", "/v1/stats", "deliveries:read"),
+    ("GET", "/v1/inbox", "inbox"),
+    ("GET", "/v1/inbox/unread", "inbox"),
+    ("POST", "/v1/inbox/read-all", "inbox"),
+    ("POST", "/v1/inbox/{entry}/read", "inbox"),
+    ("DELETE", "/v1/inbox/{entry}/read", "inbox"),
     // Last, because they do what they say.
     ("DELETE", "/v1/event-types/{type}", "channels:write"),
     ("DELETE", "/v1/subscriptions/{subscription}", "channels:write"),
@@ -131,7 +136,7 @@ async fn every_route_asks_for_its_scope() {
     let server = Setup::new().start().await;
     let fill = |path: &str| {
         let path = path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
-        path.replace("{subscription}", "999").replace("{type}", "nothing")
+        path.replace("{subscription}", "999").replace("{type}", "nothing").replace("{entry}", "999")
     };
     for scope in SCOPES {
         let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
@@ -162,9 +167,13 @@ async fn tenants_are_the_platforms_business() {
 async fn the_ids_of_another_tenant_do_not_exist() {
     let (server, receiver) = start().await;
     let channel = server.client.webhook(&receiver.url("/"), json!({})).await.id;
+    let inbox = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
+    server.client.create_channel(&inbox).await;
     let accepted = server.client.accept(&json!({"type": "a", "data": {}})).await;
-    let delivery = accepted.deliveries[0].id;
-    server.client.delivery_once(delivery, "sent").await;
+    let (delivery, entry) = (accepted.deliveries[0].id, accepted.deliveries[1].id);
+    for id in [delivery, entry] {
+        server.client.delivery_once(id, "sent").await;
+    }
     server.client.send(Method::PUT, "/v1/tenants/other", &[], "{}").await.read::<Value>(200);
     let other = server.client_with(&server.client.create_key("other", &SCOPES).await.key.unwrap());
 
@@ -180,7 +189,8 @@ async fn the_ids_of_another_tenant_do_not_exist() {
             .replace("{type}", "a")
             .replace("{event}", &accepted.id)
             .replace("{channel}", &channel.to_string())
-            .replace("{delivery}", &delivery.to_string());
+            .replace("{delivery}", &delivery.to_string())
+            .replace("{entry}", &entry.to_string());
         assert!(!path.contains('{'), "{path}: which id does the other tenant ask with?");
         other.send(method(name), &path, &[], "{}").await.problem(404);
     }
@@ -197,7 +207,7 @@ async fn the_ids_of_another_tenant_do_not_exist() {
     }
     let path = format!("/v1/attempts?delivery_id={delivery}");
     assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
-    for path in ["/v1/channels", "/v1/subscriptions", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
+    for path in ["/v1/channels", "/v1/subscriptions", "/v1/deliveries", "/v1/attempts", "/v1/events", "/v1/inbox"] {
         assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     }
     assert!(!other.get("/v1/event-types").await.text().contains("Of the other"));

@@ -188,6 +188,7 @@ pub fn settlement(arrival: &Arrival, outcome: Outcome, next: Next) -> Settlement
         settled_at: later(1000),
         tries_before: 0,
         records: vec![record(1, outcome)],
+        inbox: Vec::new(),
         attempts: 1,
         steps_done: StepsDone::NONE,
         next,

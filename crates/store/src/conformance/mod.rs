@@ -11,6 +11,7 @@ pub mod fan_out;
 pub mod filters;
 pub mod fixtures;
 pub mod idempotency;
+pub mod inbox;
 pub mod journal;
 pub mod lists;
 pub mod settle;
@@ -150,6 +151,11 @@ cases! { $
         cursors_hold_while_rows_arrive_and_move,
         a_wide_event_lists_its_own,
     }
+    inbox {
+        an_entry_comes_with_its_settlement_once,
+        inboxes_are_listed_in_pages,
+        entries_are_marked_read,
+    }
     stats {
         sums_follow_every_move,
         totals_are_of_every_channel_with_any,
@@ -183,6 +189,7 @@ mod tests {
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
+            ("inbox", include_str!("inbox.rs")),
             ("stats", include_str!("stats.rs")),
             ("tenants", include_str!("tenants.rs")),
         ];
@@ -203,6 +210,7 @@ mod tests {
             include_str!("fan_out.rs"),
             include_str!("filters.rs"),
             include_str!("fixtures.rs"),
+            include_str!("inbox.rs"),
             include_str!("journal.rs"),
             include_str!("lists.rs"),
             include_str!("settle.rs"),
@@ -211,7 +219,12 @@ mod tests {
             include_str!("tenants.rs"),
         ]
         .concat();
-        for source in [include_str!("../queue.rs"), include_str!("../directory.rs"), include_str!("../journal.rs")] {
+        for source in [
+            include_str!("../queue.rs"),
+            include_str!("../directory.rs"),
+            include_str!("../journal.rs"),
+            include_str!("../inbox.rs"),
+        ] {
             let methods = source.lines().filter_map(|line| line.strip_prefix("    async fn ")?.split('(').next());
             for method in methods {
                 assert!(suite.contains(&format!(".{method}(")), "no case calls {method}");

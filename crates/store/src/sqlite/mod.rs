@@ -7,6 +7,7 @@
 pub mod backup;
 mod directory;
 mod event_types;
+mod inbox;
 pub mod inspect;
 mod journal;
 mod queue;

@@ -129,6 +129,7 @@ fn settle_idle(
         settled_at: now,
         tries_before: row.tries,
         records: Vec::new(),
+        inbox: Vec::new(),
         attempts: row.attempts,
         steps_done: row.steps_done,
         next: Next::Over { state, note: note.to_owned() },
