@@ -3,6 +3,7 @@
 
 mod auth;
 mod black_box;
+mod canary;
 mod cli;
 mod config;
 mod console;
@@ -11,6 +12,7 @@ mod egress;
 mod guide;
 mod harness;
 mod healthz;
+mod hostile;
 mod logs;
 mod mail;
 mod metrics;

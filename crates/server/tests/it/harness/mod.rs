@@ -4,6 +4,7 @@
 //! Nothing here sleeps. A test waits for the receiver's record, for a line that the process printed or for its end;
 //! only [`eventually`] asks again and again, for what the server tells nobody.
 
+mod bodies;
 mod client;
 mod process;
 mod receiver;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, interval, timeout};
 
+pub(crate) use bodies::{places, writes};
 pub(crate) use client::{Answer, Client};
 pub(crate) use process::{ADMIN_KEY, BINARY, Finished, Process, Server, Setup};
 pub(crate) use receiver::{Gate, Received, Receiver, Reply};
