@@ -54,6 +54,11 @@ impl Schedule {
         Self { waits: seconds.map(Duration::from_secs).collect() }
     }
 
+    /// For chats: five attempts over some minutes, because a message that people read is soon old.
+    pub fn chat() -> Self {
+        Self { waits: [30, 60, 120, 240].map(Duration::from_secs).to_vec() }
+    }
+
     /// How many attempts a delivery gets.
     pub fn attempts_max(&self) -> u32 {
         u32::try_from(self.waits.len() + 1).expect("at most 20 waits")

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use domain::secret::MASK;
 use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
+use url::{Position, Url};
 
 use crate::spec::{Field, FieldKind};
 use crate::{Provider, field};
@@ -171,12 +172,28 @@ pub fn masked(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
 pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
     let declared = provider.spec().fields.iter().filter(|field| field.secret);
     let mut texts: Vec<String> = declared.filter_map(|field| config.fields.get(field.key)).flat_map(texts_in).collect();
+    let urls = provider.spec().fields.iter().filter(|field| field.secret && field.kind == FieldKind::WebhookUrl);
+    for url in urls.filter_map(|field| Url::parse(config.text(field.key)?).ok()) {
+        texts.extend(parts_of(&url));
+    }
     texts.extend(config.text(PREVIOUS_SECRET).map(ToOwned::to_owned));
     if let Some(user) = config.text("basic_user") {
         let pair = format!("{user}:{}", config.text("basic_password").unwrap_or_default());
         texts.push(base64::engine::general_purpose::STANDARD.encode(pair));
     }
     texts.into_iter().map(Secret::new).collect()
+}
+
+/// What a receiver may repeat of a secret URL: all of it, what follows its host, and each part of that which is no word.
+fn parts_of(url: &Url) -> Vec<String> {
+    /// Shorter parts are names of an API's paths and versions.
+    const PART_BYTES_MIN: usize = 16;
+    let parts = url[Position::BeforePath..].split(['/', '?', '&', '=']).filter(|part| part.len() >= PART_BYTES_MIN);
+    let whole = [url.as_str(), &url[Position::BeforePath..]];
+    let mut all: Vec<String> = whole.into_iter().chain(parts).map(ToOwned::to_owned).collect();
+    // The longest first, because one holds the other.
+    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    all
 }
 
 fn texts_in(value: &Value) -> Vec<String> {
@@ -187,9 +204,13 @@ fn texts_in(value: &Value) -> Vec<String> {
     }
 }
 
-fn mask(field: &Field, value: &Value) -> Value {
+pub(crate) fn mask(field: &Field, value: &Value) -> Value {
     match value {
         _ if !field.secret => value.clone(),
+        Value::String(text) if field.kind == FieldKind::WebhookUrl => {
+            let shown = Url::parse(text).map(|url| format!("{}/{MASK}", &url[..Position::BeforePath]));
+            Value::from(shown.unwrap_or_else(|_| MASK.to_owned()))
+        }
         Value::Object(values) => values.keys().map(|name| (name.clone(), Value::from(MASK))).collect(),
         _ => Value::from(MASK),
     }

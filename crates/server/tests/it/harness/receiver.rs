@@ -22,6 +22,8 @@ use super::soon;
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -167,7 +169,8 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let received = Received { headers: head.headers, body };
+        let target = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let received = Received { target, headers: head.headers, body };
         let name = head.uri.path();
         let reply = self.change(|state| {
             state.total += 1;
