@@ -16,5 +16,6 @@ mod hostile;
 mod logs;
 mod mail;
 mod metrics;
+mod providers;
 mod traces;
 mod v1;
