@@ -16,7 +16,7 @@ pub enum State {
     Processing,
     /// Waits for a later attempt.
     Retrying,
-    /// Waits because its channel is paused. Follows from the channel; the row itself stays as it was.
+    /// Waits because its channel is paused or its tenant suspended. Follows from these; the row itself stays as it was.
     Held,
     /// Final: the provider took it.
     Sent,
@@ -87,7 +87,7 @@ pub enum Cause {
     Throttle,
     /// The attempt failed and no other is left, or the next would come after the time-to-live.
     GiveUp,
-    /// Its channel was paused.
+    /// Its channel was paused, or its tenant suspended.
     Hold,
     /// Its channel goes on.
     Resume,

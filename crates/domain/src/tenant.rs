@@ -11,6 +11,8 @@ pub struct Tenant {
     pub name: String,
     /// Where mail to the tenant itself goes.
     pub email: Option<String>,
+    /// Since when the platform suspends it: its keys are refused, and nothing is sent for it.
+    pub suspended_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
 }

@@ -4,6 +4,7 @@
 //! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use domain::event_type::KeptEventType;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, TenantId};
+use domain::{ChannelId, KeyId, TenantId, Timestamp};
 use providers::{Config, Operator, Provider};
 use store::directory::{ChannelWithRoutes, Snapshot};
 
@@ -32,6 +33,62 @@ pub struct LiveChannel {
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
+    pub(crate) suspension: Arc<Suspension>,
+}
+
+/// Whether a tenant is suspended, shared by all of its channels: one change reaches them all.
+#[derive(Debug, Default)]
+pub(crate) struct Suspension {
+    /// 0: it is not.
+    since_ms: AtomicI64,
+}
+
+impl Suspension {
+    fn set(&self, since: Option<Timestamp>) {
+        // At the very least a millisecond after 1970, so that it is none of those that mean no suspension.
+        self.since_ms.store(since.map_or(0, |since| since.as_ms().max(1)), Ordering::Release);
+    }
+
+    fn since(&self) -> Option<Timestamp> {
+        let since_ms = self.since_ms.load(Ordering::Acquire);
+        (since_ms != 0).then(|| Timestamp::from_ms(since_ms))
+    }
+}
+
+/// Why the deliveries of a channel are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The platform suspends its tenant, since then.
+    Suspended(Timestamp),
+    /// Everything sent to it is refused.
+    Paused(Pause),
+}
+
+impl Hold {
+    /// In words, for a channel.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Suspended(_) => "the tenant is suspended",
+            Self::Paused(pause) => &pause.reason,
+        }
+    }
+
+    pub fn since(&self) -> Timestamp {
+        match self {
+            Self::Suspended(since) => *since,
+            Self::Paused(pause) => pause.since,
+        }
+    }
+}
+
+/// In words, for a delivery.
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Suspended(_) => f.write_str(self.reason()),
+            Self::Paused(pause) => write!(f, "the channel is paused: {}", pause.reason),
+        }
+    }
 }
 
 /// A provider, with a `Debug` that says which.
@@ -54,7 +111,13 @@ pub enum RegistryError {
 }
 
 impl LiveChannel {
-    fn new(stored: ChannelWithRoutes, settings: &Settings) -> Result<Self, RegistryError> {
+    /// Whether its deliveries are held, and why.
+    pub fn held(&self) -> Option<Hold> {
+        let suspended = self.suspension.since().map(Hold::Suspended);
+        suspended.or_else(|| self.channel.pause.clone().map(Hold::Paused))
+    }
+
+    fn new(stored: ChannelWithRoutes, settings: &Settings, suspension: Arc<Suspension>) -> Result<Self, RegistryError> {
         let ChannelWithRoutes { channel, subscriptions, .. } = stored;
         let provider = providers::find(&channel.settings.provider)
             .ok_or_else(|| RegistryError::UnknownProvider(channel.id, channel.settings.provider.clone()))?;
@@ -70,6 +133,7 @@ impl LiveChannel {
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
             channel,
             subscriptions,
+            suspension,
         })
     }
 }
@@ -86,12 +150,25 @@ struct State {
     config_version: ConfigVersion,
     tenants: BTreeMap<TenantId, Tenant>,
     slugs: BTreeMap<String, TenantId>,
+    suspensions: BTreeMap<TenantId, Arc<Suspension>>,
     keys: BTreeMap<KeyHash, Arc<Key>>,
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
+}
+
+impl State {
+    fn put_tenant(&mut self, tenant: Tenant) {
+        self.suspension(tenant.id).set(tenant.suspended_at);
+        self.slugs.insert(tenant.slug.clone(), tenant.id);
+        self.tenants.insert(tenant.id, tenant);
+    }
+
+    fn suspension(&mut self, tenant: TenantId) -> Arc<Suspension> {
+        Arc::clone(self.suspensions.entry(tenant).or_default())
+    }
 }
 
 /// Configuration in memory.
@@ -108,15 +185,15 @@ impl Registry {
     pub fn new(snapshot: Snapshot, settings: Settings, operator: Operator) -> Result<Self, RegistryError> {
         let mut state = State { config_version: snapshot.config_version, ..State::default() };
         for tenant in snapshot.tenants {
-            state.slugs.insert(tenant.slug.clone(), tenant.id);
-            state.tenants.insert(tenant.id, tenant);
+            state.put_tenant(tenant);
         }
         state.keys = snapshot.keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
         for kept in snapshot.event_types {
             state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
         }
         for stored in snapshot.channels {
-            let live = LiveChannel::new(stored, &settings)?;
+            let suspension = state.suspension(stored.channel.tenant);
+            let live = LiveChannel::new(stored, &settings, suspension)?;
             state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
             state.channels.insert(live.channel.id, Arc::new(live));
         }
@@ -158,6 +235,16 @@ impl Registry {
         let state = self.read();
         let wanted = state.tenants.range(above).map(|(_, tenant)| tenant).filter(|tenant| passes(tenant));
         wanted.take(rows_max).cloned().collect()
+    }
+
+    /// Whether there is such a tenant.
+    pub fn has_tenant(&self, tenant: TenantId) -> bool {
+        self.read().tenants.contains_key(&tenant)
+    }
+
+    /// Whether a tenant is suspended.
+    pub fn is_suspended(&self, tenant: TenantId) -> bool {
+        self.read().tenants.get(&tenant).is_some_and(|tenant| tenant.suspended_at.is_some())
     }
 
     /// A channel of any tenant: for dispatch.
@@ -242,13 +329,30 @@ impl Registry {
     /// A channel that nobody has saved: for a preview.
     pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
         let config_version = self.config_version();
-        LiveChannel::new(ChannelWithRoutes { channel, subscriptions: Vec::new(), config_version }, &self.settings)
+        let stored = ChannelWithRoutes { channel, subscriptions: Vec::new(), config_version };
+        LiveChannel::new(stored, &self.settings, Arc::default())
     }
 
+    /// Takes a tenant as it is now; that it is suspended holds for all of its channels at once.
     pub(crate) fn put_tenant(&self, tenant: Tenant) {
+        self.write().put_tenant(tenant);
+    }
+
+    /// Forgets a tenant with everything that is its own. Gives the channels that it had.
+    pub(crate) fn remove_tenant(&self, tenant: TenantId) -> Vec<ChannelId> {
         let mut state = self.write();
-        state.slugs.insert(tenant.slug.clone(), tenant.id);
-        state.tenants.insert(tenant.id, tenant);
+        if let Some(gone) = state.tenants.remove(&tenant) {
+            state.slugs.remove(&gone.slug);
+        }
+        state.suspensions.remove(&tenant);
+        state.keys.retain(|_, key| key.tenant != Some(tenant));
+        state.routes.remove(&tenant);
+        state.event_types.retain(|(of, _), _| *of != tenant);
+        let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
+        for channel in &channels {
+            state.channels.remove(channel);
+        }
+        channels
     }
 
     pub(crate) fn put_key(&self, key: Key) {
@@ -261,7 +365,8 @@ impl Registry {
 
     pub(crate) fn put_channel(&self, stored: ChannelWithRoutes) -> Result<Arc<LiveChannel>, RegistryError> {
         let version = stored.config_version;
-        let live = Arc::new(LiveChannel::new(stored, &self.settings)?);
+        let suspension = self.write().suspension(stored.channel.tenant);
+        let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension)?);
         let (id, tenant) = (live.channel.id, live.channel.tenant);
         let mut state = self.write();
         if state.channels.insert(id, Arc::clone(&live)).is_none() {
@@ -297,7 +402,8 @@ impl Registry {
             subscriptions: used.subscriptions.clone(),
             config_version: state.config_version,
         };
-        let Ok(paused) = LiveChannel::new(stored, &self.settings) else { return false };
+        let suspension = Arc::clone(&used.suspension);
+        let Ok(paused) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
         state.channels.insert(id, Arc::new(paused));
         true
     }

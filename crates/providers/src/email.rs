@@ -225,7 +225,7 @@ impl Provider for Email {
         match reply {
             Reply::Smtp(reply) => verdict::reply(reply),
             Reply::Failed(failure) => verdict::failure(failure),
-            Reply::Http(_) => judge::foreign(),
+            Reply::Http(_) | Reply::Kept => judge::foreign(),
         }
     }
 }

@@ -23,7 +23,7 @@ const QUOTE_CHARS_MAX: usize = 200;
 pub fn reply(reply: &Reply, answer: impl FnOnce(&HttpReply) -> Outcome) -> Outcome {
     match reply {
         Reply::Http(reply) => answer(reply),
-        Reply::Smtp(_) => foreign(),
+        Reply::Smtp(_) | Reply::Kept => foreign(),
         Reply::Failed(failed) => failure(failed),
     }
 }

@@ -14,6 +14,7 @@ pub mod email;
 mod field;
 mod form;
 pub mod google_chat;
+pub mod internal_notification;
 pub mod judge;
 pub mod markup;
 pub mod message;
@@ -98,6 +99,7 @@ pub fn all() -> &'static [&'static dyn Provider] {
         &microsoft_teams::MicrosoftTeams,
         &google_chat::GoogleChat,
         &x::X,
+        &internal_notification::InternalNotification,
     ]
 }
 

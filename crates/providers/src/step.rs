@@ -14,6 +14,8 @@ use http::{HeaderMap, Method, StatusCode};
 pub enum Step {
     Http(HttpStep),
     Smtp(SmtpStep),
+    /// Goes nowhere: it is written down with the result of the delivery.
+    Inbox(InboxStep),
 }
 
 impl Step {
@@ -28,6 +30,7 @@ impl Step {
         match self {
             Self::Http(_) => "",
             Self::Smtp(step) => &step.to,
+            Self::Inbox(step) => &step.recipient,
         }
     }
 
@@ -36,6 +39,7 @@ impl Step {
         match self {
             Self::Http(step) => String::from_utf8_lossy(&step.body).into_owned(),
             Self::Smtp(step) => String::from_utf8_lossy(&step.message).into_owned(),
+            Self::Inbox(step) => step.content.clone(),
         }
     }
 
@@ -43,7 +47,7 @@ impl Step {
     pub fn as_http_mut(&mut self) -> Option<&mut HttpStep> {
         match self {
             Self::Http(step) => Some(step),
-            Self::Smtp(_) => None,
+            Self::Smtp(_) | Self::Inbox(_) => None,
         }
     }
 }
@@ -87,6 +91,15 @@ impl fmt::Debug for HttpStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpStep({} {:?}, {} bytes)", self.method, self.url, self.body.len())
     }
+}
+
+/// One entry of the in-app inbox.
+#[derive(Clone, Debug)]
+pub struct InboxStep {
+    /// Whose inbox; empty is the one that all of the tenant share.
+    pub recipient: String,
+    /// A JSON object.
+    pub content: String,
 }
 
 /// One mail to one recipient.
@@ -139,6 +152,8 @@ pub const REPLY_BODY_BYTES_MAX: usize = 64 * 1024;
 pub enum Reply {
     Http(HttpReply),
     Smtp(SmtpReply),
+    /// An inbox entry will be written with the result.
+    Kept,
     Failed(Failure),
 }
 

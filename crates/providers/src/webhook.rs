@@ -223,7 +223,7 @@ impl Provider for Webhook {
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         match reply {
             Reply::Http(reply) => judge_http(reply, now),
-            Reply::Smtp(_) => judge::foreign(),
+            Reply::Smtp(_) | Reply::Kept => judge::foreign(),
             Reply::Failed(failure) => judge::failure(failure),
         }
     }

@@ -103,6 +103,7 @@ impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
         writeln!(f, "Postrider {} is ready at {url}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "\n  Console     {url}/console\n              what happened, and what needs attention")?;
         if let Some(key) = &self.admin_key {
             writeln!(
                 f,
@@ -135,7 +136,8 @@ pub(crate) async fn prepare(
     url: String,
 ) -> anyhow::Result<Welcome> {
     let mut welcome = Welcome { url, ..Welcome::default() };
-    let is_first = engine.tenant(DEFAULT_TENANT).is_none() && engine.tenants(None, TenantId(0), 1).is_empty();
+    // Somebody who has deleted the last tenant has a key.
+    let is_first = engine.tenants(None, TenantId(0), 1).is_empty() && engine.keys(None).is_empty();
     if is_first {
         engine.put_tenant(DEFAULT_TENANT, "Default", None).await?;
     }

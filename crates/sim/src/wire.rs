@@ -68,7 +68,7 @@ impl World {
         let status = match reply {
             Reply::Http(answer) => answer.status.as_u16(),
             Reply::Smtp(answer) => answer.code,
-            Reply::Failed(_) => 0,
+            Reply::Kept | Reply::Failed(_) => 0,
         };
         run.answer(reply, now, Duration::ZERO, now);
         let answered = run.finish();

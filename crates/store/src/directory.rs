@@ -20,6 +20,17 @@ pub trait Directory: Send + Sync {
     /// Makes a tenant, or gives the one with this slug a new name and address.
     async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
 
+    /// Suspends a tenant; one that is suspended stays so since when it was. `None` when there is none.
+    async fn suspend_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<Option<Tenant>, StoreError>;
+
+    /// Ends the suspension of a tenant. `None` when there is none.
+    async fn resume_tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError>;
+
+    /// Deletes a tenant: nothing of it is loaded any more, its slug and its keys' secrets may be used anew, and no event
+    /// is accepted for it. What it has left is erased by [`Queue::purge_slice`](crate::Queue::purge_slice). Returns
+    /// whether there was one.
+    async fn delete_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<bool, StoreError>;
+
     /// Makes a key. `None` when its secret is in use already.
     async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError>;
 

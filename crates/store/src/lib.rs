@@ -1,7 +1,7 @@
 //! The storage seam: what must be kept, said in the domain's words, and the backends that keep it.
 //!
-//! Three traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels) and
-//! [`Journal`] (what happened, for people). A method is a whole unit of work, and has its test in `conformance`,
+//! Four traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
+//! (what happened, for people) and [`Inbox`] (what applications show to their users). A method is a whole unit of work, and has its test in `conformance`,
 //! which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
 //!
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
@@ -12,6 +12,7 @@ mod blob;
 pub mod conformance;
 pub mod directory;
 pub mod error;
+pub mod inbox;
 pub mod journal;
 pub mod observe;
 pub mod queue;
@@ -20,11 +21,12 @@ pub mod vault;
 
 pub use directory::Directory;
 pub use error::StoreError;
+pub use inbox::Inbox;
 pub use journal::Journal;
 pub use queue::Queue;
 pub use vault::Vault;
 
-/// A backend: all three concerns over one database.
-pub trait Store: Queue + Directory + Journal {}
+/// A backend: all concerns over one database.
+pub trait Store: Queue + Directory + Journal + Inbox {}
 
-impl<T: Queue + Directory + Journal> Store for T {}
+impl<T: Queue + Directory + Journal + Inbox> Store for T {}

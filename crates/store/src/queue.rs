@@ -9,6 +9,7 @@ use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
 
 use crate::StoreError;
+use crate::inbox::InboxEntry;
 
 /// The most deliveries of one event that the accepting transaction writes; the rest is expanded in slices.
 pub const EVENT_DELIVERIES_MAX: usize = 1000;
@@ -73,6 +74,13 @@ pub trait Queue: Send + Sync {
         now: Timestamp,
         rows_max: usize,
     ) -> Result<bool, StoreError>;
+
+    /// Erases one slice of what deleted tenants have left, and in the end the tenants themselves. Returns whether more
+    /// is left. What is under way for them settles into nothing.
+    async fn purge_slice(&self, rows_max: usize) -> Result<bool, StoreError>;
+
+    /// Whether [`Queue::purge_slice`] has something to do.
+    async fn has_purge(&self) -> Result<bool, StoreError>;
 
     /// Makes a delivery due at once: a dead one waits again with a fresh budget of attempts, a retrying one stops
     /// waiting. `None` when the tenant has no such delivery.
@@ -193,6 +201,8 @@ pub struct Settlement {
     pub tries_before: u32,
     /// Empty when it settled without a try: cancelled or expired at its turn.
     pub records: Vec<AttemptRecord>,
+    /// Written into the tenant's inbox in the same transaction, each once.
+    pub inbox: Vec<InboxEntry>,
     /// Attempts that count, with this one.
     pub attempts: u32,
     pub steps_done: StepsDone,

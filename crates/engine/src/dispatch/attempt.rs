@@ -16,9 +16,10 @@ use domain::secret::MASK;
 use domain::steps::STEPS_MAX;
 use domain::{ChannelId, DeliveryId, StepsDone, Timestamp, TraceContext};
 use http::{HeaderName, HeaderValue};
-use providers::step::{Reply, Step};
+use providers::step::{InboxStep, Reply, Step};
 use providers::{Message, PlanContext};
 use sha2::{Digest as _, Sha256};
+use store::inbox::InboxEntry;
 
 use crate::registry::{LiveChannel, Registry};
 
@@ -55,6 +56,8 @@ pub struct Answered {
     pub steps_done: StepsDone,
     /// What decides what follows, for the delivery as a whole.
     pub outcome: Outcome,
+    /// Written down with the result.
+    pub inbox: Vec<InboxEntry>,
     /// The try's own place in the trace of its event.
     pub trace: Option<TraceContext>,
 }
@@ -74,6 +77,7 @@ pub struct AttemptRun {
     mark: u16,
     done: StepsDone,
     records: Vec<AttemptRecord>,
+    inbox: Vec<InboxEntry>,
     trace: Option<TraceContext>,
 }
 
@@ -106,6 +110,7 @@ impl AttemptRun {
             mark,
             done,
             records: Vec::new(),
+            inbox: Vec::new(),
             trace,
         };
         if let Some(outcome) = failed {
@@ -135,6 +140,13 @@ impl AttemptRun {
         }
     }
 
+    /// Takes an inbox entry that [`AttemptRun::next_step`] gave; it goes with the result.
+    pub fn keep(&mut self, step: InboxStep) -> Reply {
+        let InboxStep { recipient, content } = step;
+        self.inbox.push(InboxEntry { recipient, content });
+        Reply::Kept
+    }
+
     /// Takes the reply to the step that [`AttemptRun::next_step`] gave.
     pub fn answer(&mut self, reply: &Reply, started_at: Timestamp, took: Duration, now: Timestamp) {
         let provider = self.flight.live.provider.0;
@@ -143,7 +155,7 @@ impl AttemptRun {
         let (code, body) = match reply {
             Reply::Http(answer) => (Some(answer.status.as_u16()), self.readable(&answer.body)),
             Reply::Smtp(answer) => (Some(answer.code), self.readable(answer.text.as_bytes())),
-            Reply::Failed(_) => (None, String::new()),
+            Reply::Kept | Reply::Failed(_) => (None, String::new()),
         };
         if outcome.class == Class::Delivered {
             self.done = self.done.with(self.position - 1, self.mark);
@@ -154,7 +166,8 @@ impl AttemptRun {
     /// The result, once there is no next step.
     pub fn finish(self) -> Answered {
         let outcome = overall(&self.records, self.steps_count);
-        Answered { flight: self.flight, records: self.records, steps_done: self.done, outcome, trace: self.trace }
+        let Self { flight, records, inbox, done, trace, .. } = self;
+        Answered { flight, records, steps_done: done, outcome, inbox, trace }
     }
 
     fn record(&mut self, outcome: Outcome, code: Option<u16>, body: String, started_at: Timestamp, took: Duration) {

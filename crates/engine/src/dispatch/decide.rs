@@ -112,10 +112,10 @@ fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Time
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {
-    let Answered { flight, records, steps_done, .. } = answered;
+    let Answered { flight, records, steps_done, inbox, .. } = answered;
     let provider = Arc::clone(&flight.live.provider_name);
     let unchanged = settlement(flight.delivery, flight.channel, &flight.content, next, now);
-    Settlement { provider, records, attempts, steps_done, ..unchanged }
+    Settlement { provider, records, inbox, attempts, steps_done, ..unchanged }
 }
 
 fn settlement(delivery: DeliveryId, channel: ChannelId, content: &Content, next: Next, now: Timestamp) -> Settlement {
@@ -133,6 +133,7 @@ fn settlement(delivery: DeliveryId, channel: ChannelId, content: &Content, next:
         settled_at: now,
         tries_before: content.tries,
         records: Vec::new(),
+        inbox: Vec::new(),
         attempts: content.attempts,
         steps_done: content.steps_done,
         next,

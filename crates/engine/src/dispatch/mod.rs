@@ -25,7 +25,7 @@ use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use crate::random::Entropy;
-use crate::registry::{LiveChannel, Registry};
+use crate::registry::{Hold, LiveChannel, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
@@ -51,6 +51,10 @@ pub enum Input {
     Loaded(Load, Option<Vec<Waiting>>),
     /// A channel was made, changed, resumed or deleted; the registry has it already.
     ChannelChanged(ChannelId),
+    /// A tenant was suspended or resumed; the registry has it already.
+    TenantChanged(TenantId),
+    /// A tenant that had these channels was deleted; it is gone from the registry already.
+    TenantDeleted(Vec<ChannelId>),
     /// What waits for a channel is ordered cancelled; the store has the order already.
     Cancelled(Cancellation),
     /// A person asked for another try; the store has made it due already.
@@ -70,6 +74,8 @@ pub enum Input {
 pub enum Work {
     /// Write a slice of a large fan-out.
     Expand,
+    /// Erase a slice of what a deleted tenant has left.
+    Purge,
     /// Cancel a slice of what waits for a channel.
     Cancel(ChannelId),
     /// Expire a slice of what waits for a paused channel.
@@ -98,12 +104,18 @@ pub struct Found {
     pub waiting: Vec<ChannelId>,
     /// Orders that are not carried out.
     pub cancellations: Vec<Cancellation>,
+    /// Deleted tenants have something left.
+    pub has_purge: bool,
 }
 
 impl Found {
     /// Looks.
     pub async fn in_store(store: &dyn Store) -> Result<Self, StoreError> {
-        Ok(Self { waiting: store.waiting_channels().await?, cancellations: store.cancellations().await? })
+        Ok(Self {
+            waiting: store.waiting_channels().await?,
+            cancellations: store.cancellations().await?,
+            has_purge: store.has_purge().await?,
+        })
     }
 }
 
@@ -121,6 +133,7 @@ pub struct Dispatcher {
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
+    /// Channels whose lanes hold what they have: paused, or their tenant suspended.
     paused: BTreeSet<ChannelId>,
     /// Pauses that the store does not have yet and could not take the last time.
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
@@ -157,6 +170,9 @@ impl Dispatcher {
             actions: Vec::new(),
             is_stopping: false,
         };
+        if found.has_purge {
+            dispatcher.work.insert(Work::Purge);
+        }
         for channel in found.waiting {
             dispatcher.channel_changed(channel, now);
             dispatcher.lanes.spill(channel);
@@ -179,6 +195,8 @@ impl Dispatcher {
             }
             Input::Loaded(load, found) => self.loaded(load, found, now),
             Input::ChannelChanged(channel) => self.channel_changed(channel, now),
+            Input::TenantChanged(tenant) => self.tenant_changed(tenant, now),
+            Input::TenantDeleted(channels) => self.tenant_deleted(channels, now),
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
             Input::RetryAsked(channel, delivery) => {
                 self.ensure_lane(channel, now);
@@ -261,7 +279,9 @@ impl Dispatcher {
             attempts_max,
             steps_done: StepsDone::NONE,
         };
-        if attempts_max.is_some() {
+        // A test of a tenant that was suspended since it was asked for waits as everything else does.
+        let is_suspended = || matches!(self.hold_of(channel), Some(Hold::Suspended(_)));
+        if attempts_max.is_some() && !is_suspended() {
             if self.lanes.has_passed(channel, delivery) {
                 return;
             }
@@ -335,9 +355,11 @@ impl Dispatcher {
     /// Pauses a channel, unless its owner has changed it since: the new config has not been tried.
     fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause) {
         let channel = used.channel.id;
-        if self.registry.pause(used, pause.clone()) && self.paused.insert(channel) {
+        if self.registry.pause(used, pause.clone()) {
             tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
-            self.lanes.pause(channel);
+            if self.paused.insert(channel) {
+                self.lanes.pause(channel);
+            }
             self.actions.push(Action::Pause(channel, pause));
         }
     }
@@ -346,7 +368,7 @@ impl Dispatcher {
         let Some(pause) = failed else { return };
         self.rest(now);
         // Not when its owner has ended the pause since.
-        if self.paused.contains(&channel) {
+        if self.registry.channel(channel).is_some_and(|live| live.channel.pause.as_ref() == Some(&pause)) {
             self.unsaved_pauses.insert(channel, pause);
         }
     }
@@ -411,16 +433,44 @@ impl Dispatcher {
             (live.channel.tenant, live.channel.settings.concurrency)
         });
         self.lanes.open(channel, tenant, concurrency, now);
+        if live.as_ref().is_none_or(|live| live.channel.pause.is_none()) {
+            self.unsaved_pauses.remove(&channel);
+        }
         // What waits for a deleted channel still has its turn, to be cancelled.
-        if live.is_some_and(|live| live.channel.pause.is_some()) {
+        if live.is_some_and(|live| live.held().is_some()) {
             if self.paused.insert(channel) {
                 self.lanes.pause(channel);
             }
         } else if self.paused.remove(&channel) {
-            self.unsaved_pauses.remove(&channel);
             self.throttled_in_a_row.remove(&channel);
             self.lanes.resume(channel);
         }
+    }
+
+    fn hold_of(&self, channel: ChannelId) -> Option<Hold> {
+        self.registry.channel(channel).and_then(|live| live.held())
+    }
+
+    /// Holds what waits for a tenant, or lets it go on. A lane that opens later looks for itself.
+    fn tenant_changed(&mut self, tenant: TenantId, now: Timestamp) {
+        for live in self.registry.channels(tenant, ChannelId(0), usize::MAX) {
+            if self.lanes.is_open(live.channel.id) {
+                self.channel_changed(live.channel.id, now);
+            }
+        }
+    }
+
+    /// Drops what waits for channels of which nothing is to be left, and has it erased.
+    fn tenant_deleted(&mut self, channels: Vec<ChannelId>, now: Timestamp) {
+        for channel in channels.into_iter().filter(|channel| self.lanes.is_open(*channel)).collect::<Vec<_>>() {
+            self.channel_changed(channel, now);
+            // Nothing that arrives or is read from now on concerns the lane.
+            self.lanes.forget(channel, DeliveryId(i64::MAX));
+            self.cancelled.remove(&channel);
+            self.work.remove(&Work::Cancel(channel));
+            self.work.remove(&Work::Expire(channel));
+        }
+        self.work.insert(Work::Purge);
     }
 
     fn cancel(&mut self, cancellation: Cancellation, now: Timestamp) {
@@ -442,7 +492,7 @@ impl Dispatcher {
             self.work.remove(&work);
             self.work_under_way.insert(work);
             let under_way = match work {
-                Work::Expand => Vec::new(),
+                Work::Expand | Work::Purge => Vec::new(),
                 Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
             };
             self.actions.push(Action::Work(work, under_way));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use domain::lane::DueNow;
 use domain::{ChannelId, Clock, DeliveryId, Timestamp};
-use providers::step::{Failure, FailureKind, Reply};
+use providers::step::{Failure, FailureKind, Reply, Step};
 use store::queue::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -198,7 +198,10 @@ impl<T: Transport> Shell<T> {
         let mut run = AttemptRun::plan(flight, &self.registry, self.clock.now());
         while let Some(step) = run.next_step() {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
-            let reply = unwound(self.transport.send(step)).await;
+            let reply = match step {
+                Step::Inbox(entry) => run.keep(entry),
+                step => unwound(self.transport.send(step)).await,
+            };
             let took = self.clock.monotonic().saturating_sub(started);
             run.answer(&reply, started_at, took, self.clock.now());
         }

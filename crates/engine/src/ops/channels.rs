@@ -80,7 +80,7 @@ impl ChannelFilter {
         let settings = &live.channel.settings;
         self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
             && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
-            && self.is_paused.is_none_or(|is_paused| live.channel.pause.is_some() == is_paused)
+            && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
             && self.text.as_ref().is_none_or(|text| text.is_in(&settings.name))
     }
 }
@@ -128,19 +128,8 @@ impl Engine {
         self.entropy.fill(&mut entropy);
         let generated = provider.complete(&mut config, entropy);
         provider.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
-        let mut settings = ChannelSettings {
-            name: new.name,
-            provider: new.provider,
-            config: Secret::new(config.to_json()),
-            is_active: true,
-            subject_template: None,
-            body_template: None,
-            retry: None,
-            time_to_live: None,
-            concurrency: domain::channel::CONCURRENCY_DEFAULT,
-            dialect: new.dialect,
-            shard: 0,
-        };
+        let mut settings = ChannelSettings::new(new.name, new.provider, Secret::new(config.to_json()));
+        settings.dialect = new.dialect;
         apply(&mut settings, &new.edit)?;
         check_format(&config, &settings)?;
         let patterns = new.edit.event_types.unwrap_or_else(|| vec!["*".to_owned()]);
@@ -150,6 +139,7 @@ impl Engine {
         }
         let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
         let _changing = self.changing.lock().await;
+        self.check_tenant(tenant)?;
         let made = match self.store.create_channel(new, self.clock.now()).await {
             Ok(made) => made,
             Err(error) => {
@@ -272,6 +262,9 @@ impl Engine {
         let live = self.live_channel(tenant, channel)?;
         if !live.channel.settings.is_active {
             return Err(OpsError::Conflict(format!("channel {channel} is switched off; switch it on to test it")));
+        }
+        if self.registry.is_suspended(tenant) {
+            return Err(OpsError::suspended());
         }
         let delivery = self.accept_test(tenant, &live).await?;
         // Whatever the answer is, and also when none came in time, the store knows by now what there is to know.

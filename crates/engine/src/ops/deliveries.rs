@@ -20,7 +20,7 @@ pub struct DeliveryFilter {
     pub event_types: Option<Pattern>,
     pub event: Option<EventId>,
     pub created: Span,
-    /// In the reason as it is kept; that a channel is paused is not kept with its deliveries.
+    /// In the reason as it is kept; that a channel is held is not kept with its deliveries.
     pub text: Option<Text>,
     /// Only those below.
     pub before: Option<DeliveryId>,
@@ -181,7 +181,7 @@ impl Engine {
         let stats = self.store.stats(tenant, query).await?;
         let mut now = WaitingShown { dead: stats.dead, ..WaitingShown::default() };
         for (channel, pending, retrying) in stats.waiting {
-            if self.is_paused(channel) {
+            if self.is_held(channel) {
                 now.held += pending + retrying;
             } else {
                 now.pending += pending;
@@ -199,11 +199,11 @@ impl Engine {
         })
     }
 
-    fn is_paused(&self, channel: ChannelId) -> bool {
-        self.registry.channel(channel).is_some_and(|live| live.channel.pause.is_some())
+    fn is_held(&self, channel: ChannelId) -> bool {
+        self.registry.channel(channel).is_some_and(|live| live.held().is_some())
     }
 
-    /// Completes what the store says: what is under way is processing, what waits for a paused channel is held.
+    /// Completes what the store says: what is under way is processing, what waits for a channel that is held is held.
     pub(super) async fn as_they_stand(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let waiting: Vec<_> =
             deliveries.iter().filter(|one| !one.state.is_final()).map(|one| (one.channel, one.id)).collect();
@@ -212,15 +212,14 @@ impl Engine {
         }
         let under_way = self.dispatch.under_way(waiting).await;
         for delivery in deliveries.iter_mut().filter(|delivery| !delivery.state.is_final()) {
-            let live = self.registry.channel(delivery.channel);
-            let pause = live.as_ref().and_then(|live| live.channel.pause.as_ref());
+            let hold = self.registry.channel(delivery.channel).and_then(|live| live.held());
             if under_way.contains(&delivery.id) {
                 delivery.state = State::Processing;
                 delivery.next_attempt_at = None;
-            } else if let Some(pause) = pause {
+            } else if let Some(hold) = hold {
                 delivery.state = State::Held;
                 delivery.next_attempt_at = None;
-                delivery.reason = format!("the channel is paused: {}", pause.reason);
+                delivery.reason = hold.to_string();
             }
         }
         deliveries

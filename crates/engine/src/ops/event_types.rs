@@ -70,6 +70,7 @@ impl Engine {
     ) -> Result<(EventTypeShown, bool), OpsError> {
         check(&event_type)?;
         let _changing = self.changing.lock().await;
+        self.check_tenant(tenant)?;
         let own = self.registry.event_types(tenant);
         let is_first = !own.iter().any(|kept| kept.event_type.name == event_type.name);
         if is_first && own.len() >= EVENT_TYPES_MAX {

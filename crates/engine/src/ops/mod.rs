@@ -10,6 +10,7 @@ mod deliveries;
 mod event_types;
 mod events;
 mod figures;
+mod inbox;
 mod preview;
 mod subscriptions;
 mod tenants;
@@ -33,7 +34,9 @@ pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
+pub use inbox::Unread;
 pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
 pub use subscriptions::NewSubscription;
 pub use tenants::{IssuedKey, KeyRequest, hash_key};
@@ -95,6 +98,10 @@ impl OpsError {
         Self::Invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
     }
 
+    fn suspended() -> Self {
+        Self::Conflict("the tenant is suspended; POST /v1/tenants/{slug}/resume ends that".to_owned())
+    }
+
     fn no_channel(channel: ChannelId) -> Self {
         Self::NotFound(format!("channel {channel}"))
     }
@@ -126,6 +133,12 @@ impl Engine {
     pub async fn check_store(&self) -> Result<(), OpsError> {
         self.store.cancellations().await?;
         Ok(())
+    }
+
+    /// That a tenant is still there, for what was asked before it was deleted.
+    fn check_tenant(&self, tenant: TenantId) -> Result<(), OpsError> {
+        let is_there = self.registry.has_tenant(tenant);
+        if is_there { Ok(()) } else { Err(OpsError::NotFound("such tenant any more".to_owned())) }
     }
 
     fn live_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<Arc<LiveChannel>, OpsError> {

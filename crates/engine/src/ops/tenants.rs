@@ -7,10 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::tenant::{Key, KeyHash, Scope, Tenant, check_slug};
 use domain::{KeyId, Secret, TenantId, Timestamp};
 use sha2::{Digest as _, Sha256};
+use store::StoreError;
 use store::directory::{NewKey, NewTenant};
 use store::journal::Text;
 
 use super::{Engine, OpsError, check_name};
+use crate::dispatch::Input;
 
 /// The shortest secret that may be imported: what is shorter can be guessed.
 const IMPORTED_KEY_BYTES_MIN: usize = 16;
@@ -68,6 +70,68 @@ impl Engine {
         Ok(tenant)
     }
 
+    /// Suspends a tenant: its keys are refused, nothing is accepted or sent for it, and what waits is held. When this
+    /// returns, nothing more is started for it.
+    pub async fn suspend_tenant(&self, tenant: TenantId) -> Result<Tenant, OpsError> {
+        let _changing = self.changing.lock().await;
+        let changed = self.store.suspend_tenant(tenant, self.clock.now()).await;
+        self.take_tenant(tenant, changed).await
+    }
+
+    /// Ends a suspension: what was held goes on at once.
+    pub async fn resume_tenant(&self, tenant: TenantId) -> Result<Tenant, OpsError> {
+        let _changing = self.changing.lock().await;
+        let changed = self.store.resume_tenant(tenant).await;
+        self.take_tenant(tenant, changed).await
+    }
+
+    /// Takes a tenant into the registry as it has become; after a failure as the store has it, because the change may
+    /// have been made and only the answer lost.
+    async fn take_tenant(
+        &self,
+        tenant: TenantId,
+        changed: Result<Option<Tenant>, StoreError>,
+    ) -> Result<Tenant, OpsError> {
+        let known = match &changed {
+            Ok(changed) => changed.clone(),
+            Err(_) => self.stored_tenant(tenant).await.flatten(),
+        };
+        if let Some(known) = known {
+            self.registry.put_tenant(known);
+            self.dispatch.input(Input::TenantChanged(tenant));
+            // Inputs are taken in order: when this is answered, that one was.
+            self.dispatch.under_way(Vec::new()).await;
+        }
+        changed?.ok_or_else(|| OpsError::NotFound(format!("tenant {tenant}")))
+    }
+
+    /// Deletes a tenant with everything that it has. When this returns, its keys and channels are gone; its data is
+    /// erased in the background.
+    pub async fn delete_tenant(&self, tenant: TenantId) -> Result<(), OpsError> {
+        let _changing = self.changing.lock().await;
+        let deleted = self.store.delete_tenant(tenant, self.clock.now()).await;
+        let is_gone = match &deleted {
+            Ok(is_deleted) => *is_deleted,
+            Err(_) => self.stored_tenant(tenant).await.is_some_and(|stored| stored.is_none()),
+        };
+        if is_gone {
+            let channels = self.registry.remove_tenant(tenant);
+            self.dispatch.input(Input::TenantDeleted(channels));
+        }
+        if deleted? { Ok(()) } else { Err(OpsError::NotFound(format!("tenant {tenant}"))) }
+    }
+
+    /// A tenant as the store has it. `None` when the store cannot tell.
+    async fn stored_tenant(&self, tenant: TenantId) -> Option<Option<Tenant>> {
+        let snapshot = self.store.load().await.ok()?;
+        Some(snapshot.tenants.into_iter().find(|stored| stored.id == tenant))
+    }
+
+    /// Whether a tenant is suspended.
+    pub fn is_suspended(&self, tenant: TenantId) -> bool {
+        self.registry.is_suspended(tenant)
+    }
+
     pub fn tenant(&self, slug: &str) -> Option<Tenant> {
         self.registry.tenant(slug)
     }
@@ -108,6 +172,9 @@ impl Engine {
             expires_at: request.expires_at,
         };
         let _changing = self.changing.lock().await;
+        if let Some(tenant) = tenant {
+            self.check_tenant(tenant)?;
+        }
         let in_use = || OpsError::Conflict("this key is in use already; import another".to_owned());
         let key = self.store.create_key(new, now).await?.ok_or_else(in_use)?;
         self.registry.put_key(key.clone());

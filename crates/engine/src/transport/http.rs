@@ -84,7 +84,7 @@ impl<R: Resolve> GuardedHttp<R> {
         match timeout(within, way.carry(request, &written)).await {
             Ok(result) => result,
             Err(_) if written.may_be() => Err(failed(FailureKind::NoAnswer, format!("no answer within {within:?}"))),
-            Err(_) => Err(failed(FailureKind::Connect, format!("no connection within {within:?}"))),
+            Err(_) => Err(failed(FailureKind::Connect, format!("none within {within:?}"))),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use providers::step::{Reply, SmtpServer, Step};
 
-use super::{EgressRules, GuardedHttp, GuardedSmtp, RootsError, TlsRoots, Transport};
+use super::{EgressRules, GuardedHttp, GuardedSmtp, RootsError, TlsRoots, Transport, not_carried};
 
 /// Carries steps of any kind out.
 pub struct Outbound {
@@ -26,6 +26,7 @@ impl Transport for Outbound {
             Step::Http(_) => self.http.send(step).await,
             // Boxed, so that what a mail needs to be carried is no part of every request's task.
             Step::Smtp(_) => Box::pin(self.smtp.send(step)).await,
+            Step::Inbox(_) => not_carried("what leaves this machine"),
         }
     }
 }

@@ -41,7 +41,7 @@ fn plan_with(config: &Config, message: &Message<'_>, operator: &Operator) -> Res
     let steps = Email.plan(config, message, &context)?;
     let mail = |step| match step {
         Step::Smtp(step) => step,
-        other @ Step::Http(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     };
     Ok(steps.into_iter().map(mail).collect())
 }

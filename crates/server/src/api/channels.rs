@@ -144,14 +144,14 @@ impl From<ChannelShown> for ChannelOut {
         let ChannelShown { live, config, warnings } = shown;
         let channel = &live.channel;
         let settings = &channel.settings;
-        let pause = channel.pause.as_ref();
+        let hold = live.held();
         Self {
             id: channel.id.0,
             name: settings.name.clone(),
             provider: settings.provider.clone(),
             config,
             is_active: settings.is_active,
-            paused: pause.map(|pause| PauseOut { reason: pause.reason.clone(), since: rfc3339(pause.since) }),
+            paused: hold.map(|hold| PauseOut { reason: hold.reason().to_owned(), since: rfc3339(hold.since()) }),
             event_types,
             filter,
             subject_template: settings.subject_template.clone(),

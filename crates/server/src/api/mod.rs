@@ -11,6 +11,7 @@ mod events;
 mod extract;
 mod filter;
 mod health;
+mod inbox;
 mod incoming;
 mod page;
 mod preview;
@@ -51,8 +52,14 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/v1/attempts", get(attempts::list))
         .route("/v1/stats", get(stats::show))
+        .route("/v1/inbox", get(inbox::list))
+        .route("/v1/inbox/unread", get(inbox::count))
+        .route("/v1/inbox/read-all", post(inbox::mark_all_read))
+        .route("/v1/inbox/{id}/read", post(inbox::mark_read).delete(inbox::mark_unread))
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
-        .route("/v1/tenants/{slug}", put(tenants::put).get(tenants::show))
+        .route("/v1/tenants/{slug}", put(tenants::put).get(tenants::show).delete(tenants::remove))
+        .route("/v1/tenants/{slug}/suspend", post(tenants::suspend))
+        .route("/v1/tenants/{slug}/resume", post(tenants::resume))
         .route("/v1/tenants/{slug}/keys", get(tenants::list_keys).post(tenants::create_key))
         .route("/v1/tenants/{slug}/keys/{id}", delete(tenants::revoke_key))
         .fallback(async || Problem::not_found("there is nothing at this path"))

@@ -111,6 +111,9 @@ impl From<Refusal> for Problem {
             Refusal::NoScope(_) | Refusal::OtherTenant => {
                 Self::new(StatusCode::FORBIDDEN, "urn:postrider:forbidden", "Not allowed", detail)
             }
+            Refusal::Suspended => {
+                Self::new(StatusCode::FORBIDDEN, "urn:postrider:suspended", "The tenant is suspended", detail)
+            }
             Refusal::NoTenant => Self::malformed(detail),
             Refusal::UnknownTenant(_) => Self::not_found(detail),
         }

@@ -20,6 +20,8 @@ pub(crate) struct TenantOut {
     slug: String,
     name: String,
     email: Option<String>,
+    /// Since when its keys are refused and nothing is sent for it; null when it is not suspended.
+    suspended_at: Option<String>,
     created_at: String,
     updated_at: Option<String>,
 }
@@ -31,6 +33,7 @@ impl From<Tenant> for TenantOut {
             slug: tenant.slug,
             name: tenant.name,
             email: tenant.email,
+            suspended_at: tenant.suspended_at.map(rfc3339),
             created_at: rfc3339(tenant.created_at),
             updated_at: tenant.updated_at.map(rfc3339),
         }
@@ -93,6 +96,35 @@ pub(crate) async fn show(
     PathParts(slug): PathParts<String>,
 ) -> Result<Answer<TenantOut>, Problem> {
     Ok(Answer(find(&engine, &slug)?.into()))
+}
+
+pub(crate) async fn suspend(
+    State(engine): State<App>,
+    _: Platform,
+    PathParts(slug): PathParts<String>,
+) -> Result<Answer<TenantOut>, Problem> {
+    let tenant = find(&engine, &slug)?;
+    Ok(Answer(engine.suspend_tenant(tenant.id).await?.into()))
+}
+
+pub(crate) async fn resume(
+    State(engine): State<App>,
+    _: Platform,
+    PathParts(slug): PathParts<String>,
+) -> Result<Answer<TenantOut>, Problem> {
+    let tenant = find(&engine, &slug)?;
+    Ok(Answer(engine.resume_tenant(tenant.id).await?.into()))
+}
+
+/// Its keys and channels are gone with the answer; its data is erased after it.
+pub(crate) async fn remove(
+    State(engine): State<App>,
+    _: Platform,
+    PathParts(slug): PathParts<String>,
+) -> Result<StatusCode, Problem> {
+    let tenant = find(&engine, &slug)?;
+    engine.delete_tenant(tenant.id).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 fn find(engine: &App, slug: &str) -> Result<Tenant, Problem> {

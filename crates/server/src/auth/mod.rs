@@ -6,8 +6,10 @@
 
 mod local;
 
+use std::sync::Arc;
+
 use domain::TenantId;
-use domain::tenant::Scope;
+use domain::tenant::{Key, Scope};
 use engine::Engine;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -29,6 +31,8 @@ pub(crate) enum Refusal {
     BadKey,
     #[error("the key lacks the scope {}", .0.name())]
     NoScope(Scope),
+    #[error("the tenant of this key is suspended by the platform; ask whoever runs it")]
+    Suspended,
     #[error("a platform key must name the tenant that it acts for, in the header Postrider-Tenant")]
     NoTenant,
     #[error("there is no tenant {0:?}; PUT /v1/tenants/{{slug}} makes one")]
@@ -54,7 +58,7 @@ pub(crate) fn acting(engine: &Engine, request: &Parts, scope: Scope) -> Result<A
     if acts_locally(request) {
         return tenant_named(engine, named.unwrap_or(DEFAULT_TENANT)).map(Acting::PlatformFor);
     }
-    let key = engine.authenticate(bearer(&request.headers)?).ok_or(Refusal::BadKey)?;
+    let key = key_of(engine, &request.headers)?;
     if !key.allows(scope) {
         return Err(Refusal::NoScope(scope));
     }
@@ -82,8 +86,19 @@ pub(crate) fn check_platform(engine: &Engine, request: &Parts) -> Result<(), Ref
     if acts_locally(request) {
         return Ok(());
     }
-    let key = engine.authenticate(bearer(&request.headers)?).ok_or(Refusal::BadKey)?;
+    let key = key_of(engine, &request.headers)?;
     if key.allows(Scope::Platform) { Ok(()) } else { Err(Refusal::NoScope(Scope::Platform)) }
+}
+
+/// The key of a call.
+fn key_of(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
+    key_with(engine, bearer(headers)?)
+}
+
+/// The key with this secret, unless it is of a tenant that is suspended.
+pub(crate) fn key_with(engine: &Engine, secret: &str) -> Result<Arc<Key>, Refusal> {
+    let key = engine.authenticate(secret).ok_or(Refusal::BadKey)?;
+    if key.tenant.is_some_and(|tenant| engine.is_suspended(tenant)) { Err(Refusal::Suspended) } else { Ok(key) }
 }
 
 /// Whether a caller on this machine acts in its own right. With a key it acts by the key, as everywhere else.

@@ -161,7 +161,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
-        admin_key: reader.secret("admin_key"),
+        admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
         log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         engine: engine(reader),
@@ -174,6 +174,15 @@ fn read(reader: &mut Reader<'_>) -> Config {
         otel: otel(reader),
         smtp: smtp::read(reader),
         base_urls: base_urls(reader),
+    }
+}
+
+/// What no header can carry would be a key that nobody can use.
+fn admin_key(text: &str) -> Result<Secret, String> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Secret::new(text))
+    } else {
+        Err("must be visible ASCII characters, without spaces: it is sent in a header".to_owned())
     }
 }
 

@@ -92,7 +92,7 @@ impl Exporter {
         let failure = match self.transport.send(Step::Http(step)).await {
             Reply::Http(answer) if answer.status.is_success() => None,
             Reply::Http(answer) => Some(format!("it answered {}", answer.status)),
-            Reply::Smtp(_) => Some("it answered with mail".to_owned()),
+            Reply::Smtp(_) | Reply::Kept => Some("it did not answer as HTTP does".to_owned()),
             Reply::Failed(failure) => Some(failure.detail),
         };
         match &failure {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
-/// Every route of a tenant with the scope that it asks for. `{event}`, `{channel}` and `{delivery}` stand for ids.
-const ROUTES: [(&str, &str, &str); 15] = [
+/// Every route of a tenant with the scope that it asks for. What stands in braces is the id of such a thing.
+const ROUTES: [(&str, &str, &str); 30] = [
     ("POST", "/v1/events", "events:write"),
     ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
@@ -16,16 +16,31 @@ const ROUTES: [(&str, &str, &str); 15] = [
     ("GET", "/v1/channels/{channel}", "channels:read"),
     ("PATCH", "/v1/channels/{channel}", "channels:write"),
     ("POST", "/v1/channels/{channel}/test", "channels:write"),
+    ("POST", "/v1/channels/preview", "channels:read"),
+    ("GET", "/v1/subscriptions", "channels:read"),
+    ("POST", "/v1/subscriptions", "channels:write"),
+    ("GET", "/v1/subscriptions/{subscription}", "channels:read"),
+    ("GET", "/v1/event-types", "channels:read"),
+    ("POST", "/v1/event-types", "channels:write"),
+    ("GET", "/v1/event-types/{type}", "channels:read"),
+    ("PUT", "/v1/event-types/{type}", "channels:write"),
     ("GET", "/v1/deliveries", "deliveries:read"),
     ("GET", "/v1/deliveries/{delivery}", "deliveries:read"),
     ("POST", "/v1/deliveries/{delivery}/retry", "deliveries:write"),
     ("GET", "/v1/attempts", "deliveries:read"),
     ("GET", "/v1/stats", "deliveries:read"),
-    // Last, because it does what it says.
+    ("GET", "/v1/inbox", "inbox"),
+    ("GET", "/v1/inbox/unread", "inbox"),
+    ("POST", "/v1/inbox/read-all", "inbox"),
+    ("POST", "/v1/inbox/{entry}/read", "inbox"),
+    ("DELETE", "/v1/inbox/{entry}/read", "inbox"),
+    // Last, because they do what they say.
+    ("DELETE", "/v1/event-types/{type}", "channels:write"),
+    ("DELETE", "/v1/subscriptions/{subscription}", "channels:write"),
     ("DELETE", "/v1/channels/{channel}", "channels:write"),
 ];
 
-const PLATFORM_ROUTES: [(&str, &str); 7] = [
+const PLATFORM_ROUTES: [(&str, &str); 10] = [
     ("GET", "/v1/tenants"),
     ("POST", "/v1/tenants"),
     ("PUT", "/v1/tenants/default"),
@@ -33,7 +48,13 @@ const PLATFORM_ROUTES: [(&str, &str); 7] = [
     ("GET", "/v1/tenants/default/keys"),
     ("POST", "/v1/tenants/default/keys"),
     ("DELETE", "/v1/tenants/default/keys/999"),
+    ("POST", "/v1/tenants/default/suspend"),
+    ("POST", "/v1/tenants/default/resume"),
+    ("DELETE", "/v1/tenants/default"),
 ];
+
+/// The routes themselves: the one place where they are put together.
+const ROUTER: &str = include_str!("../../src/api/mod.rs");
 
 const SCOPES: [&str; 7] =
     ["events:write", "events:read", "channels:read", "channels:write", "deliveries:read", "deliveries:write", "inbox"];
@@ -42,8 +63,35 @@ fn method(name: &str) -> Method {
     name.parse().expect("a method")
 }
 
-fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(crate) fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|(method, path, _)| (*method, *path)).chain(PLATFORM_ROUTES)
+}
+
+/// What every test here goes through is everything that there is.
+#[test]
+fn no_route_is_forgotten() {
+    let mut routes = 0;
+    for route in ROUTER.split(".route(\"").skip(1) {
+        let (path, rest) = route.split_once('"').expect("a path");
+        let handlers = rest.split(".fallback").next().expect("something");
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let is_there = handlers.split(|it: char| !it.is_alphanumeric()).any(|word| word == method);
+            if !is_there || path.ends_with('z') {
+                continue;
+            }
+            routes += 1;
+            let is_it = |name: &str, listed: &str| {
+                let parts = listed.split('?').next().unwrap_or_default().split('/');
+                let fits = |(listed, part): (&str, &str)| listed == part || part.starts_with('{');
+                name.eq_ignore_ascii_case(method)
+                    && parts.clone().count() == path.split('/').count()
+                    && parts.zip(path.split('/')).all(fits)
+            };
+            let is_listed = every_route().any(|(name, listed)| is_it(name, listed));
+            assert!(is_listed, "{method} {path} is in neither list above: say which scope it asks for");
+        }
+    }
+    assert_eq!(routes, every_route().count(), "a route is listed that there is not");
 }
 
 #[tokio::test]
@@ -86,7 +134,10 @@ async fn keys_end() {
 #[tokio::test]
 async fn every_route_asks_for_its_scope() {
     let server = Setup::new().start().await;
-    let fill = |path: &str| path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
+    let fill = |path: &str| {
+        let path = path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
+        path.replace("{subscription}", "999").replace("{type}", "nothing").replace("{entry}", "999")
+    };
     for scope in SCOPES {
         let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
         let without = server.client_with(&server.client.create_key("default", &others).await.key.unwrap());
@@ -97,7 +148,7 @@ async fn every_route_asks_for_its_scope() {
             let refused = without_it.send(name.clone(), &path, &[], "{}").await.problem(403);
             assert!(refused.detail.contains(needed), "{name} {path}: {refused:?}");
             let allowed = with_it.send(name.clone(), &path, &[], "{}").await;
-            assert!(matches!(allowed.status.as_u16(), 200 | 404 | 422), "{name} {path}: {allowed:?}");
+            assert!(matches!(allowed.status.as_u16(), 200 | 201 | 204 | 404 | 422), "{name} {path}: {allowed:?}");
         }
     }
 }
@@ -116,22 +167,50 @@ async fn tenants_are_the_platforms_business() {
 async fn the_ids_of_another_tenant_do_not_exist() {
     let (server, receiver) = start().await;
     let channel = server.client.webhook(&receiver.url("/"), json!({})).await.id;
+    let inbox = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
+    server.client.create_channel(&inbox).await;
     let accepted = server.client.accept(&json!({"type": "a", "data": {}})).await;
-    let delivery = accepted.deliveries[0].id;
-    server.client.delivery_once(delivery, "sent").await;
+    let (delivery, entry) = (accepted.deliveries[0].id, accepted.deliveries[1].id);
+    for id in [delivery, entry] {
+        server.client.delivery_once(id, "sent").await;
+    }
     server.client.send(Method::PUT, "/v1/tenants/other", &[], "{}").await.read::<Value>(200);
     let other = server.client_with(&server.client.create_key("other", &SCOPES).await.key.unwrap());
 
-    for (name, path, _) in ROUTES.iter().filter(|(_, path, _)| path.contains('{')) {
+    let subscriptions: Page<Value> = server.client.get("/v1/subscriptions").await.read(200);
+    let subscription = subscriptions.data[0]["id"].to_string();
+    let described = json!({"type": "a", "label": "Of the other"});
+    assert_eq!(server.client.post("/v1/event-types", &described).await.status, 201);
+
+    // To put a name anew is everyone's own business.
+    for (name, path, _) in ROUTES.iter().filter(|(name, path, _)| path.contains('{') && *name != "PUT") {
         let path = path
+            .replace("{subscription}", &subscription)
+            .replace("{type}", "a")
             .replace("{event}", &accepted.id)
             .replace("{channel}", &channel.to_string())
-            .replace("{delivery}", &delivery.to_string());
+            .replace("{delivery}", &delivery.to_string())
+            .replace("{entry}", &entry.to_string());
+        assert!(!path.contains('{'), "{path}: which id does the other tenant ask with?");
         other.send(method(name), &path, &[], "{}").await.problem(404);
     }
-    for path in ["/v1/channels", "/v1/deliveries", "/v1/attempts", "/v1/events"] {
+    for list in ["/v1/deliveries?", "/v1/attempts?", "/v1/stats?"] {
+        for filter in [format!("channel_id={channel}"), "event_type=a".to_owned()] {
+            let found: Value = other.get(&format!("{list}{filter}")).await.read(200);
+            assert!(found["data"].as_array().is_none_or(Vec::is_empty), "{list}{filter}: {found}");
+            assert_eq!(found["sent"].as_u64().unwrap_or(0), 0, "{list}{filter}: {found}");
+        }
+    }
+    for list in ["/v1/deliveries", "/v1/attempts"] {
+        let path = format!("{list}?event_id={}", accepted.id);
+        assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
+    }
+    let path = format!("/v1/attempts?delivery_id={delivery}");
+    assert!(other.get(&path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
+    for path in ["/v1/channels", "/v1/subscriptions", "/v1/deliveries", "/v1/attempts", "/v1/events", "/v1/inbox"] {
         assert!(other.get(path).await.read::<Page<Value>>(200).data.is_empty(), "{path}");
     }
+    assert!(!other.get("/v1/event-types").await.text().contains("Of the other"));
     let named = json!({"type": "a", "data": {}, "channels": [channel]});
     assert_eq!(other.post("/v1/events", &named).await.problem(422).fields(), ["channels[0]"]);
     assert!(other.accept(&json!({"type": "a", "data": {}})).await.deliveries.is_empty());

@@ -11,11 +11,13 @@ pub mod fan_out;
 pub mod filters;
 pub mod fixtures;
 pub mod idempotency;
+pub mod inbox;
 pub mod journal;
 pub mod lists;
 pub mod settle;
 pub mod slices;
 pub mod stats;
+pub mod tenants;
 
 use std::future::Future;
 
@@ -149,12 +151,24 @@ cases! { $
         cursors_hold_while_rows_arrive_and_move,
         a_wide_event_lists_its_own,
     }
+    inbox {
+        an_entry_comes_with_its_settlement_once,
+        inboxes_are_listed_in_pages,
+        entries_are_marked_read,
+    }
     stats {
         sums_follow_every_move,
         totals_are_of_every_channel_with_any,
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,
+    }
+    tenants {
+        a_suspension_is_kept_until_it_ends,
+        a_deleted_tenant_is_gone_at_once,
+        a_deleted_tenant_is_erased_and_others_are_not,
+        what_comes_late_for_a_deleted_tenant_is_nothing,
+        erasing_goes_on_after_a_reopen,
     }
 }
 
@@ -175,7 +189,9 @@ mod tests {
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
+            ("inbox", include_str!("inbox.rs")),
             ("stats", include_str!("stats.rs")),
+            ("tenants", include_str!("tenants.rs")),
         ];
         let written = sources.map(|(module, source)| {
             let names = source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('<').next());
@@ -194,14 +210,21 @@ mod tests {
             include_str!("fan_out.rs"),
             include_str!("filters.rs"),
             include_str!("fixtures.rs"),
+            include_str!("inbox.rs"),
             include_str!("journal.rs"),
             include_str!("lists.rs"),
             include_str!("settle.rs"),
             include_str!("slices.rs"),
             include_str!("stats.rs"),
+            include_str!("tenants.rs"),
         ]
         .concat();
-        for source in [include_str!("../queue.rs"), include_str!("../directory.rs"), include_str!("../journal.rs")] {
+        for source in [
+            include_str!("../queue.rs"),
+            include_str!("../directory.rs"),
+            include_str!("../journal.rs"),
+            include_str!("../inbox.rs"),
+        ] {
             let methods = source.lines().filter_map(|line| line.strip_prefix("    async fn ")?.split('(').next());
             for method in methods {
                 assert!(suite.contains(&format!(".{method}(")), "no case calls {method}");

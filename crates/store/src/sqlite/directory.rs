@@ -14,7 +14,7 @@ use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, event_types, from_sqlite};
+use super::{SqliteStore, event_types, from_sqlite, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
 };
@@ -29,6 +29,18 @@ impl Directory for SqliteStore {
 
     async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
         self.write(1, move |tx| put_tenant(tx, &tenant, now).map_err(from_sqlite)).await
+    }
+
+    async fn suspend_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<Option<Tenant>, StoreError> {
+        self.write(1, move |tx| tenants::suspend(tx, tenant, now).map_err(from_sqlite)).await
+    }
+
+    async fn resume_tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.write(1, move |tx| tenants::resume(tx, tenant).map_err(from_sqlite)).await
+    }
+
+    async fn delete_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(1, move |tx| tenants::delete(tx, tenant, now).map_err(from_sqlite)).await
     }
 
     async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
@@ -135,7 +147,12 @@ fn all_keys(connection: &Connection) -> rusqlite::Result<Vec<Key>> {
 }
 
 fn all_channels(connection: &Connection) -> rusqlite::Result<Vec<SealedChannel>> {
-    let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE deleted_at IS NULL ORDER BY id");
+    // Those of a deleted tenant are there until they are erased.
+    let sql = format!(
+        "SELECT {CHANNEL_COLUMNS} FROM channels
+         WHERE deleted_at IS NULL AND tenant_id NOT IN (SELECT id FROM tenants WHERE deleted_at IS NOT NULL)
+         ORDER BY id"
+    );
     connection.prepare_cached(&sql)?.query_map([], read_channel)?.collect()
 }
 
@@ -161,9 +178,9 @@ fn put_tenant(tx: &mut Tx<'_>, tenant: &NewTenant, now: Timestamp) -> rusqlite::
     tx.connection.query_row(&sql, [&tenant.slug], read_tenant)
 }
 
-const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at";
+pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at";
 
-fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
+pub(super) fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     Ok(Tenant {
         id: TenantId(row.get(0)?),
         slug: row.get(1)?,
@@ -171,6 +188,7 @@ fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
         email: row.get(3)?,
         created_at: Timestamp::from_ms(row.get(4)?),
         updated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
+        suspended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
     })
 }
 

@@ -27,7 +27,12 @@ struct VariableRow {
 const COLUMNS: &str = "tenant_id, type, label, description, groups, created_at, updated_at";
 
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<KeptEventType>> {
-    let sql = format!("SELECT {COLUMNS} FROM event_types ORDER BY tenant_id, type");
+    // Those of a deleted tenant are there until they are erased.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM event_types
+         WHERE tenant_id NOT IN (SELECT id FROM tenants WHERE deleted_at IS NOT NULL)
+         ORDER BY tenant_id, type"
+    );
     connection.prepare_cached(&sql)?.query_map([], read)?.collect()
 }
 

@@ -7,11 +7,13 @@
 pub mod backup;
 mod directory;
 mod event_types;
+mod inbox;
 pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
 mod segments;
+mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod writer;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use domain::TenantId;
 use domain::ids::ID_MAX;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
@@ -145,13 +146,29 @@ pub(super) struct Segments {
     rows_max: u64,
     /// Whether a closed segment may still lack an index.
     has_unindexed: bool,
+    /// How far the tenant that is being erased is gone. After a start it is looked for again from the beginning.
+    purged: Purged,
 }
+
+/// The last segment that has nothing of a tenant any more, in order of kind and number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purged {
+    tenant: TenantId,
+    kind: usize,
+    number: i64,
+}
+
+/// Segments looked into by one slice of a purge.
+const PURGE_LOOK_MAX: i64 = 64;
+
+/// Events erased by one slice are fewer than rows of other kinds: a payload may fill many pages.
+const PURGE_EVENTS_DIVISOR: i64 = 10;
 
 impl Segments {
     pub(super) fn open(connection: &Connection, rows_max: u64) -> Result<Self, StoreError> {
         let load = |kind| in_transaction(connection, |connection| load_open(connection, kind)).map_err(from_sqlite);
         let open = [load(Kind::Events)?, load(Kind::Settled)?, load(Kind::Attempts)?];
-        Ok(Self { open, rows_max, has_unindexed: true })
+        Ok(Self { open, rows_max, has_unindexed: true, purged: Purged::default() })
     }
 
     /// Closes what is full and opens its successor.
@@ -159,6 +176,11 @@ impl Segments {
         for kind in Kind::ALL {
             let open = &mut self.open[kind as usize];
             if open.rows >= self.rows_max {
+                if is_empty(connection, kind, open.number).map_err(from_sqlite)? {
+                    // Its rows were erased with their tenant: it is as good as new.
+                    open.rows = 0;
+                    continue;
+                }
                 *open = rotate(connection, kind, open).map_err(from_sqlite)?;
                 self.has_unindexed = true;
             }
@@ -171,6 +193,40 @@ impl Segments {
         let open = &mut self.open[kind as usize];
         open.rows += 1;
         &open.insert_sql
+    }
+
+    /// Erases a slice of a tenant's history. Returns whether nothing of it is left. Nothing may be written for the tenant
+    /// any more, so a segment that was gone through stays clean. A segment that is left empty stays, as a place for no
+    /// ids.
+    pub(super) fn purge(
+        &mut self,
+        connection: &Connection,
+        tenant: TenantId,
+        rows_max: usize,
+    ) -> rusqlite::Result<bool> {
+        if self.purged.tenant != tenant {
+            self.purged = Purged { tenant, ..Purged::default() };
+        }
+        let mut rows_left = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let mut looks_left = PURGE_LOOK_MAX;
+        for (position, kind) in Kind::ALL.into_iter().enumerate().skip(self.purged.kind) {
+            if position > self.purged.kind {
+                self.purged = Purged { kind: position, number: 0, ..self.purged };
+            }
+            for number in numbers_after(connection, kind, self.purged.number, looks_left)? {
+                let erased = erase(connection, kind, number, tenant, rows_left)?;
+                looks_left -= 1;
+                rows_left -= erased.rows;
+                if erased.has_more || rows_left <= 0 {
+                    return Ok(false);
+                }
+                self.purged.number = number;
+            }
+            if looks_left == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Builds one index that a closed segment lacks. Returns whether more may be lacking.
@@ -256,6 +312,45 @@ fn rotate(connection: &Connection, kind: Kind, full: &Open) -> rusqlite::Result<
     let rows = i64::try_from(full.rows).unwrap_or(i64::MAX);
     let last_id: i64 = connection.query_row(&sql, params![kind.name(), full.number, rows], |row| row.get(0))?;
     create(connection, kind, full.number + 1, if kind.is_in_order() { last_id + 1 } else { 0 })
+}
+
+fn is_empty(connection: &Connection, kind: Kind, number: i64) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT MAX(id) FROM {}", table(kind, number));
+    connection.query_row(&sql, [], |row| row.get(0)).map(|last: Option<i64>| last.is_none())
+}
+
+/// The segments of a kind beyond one, in order of number.
+fn numbers_after(connection: &Connection, kind: Kind, after: i64, rows_max: i64) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare_cached("SELECT number FROM segments WHERE kind = ?1 AND number > ?2 ORDER BY number LIMIT ?3")?
+        .query_map(params![kind.name(), after, rows_max], |row| row.get(0))?
+        .collect()
+}
+
+/// What became of a tenant's rows in one segment.
+struct Erased {
+    rows: i64,
+    has_more: bool,
+}
+
+/// Erases at most `rows_max` rows of a tenant. What belongs to an event and names no tenant goes with it.
+fn erase(
+    connection: &Connection,
+    kind: Kind,
+    number: i64,
+    tenant: TenantId,
+    rows_max: i64,
+) -> rusqlite::Result<Erased> {
+    let limit = if kind == Kind::Events { (rows_max / PURGE_EVENTS_DIVISOR).max(1) } else { rows_max };
+    let table = table(kind, number);
+    let oldest = format!("SELECT id FROM {table} WHERE tenant_id = ?1 ORDER BY id LIMIT ?2");
+    if kind == Kind::Events {
+        let sql = format!("DELETE FROM expanded WHERE event_id IN ({oldest})");
+        connection.execute(&sql, [tenant.0, limit])?;
+    }
+    let erased = connection.execute(&format!("DELETE FROM {table} WHERE id IN ({oldest})"), [tenant.0, limit])?;
+    let rows = i64::try_from(erased).unwrap_or(i64::MAX);
+    Ok(Erased { rows, has_more: rows == limit })
 }
 
 fn build_one_index(connection: &Connection) -> rusqlite::Result<bool> {

@@ -9,7 +9,7 @@
 //! start would cost every batch a copy of each page that each job touches. When the disk itself fails, the whole batch
 //! does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,7 +20,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use super::segments::Segments;
-use super::{Options, from_sqlite};
+use super::{Options, from_sqlite, tenants};
 use crate::StoreError;
 use crate::observe::{Commit, Observed};
 use crate::queue::{Arrival, Feed};
@@ -273,6 +273,8 @@ pub struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) sequences: &'a mut Sequences,
     pub(super) segments: &'a mut Segments,
+    /// Tenants that were deleted, also those that are erased by now.
+    pub(super) gone: &'a mut Arc<BTreeSet<TenantId>>,
     arrivals: Vec<Arrival>,
     happened: Happened,
 }
@@ -294,6 +296,12 @@ impl Tx<'_> {
     ) {
         let bucket = at.as_ms().div_euclid(BUCKET_MS);
         self.happened.counts.push((tenant, bucket, channel, Arc::clone(event_type), status));
+    }
+
+    /// Whether this batch will write sums of a tenant at its end.
+    pub(super) fn has_counted(&self, tenant: TenantId) -> bool {
+        let Happened { counts, shifts } = &self.happened;
+        counts.iter().any(|count| count.0 == tenant) || shifts.iter().any(|shift| shift.0 == tenant)
     }
 
     /// Notes that so many more (or fewer) deliveries of a channel wait.
@@ -324,14 +332,16 @@ pub struct Writer {
 struct Memory {
     sequences: Sequences,
     segments: Segments,
+    gone: Arc<BTreeSet<TenantId>>,
 }
 
 impl Writer {
     pub(super) fn open(connection: Connection, options: &Options, feed: Feed) -> Result<Self, StoreError> {
         let sequences = Sequences::load(&connection)?;
         let segments = Segments::open(&connection, options.segment_rows_max)?;
+        let gone = Arc::new(tenants::gone(&connection).map_err(from_sqlite)?.into_iter().collect());
         let observed = options.observed.clone();
-        Ok(Self { connection, memory: Memory { sequences, segments }, feed, observed })
+        Ok(Self { connection, memory: Memory { sequences, segments, gone }, feed, observed })
     }
 
     /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
@@ -437,8 +447,8 @@ fn commit(
 ) -> Result<Committed, StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
     memory.segments.rotate_full(connection)?;
-    let Memory { sequences, segments } = memory;
-    let mut tx = Tx { connection, sequences, segments, arrivals: Vec::new(), happened: Happened::default() };
+    let Memory { sequences, segments, gone } = memory;
+    let mut tx = Tx { connection, sequences, segments, gone, arrivals: Vec::new(), happened: Happened::default() };
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(match isolation {

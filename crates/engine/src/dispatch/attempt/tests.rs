@@ -88,6 +88,7 @@ fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
         time_to_live: SPEC.time_to_live,
         channel,
         subscriptions: Vec::new(),
+        suspension: std::sync::Arc::default(),
     };
     let content = NewEvent {
         tenant,

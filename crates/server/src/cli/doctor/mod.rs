@@ -96,7 +96,7 @@ async fn all(config: &Config, clock: &dyn Clock, name: &str) -> Vec<Finding> {
     let mut findings = disk::checks(config, clock);
     findings.extend(database::checks(config, clock, &lock));
     findings.extend(network::checks(config, &lock, name).await);
-    findings.extend(mail::check().await);
+    findings.extend(mail::check(config).await);
     findings
 }
 

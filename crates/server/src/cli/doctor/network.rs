@@ -40,6 +40,8 @@ async fn port(config: &Config, lock: &Lock) -> Finding {
             format!("{listen} is taken by another program"),
             "stop that program, or set POSTRIDER_LISTEN to a free port",
         ),
+        // Its certificate is for a name that others use.
+        (true, true) if config.tls.is_some() => Finding::ok(CHECK, format!("the server listens on {listen} with TLS")),
         (true, true) => match is_ready(&format!("http://{}", reachable(listen))).await {
             Ok(()) => Finding::ok(CHECK, format!("the server on {listen} is ready")),
             Err(why) => Finding::fail(CHECK, format!("{listen}: {why}"), "see the server's log"),

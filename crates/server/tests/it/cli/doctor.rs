@@ -106,7 +106,7 @@ async fn the_mail_server_is_greeted_and_nothing_more() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let with = |url: &str| setup.clone().set("POSTRIDER_SMTP__URL", url);
-    let greeted = with(&format!("smtp://user:hidden@{address}"));
+    let greeted = with(&format!("smtp+starttls://user:hidden@{address}"));
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"220 mail.test ready\r\n").await.unwrap();
@@ -119,5 +119,6 @@ async fn the_mail_server_is_greeted_and_nothing_more() {
     assert!(!report.stdout.contains("hidden"));
     drop(listener);
     is(&examine(&greeted).await, "mail server", "fail", &address.to_string());
-    is(&examine(&with("mail.test")).await, "mail server", "fail", "no address");
+    let refused = with("mail.test").run(&["doctor"]).await;
+    assert!(refused.stderr.contains("POSTRIDER_SMTP__URL") && refused.code == Some(2), "{}", refused.stderr);
 }

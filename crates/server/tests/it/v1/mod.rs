@@ -5,6 +5,7 @@ mod channels;
 mod deliveries;
 mod event_types;
 mod events;
+mod inbox;
 mod stats;
 mod subscriptions;
 mod tenants;

@@ -29,6 +29,11 @@ pub(super) fn accept(tx: &mut Tx<'_>, request: &AcceptRequest) -> Result<AcceptA
     if !request.events.iter().all(is_in_order) {
         return Err(StoreError::Refused("deliveries must be in order of channel, each channel once".to_owned()));
     }
+    let mut tenants = request.events.iter().map(|event| event.content.tenant).chain([request.tenant]);
+    if let Some(gone) = tenants.find(|tenant| tx.gone.contains(tenant)) {
+        // Its slices may have gone past what would be written now.
+        return Err(StoreError::Refused(format!("tenant {gone} was deleted")));
+    }
     if let Some(reused) = find_reused_key(tx.connection, request).map_err(from_sqlite)? {
         return Ok(reused);
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
 
-use super::{SqliteStore, from_sqlite};
+use super::{SqliteStore, from_sqlite, tenants};
 use crate::StoreError;
 use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
 use accept::{accept, expand, rows_of};
@@ -88,6 +88,14 @@ impl Queue for SqliteStore {
         rows_max: usize,
     ) -> Result<bool, StoreError> {
         self.write(rows_max, move |tx| expire_slice(tx, channel, &under_way, now, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn purge_slice(&self, rows_max: usize) -> Result<bool, StoreError> {
+        self.write(rows_max, move |tx| tenants::purge_slice(tx, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn has_purge(&self) -> Result<bool, StoreError> {
+        self.read(|connection| tenants::gone(connection).map(|gone| !gone.is_empty()).map_err(from_sqlite)).await
     }
 
     async fn retry(

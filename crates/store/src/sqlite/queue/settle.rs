@@ -3,6 +3,7 @@
 use domain::delivery::State;
 use rusqlite::params;
 
+use super::super::inbox;
 use super::super::segments::Kind;
 use super::super::writer::{Shift, Tx, next};
 use crate::queue::{Next, Settlement};
@@ -15,6 +16,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
     for record in &settlement.records {
         insert_attempt(tx, settlement, record)?;
     }
+    inbox::insert(tx, settlement)?;
     let (tenant, channel) = (settlement.tenant, settlement.channel);
     let mut shift = if settlement.tries_before == 0 {
         Shift { pending: -1, ..Shift::default() }

@@ -57,7 +57,7 @@ pub(super) fn expire_slice(
     let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
     let over: Vec<_> = rows.into_iter().filter(is_over).collect();
     for row in over.iter().take(rows_max) {
-        settle_idle(tx, channel, row, State::Expired, "its time-to-live ended while the channel was paused", now)?;
+        settle_idle(tx, channel, row, State::Expired, "its time-to-live ended while it was held", now)?;
     }
     Ok(over.len() > rows_max)
 }
@@ -129,6 +129,7 @@ fn settle_idle(
         settled_at: now,
         tries_before: row.tries,
         records: Vec::new(),
+        inbox: Vec::new(),
         attempts: row.attempts,
         steps_done: row.steps_done,
         next: Next::Over { state, note: note.to_owned() },

@@ -4,6 +4,7 @@ mod backups;
 mod batches;
 mod opening;
 mod plans;
+mod purge;
 
 use std::future::Future;
 use std::path::Path;

@@ -18,6 +18,7 @@ use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
 use crate::sqlite::writer::Writer;
@@ -96,9 +97,25 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     stepped.run(store.put_event_type(TENANT, described, NOW)).unwrap();
     stepped.run(store.delete_event_type(TENANT, name)).unwrap();
     stepped.run(store.cancellations()).unwrap();
+    purge(stepped);
     stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();
     stepped.run(store.expire_slice(ChannelId(101), vec![], EXPIRES_AT, 10)).unwrap();
     read(stepped, channel, &heard[0]);
+}
+
+/// A tenant comes and goes.
+fn purge(stepped: &Stepped) {
+    let store = &stepped.store;
+    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None };
+    let tenant = stepped.run(store.put_tenant(new, NOW)).unwrap().id;
+    stepped.run(store.suspend_tenant(tenant, NOW)).unwrap();
+    stepped.run(store.resume_tenant(tenant)).unwrap();
+    stepped.run(store.accept(request(tenant, vec![event(tenant, &[9000])]))).unwrap();
+    let settlements = stepped.heard().iter().map(sent).collect();
+    stepped.run(store.settle(settlements)).unwrap();
+    stepped.run(store.delete_tenant(tenant, NOW)).unwrap();
+    assert!(stepped.run(store.has_purge()).unwrap());
+    while stepped.run(store.purge_slice(10)).unwrap() {}
 }
 
 fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
@@ -109,6 +126,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
     stepped.run(store.totals()).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
+    stepped.run(store.lifetime(TENANT, channel)).unwrap();
     stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
     let patterns = ["a.*", "*", "a.b"].map(|text| Some(Pattern::parse(text).unwrap()));
     for event_types in patterns.into_iter().chain([None]) {
@@ -118,6 +136,20 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
         }
     }
     lists(stepped, channel, arrival);
+    inboxes(stepped, arrival);
+}
+
+fn inboxes(stepped: &Stepped, arrival: &Arrival) {
+    let store = &stepped.store;
+    for recipient in [None, Some("ada".to_owned())] {
+        for is_unread_only in [false, true] {
+            let query = InboxQuery { recipient: recipient.clone(), is_unread_only, before: None, rows_max: 50 };
+            stepped.run(store.inbox(TENANT, query)).unwrap();
+        }
+        stepped.run(store.unread(TENANT, recipient.clone())).unwrap();
+        stepped.run(store.mark_slice(TENANT, recipient, arrival.delivery, NOW, 10)).unwrap();
+    }
+    stepped.run(store.mark(TENANT, arrival.delivery, Some(NOW))).unwrap();
 }
 
 fn lists(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
@@ -160,10 +192,14 @@ fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'s
     }
     // Read whole, once, when the process starts.
     let is_start = table == "subscriptions" && step.ends_with("USING INDEX subscriptions_valid");
+    // SQLite looks once for what refers to a tenant, when the last of it is erased.
+    let is_end = table == "subscriptions" && sql.starts_with("DELETE FROM tenants");
     match verb {
         // By the quarter of an hour: of each there are as many sums as channels and types had something to do.
         "SEARCH" if table == "counters" && step.contains("bucket>") => None,
-        "SCAN" if !SMALL.contains(&table) && !is_start => Some("it reads the whole table"),
+        // What is scanned is a bounded number of rows that were looked up.
+        "SCAN" if table == "(subquery-1)" && sql.contains(" LIMIT ") => None,
+        "SCAN" if !SMALL.contains(&table) && !is_start && !is_end => Some("it reads the whole table"),
         "SEARCH" if step.ends_with("(rowid=?)") => None,
         "SEARCH" if step.contains("(rowid>") || step.contains("(rowid<") => Some("it reads a whole run of rows"),
         "SEARCH" if table.contains('_') && sql.contains("delivery_id = ?") && !step.contains("delivery_id=?") => {

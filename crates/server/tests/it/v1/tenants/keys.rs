@@ -1,21 +1,10 @@
-//! `/v1/tenants` and their keys.
+//! `/v1/tenants` and their keys: made, changed, listed.
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Tenant;
 use crate::harness::{IssuedKey, Page, Setup};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tenant {
-    id: i64,
-    slug: String,
-    name: String,
-    email: Option<String>,
-    created_at: String,
-    updated_at: Option<String>,
-}
 
 #[tokio::test]
 async fn a_tenant_is_made_changed_and_listed() {
@@ -26,6 +15,7 @@ async fn a_tenant_is_made_changed_and_listed() {
     let made = put(json!({"name": "Acme", "email": "ops@acme.example"})).await;
     assert_eq!((made.slug.as_str(), made.name.as_str()), ("acme", "Acme"));
     assert_eq!((made.email.as_deref(), made.updated_at), (Some("ops@acme.example"), None));
+    assert_eq!(made.suspended_at, None);
     let changed = put(json!({"name": "Acme Ltd"})).await;
     assert_eq!((changed.id, changed.name.as_str()), (made.id, "Acme Ltd"));
     assert_eq!(changed.created_at, made.created_at);
