@@ -74,6 +74,11 @@ pub trait Provider: Sync {
         false
     }
 
+    /// What the owner of a channel should know and nothing is refused for. `body_template` is the channel's, as written.
+    fn warnings(&self, _config: &Config, _body_template: Option<&str>) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the body template of a channel writes.
     fn markup(&self, _config: &Config) -> Markup {
         self.spec().body_markup

@@ -59,17 +59,24 @@ impl Provider for MicrosoftTeams {
         &SPEC
     }
 
+    fn warnings(&self, config: &Config, _: Option<&str>) -> Vec<String> {
+        let is_retired = chat::webhook_url(config).is_ok_and(|url| is_connector(&url));
+        let warning =
+            "config.webhook_url: Microsoft retires connectors of this kind: make a workflow in Teams, and set its URL";
+        is_retired.then(|| warning.to_owned()).into_iter().collect()
+    }
+
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let url = chat::webhook_url(config)?;
         let summary = Summary::read(message)?;
         let body = chat::body(message.body)?;
-        let is_connector = !is_workflow(&url);
+        let wants_text = !is_workflow(&url);
         let fits = |divisor: &usize| {
             let card = match body {
                 Some(body) => written(body, 12_000 / divisor),
                 None => default(&summary, *divisor),
             };
-            let whole = envelope(&card, is_connector.then_some(&summary));
+            let whole = envelope(&card, wants_text.then_some(&summary));
             (whole.to_string().len() <= SPEC.sizes[0].max).then_some(whole)
         };
         // How far a text grows in JSON is known when it is written, so what is too large is written anew with less.
@@ -80,6 +87,11 @@ impl Provider for MicrosoftTeams {
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         judge::reply(reply, |answer| judge_http(answer, now))
     }
+}
+
+/// Whether it is of the kind before workflows.
+fn is_connector(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.ends_with(".webhook.office.com") || host == "outlook.office.com")
 }
 
 /// Whether it is a workflow's; any other is taken for a connector's, whose form both understand.

@@ -87,15 +87,20 @@ impl Summary {
 }
 
 impl Summary {
-    /// The colour of its severity, 0xRRGGBB; green when it is over.
-    pub fn colour(&self) -> u32 {
+    /// How severe it is, or that it is over.
+    pub fn state(&self) -> Option<&'static str> {
+        if self.is_resolved { Some("resolved") } else { self.severity.map(Severity::name) }
+    }
+
+    /// The colour of that, 0xRRGGBB: readable on white and on near-black.
+    pub const fn colour(&self) -> u32 {
         match self.severity {
-            _ if self.is_resolved => 0x2d_9d_5c,
-            Some(Severity::Critical) => 0xb4_23_18,
-            Some(Severity::Error) => 0xd9_2d_20,
-            Some(Severity::Warning) => 0xdc_8f_0a,
-            Some(Severity::Info) => 0x1f_6f_eb,
-            Some(Severity::Debug) | None => 0x6b_72_80,
+            _ if self.is_resolved => 0x2f_a3_5e,
+            Some(Severity::Critical) => 0xd6_24_6e,
+            Some(Severity::Error) => 0xe5_48_4d,
+            Some(Severity::Warning) => 0xd9_8a_06,
+            Some(Severity::Info) => 0x3b_82_f6,
+            Some(Severity::Debug) | None => 0x80_88_94,
         }
     }
 
@@ -113,9 +118,8 @@ impl Summary {
 
     /// The small line below everything: how severe, of what type, and when.
     pub fn footer(&self) -> String {
-        let state = if self.is_resolved { Some("resolved") } else { self.severity.map(Severity::name) };
         let at = rfc3339(self.occurred_at);
-        state.into_iter().chain([self.event_type.as_str(), &at]).collect::<Vec<_>>().join(" · ")
+        self.state().into_iter().chain([self.event_type.as_str(), &at]).collect::<Vec<_>>().join(" · ")
     }
 
     /// What is said of the fields that are not listed.

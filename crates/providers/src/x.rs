@@ -63,6 +63,12 @@ impl Provider for X {
         &SPEC
     }
 
+    fn warnings(&self, _: &Config, body_template: Option<&str>) -> Vec<String> {
+        let has_link = body_template.is_some_and(|template| template.contains("://"));
+        let warning = "body_template: it has a link, and X charges more than ten times as much for a post with one";
+        has_link.then(|| warning.to_owned()).into_iter().collect()
+    }
+
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let text = match chat::body(message.body)? {
             Some(body) => body.trim().to_owned(),

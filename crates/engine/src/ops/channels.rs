@@ -212,7 +212,7 @@ impl Engine {
     }
 
     fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {
-        let warnings = self.template_warnings(live.channel.tenant, &live);
+        let warnings = self.warnings(live.channel.tenant, &live);
         ChannelShown { config: providers::masked(live.provider.0, &live.config), live, warnings }
     }
 

@@ -83,7 +83,7 @@ impl Engine {
         };
         let live = Arc::new(LiveChannel { subscriptions, ..self.registry.unsaved(channel)? });
         let event = Arc::new(self.preview_event(tenant, &live, of.event)?);
-        let warnings = self.template_warnings(tenant, &live);
+        let warnings = self.warnings(tenant, &live);
         let rendered = live.templates.render(&live, &event);
         let parts = self.preview_parts(&live, &event);
         let (parts, error) = match parts {

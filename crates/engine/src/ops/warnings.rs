@@ -1,4 +1,4 @@
-//! Warnings about templates: names that no event of a channel is known to have.
+//! Warnings about channels: what their providers know, and names in templates that no event of theirs is known to have.
 //!
 //! A warning never refuses anything, because a description of an event type promises nothing.
 
@@ -13,8 +13,14 @@ use crate::registry::LiveChannel;
 use crate::render;
 
 impl Engine {
-    /// What the owner of a channel should know about its templates.
-    pub(super) fn template_warnings(&self, tenant: TenantId, live: &LiveChannel) -> Vec<String> {
+    /// What the owner of a channel should know about it.
+    pub(super) fn warnings(&self, tenant: TenantId, live: &LiveChannel) -> Vec<String> {
+        let mut warnings = live.provider.0.warnings(&live.config, live.channel.settings.body_template.as_deref());
+        warnings.extend(self.template_warnings(tenant, live));
+        warnings
+    }
+
+    fn template_warnings(&self, tenant: TenantId, live: &LiveChannel) -> Vec<String> {
         let settings = &live.channel.settings;
         let templates = [("subject_template", &settings.subject_template), ("body_template", &settings.body_template)];
         if templates.iter().all(|(_, template)| template.is_none()) {

@@ -39,7 +39,7 @@ fn an_event_is_an_embed_without_any_template() {
             "title": "Disk \\*full\\*",
             "description": "@\u{200b}everyone 96 %",
             "url": "https://a.test/",
-            "color": 0xb4_23_18,
+            "color": 0xd6_24_6e,
             "fields": [
                 {"name": "host", "value": "db", "inline": true},
                 {"name": "none", "value": "\u{200b}", "inline": true},

@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use domain::event::Severity;
 use url::Url;
 
 use crate::message::rfc3339;
@@ -14,7 +13,7 @@ use crate::summary::Summary;
 /// The whole document.
 pub(super) fn html(summary: &Summary, unsubscribe: Option<&Url>) -> String {
     let title = escaped(&summary.title);
-    let colour = colour(summary.severity);
+    let colour = format!("#{:06x}", summary.colour());
     let mut out = String::with_capacity(4096);
     out.push_str(HEAD);
     let _ = write!(
@@ -22,8 +21,8 @@ pub(super) fn html(summary: &Summary, unsubscribe: Option<&Url>) -> String {
         "<title>{title}</title>\n</head>\n<body class=\"page\" style=\"{PAGE}\">\n\
          <div class=\"card\" style=\"{CARD};border-top:4px solid {colour}\">\n"
     );
-    if let Some(severity) = summary.severity {
-        let _ = writeln!(out, "<p style=\"{LABEL};color:{colour}\">{severity}</p>");
+    if let Some(state) = summary.state() {
+        let _ = writeln!(out, "<p style=\"{LABEL};color:{colour}\">{state}</p>");
     }
     let _ = writeln!(out, "<h1 style=\"{TITLE}\">{title}</h1>");
     if let Some(text) = &summary.text {
@@ -108,17 +107,6 @@ fn escaped(text: &str) -> String {
 
 fn with_breaks(text: &str) -> String {
     escaped(text).replace('\n', "<br>\n")
-}
-
-/// Readable on white and on near-black.
-const fn colour(severity: Option<Severity>) -> &'static str {
-    match severity {
-        None | Some(Severity::Debug) => "#808894",
-        Some(Severity::Info) => "#3b82f6",
-        Some(Severity::Warning) => "#d98a06",
-        Some(Severity::Error) => "#e5484d",
-        Some(Severity::Critical) => "#d6246e",
-    }
 }
 
 const HEAD: &str = "<!DOCTYPE html>

@@ -26,7 +26,7 @@ fn an_event_is_a_card_without_any_template() {
         {"textParagraph": {"text": "one<br>two"}},
         {"decoratedText": {"topLabel": "host", "text": "&lt;db&gt;", "wrapText": true}},
         {"buttonList": {"buttons": [{"text": "Open", "onClick": {"openLink": {"url": "https://a.test/"}}}]}},
-        {"textParagraph": {"text": "<font color=\"#b42318\">critical · disk.full · 2023-11-14T22:13:20.000Z</font>"}},
+        {"textParagraph": {"text": "<font color=\"#d6246e\">critical · disk.full · 2023-11-14T22:13:20.000Z</font>"}},
     ]);
     let card = json!({"cardId": "event", "card": {"sections": [{"widgets": widgets}]}});
     assert_eq!(default(&GoogleChat, data), [json!({"fallbackText": "Disk <full>", "cardsV2": [card]})]);

@@ -27,6 +27,16 @@ fn urls_tell_workflows_from_connectors_and_stay_as_they_are() {
 }
 
 #[test]
+fn a_retired_kind_of_url_is_warned_of() {
+    let warnings = |url: &str| {
+        let given = serde_json::Map::from_iter([("webhook_url".to_owned(), json!(url))]);
+        MicrosoftTeams.warnings(&crate::create(&MicrosoftTeams, &given).unwrap(), None)
+    };
+    assert!(warnings(CONNECTOR)[0].contains("make a workflow"));
+    assert!(warnings("https://prod-1.westeurope.logic.azure.com/workflows/a").is_empty());
+}
+
+#[test]
 fn an_event_is_a_card_without_any_template() {
     let data = r#"{"title": "Disk *full*", "message": "one\ntwo", "host": "db", "url": "https://a.test/"}"#;
     let card = json!({

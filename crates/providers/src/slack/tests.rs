@@ -25,7 +25,7 @@ fn an_event_is_a_message_without_any_template() {
         r#"{"title": "Disk <full>", "message": "96 % & more", "host": "db_1", "url": "https://a.test/?a=1&b=|"}"#;
     let expected = json!({
         "text": "*Disk &lt;full&gt;*",
-        "attachments": [{"color": "#b42318", "fallback": "Disk &lt;full&gt;", "blocks": [
+        "attachments": [{"color": "#d6246e", "fallback": "Disk &lt;full&gt;", "blocks": [
             {"type": "section", "text": {"type": "mrkdwn", "text": "96 % &amp; more"}},
             {"type": "section", "fields": [{"type": "mrkdwn", "text": "*host*\ndb_\u{200b}1"}]},
             {"type": "section", "text": {"type": "mrkdwn", "text": "<https://a.test/?a=1&amp;b=%7C|Open>"}},
@@ -37,7 +37,7 @@ fn an_event_is_a_message_without_any_template() {
     let resolved = &default(&Slack, r#"{"title": "Disk", "status": "resolved"}"#)[0];
     assert_eq!(
         (&resolved["text"], &resolved["attachments"][0]["color"]),
-        (&json!("*Resolved: Disk*"), &json!("#2d9d5c"))
+        (&json!("*Resolved: Disk*"), &json!("#2fa35e"))
     );
 }
 

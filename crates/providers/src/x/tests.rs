@@ -31,6 +31,13 @@ fn templates_are_cut_and_never_split() {
 }
 
 #[test]
+fn a_link_in_a_template_is_warned_of() {
+    let warnings = |template| X.warnings(&Config::default(), template);
+    assert!(warnings(Some("see https://a.test/"))[0].contains("charges"));
+    assert!(warnings(Some("{{ title }}")).is_empty() && warnings(None).is_empty());
+}
+
+#[test]
 fn answers_are_judged() {
     let row = |status, body: &str, expected, note| check(&X, (status, &[], body), expected, note);
     let posted = r#"{"data": {"id": "1445880548472328192", "text": "a"}}"#;
