@@ -14,7 +14,7 @@ use base64::Engine as _;
 use domain::secret::MASK;
 use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
-use url::Url;
+use url::{Position, Url};
 
 use crate::spec::{Field, FieldKind};
 use crate::{Provider, field};
@@ -175,11 +175,12 @@ pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
     let mut texts = Vec::new();
     for field in provider.spec().fields {
         let Some(value) = config.fields.get(field.key) else { continue };
-        if field.kind == FieldKind::Url {
+        if matches!(field.kind, FieldKind::Url | FieldKind::WebhookUrl) {
             texts.extend(value.as_str().map(tokens_of).unwrap_or_default());
         }
         if field.secret {
             texts.extend(texts_in(value));
+            texts.extend(value.as_str().and_then(after_host));
         }
     }
     texts.extend(config.text(PREVIOUS_SECRET).map(ToOwned::to_owned));
@@ -224,6 +225,11 @@ fn written_forms(text: &str) -> Vec<String> {
     forms
 }
 
+/// What follows the host of a URL, which is all that a receiver sees of it.
+fn after_host(text: &str) -> Option<String> {
+    Url::parse(text).ok().map(|url| url[Position::BeforePath..].to_owned()).filter(|rest| rest.len() > 1)
+}
+
 fn texts_in(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
@@ -232,9 +238,13 @@ fn texts_in(value: &Value) -> Vec<String> {
     }
 }
 
-fn mask(field: &Field, value: &Value) -> Value {
+pub(crate) fn mask(field: &Field, value: &Value) -> Value {
     match value {
         _ if !field.secret => value.clone(),
+        Value::String(text) if field.kind == FieldKind::WebhookUrl => {
+            let shown = Url::parse(text).map(|url| format!("{}/{MASK}", &url[..Position::BeforePath]));
+            Value::from(shown.unwrap_or_else(|_| MASK.to_owned()))
+        }
         Value::Object(values) => values.keys().map(|name| (name.clone(), Value::from(MASK))).collect(),
         _ => Value::from(MASK),
     }

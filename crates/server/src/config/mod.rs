@@ -10,6 +10,7 @@ mod smtp;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
+    pub base_urls: BTreeMap<String, Url>,
 }
 
 /// Where traces go.
@@ -170,6 +173,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        base_urls: base_urls(reader),
     }
 }
 
@@ -233,6 +237,13 @@ fn otel(reader: &mut Reader<'_>) -> Option<OtelConfig> {
     let headers = reader.list("otel.headers", header);
     let endpoint = reader.optional("otel.endpoint", base_url)?;
     Some(OtelConfig { endpoint, headers })
+}
+
+fn base_urls(reader: &mut Reader<'_>) -> BTreeMap<String, Url> {
+    let names = given::providers_with_base_url();
+    names
+        .filter_map(|name| Some((name.to_owned(), reader.optional(&given::base_url_setting(name), base_url)?)))
+        .collect()
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

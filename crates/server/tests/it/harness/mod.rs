@@ -17,9 +17,9 @@ use tokio::time::{Instant, interval, timeout};
 
 pub(crate) use bodies::{places, writes};
 pub(crate) use client::{Answer, Client};
-pub(crate) use process::{ADMIN_KEY, Finished, Process, Server, Setup};
+pub(crate) use process::{ADMIN_KEY, BINARY, Finished, Process, Server, Setup};
 pub(crate) use receiver::{Gate, Received, Receiver, Reply};
-pub(crate) use signature::{is_signed_with, signatures};
+pub(crate) use signature::{is_signed_with, sign, signatures};
 pub(crate) use wire::{Accepted, Attempt, Channel, Delivery, Event, IssuedKey, Page, Problem, Stats, Tested};
 
 /// How long a test waits for anything before it fails. Far more than anything takes on a busy machine.

@@ -23,7 +23,7 @@ use super::soon;
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     /// Path and query.
-    target: String,
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -177,7 +177,7 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let target = head.uri.to_string();
+        let target = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let received = Received { target, headers: head.headers, body };
         let name = head.uri.path();
         let reply = self.change(|state| {
