@@ -15,8 +15,9 @@ use domain::outcome::{Class, Outcome, Scope};
 use domain::secret::MASK;
 use domain::steps::STEPS_MAX;
 use domain::{ChannelId, DeliveryId, StepsDone, Timestamp, TraceContext};
+use http::header::LOCATION;
 use http::{HeaderName, HeaderValue};
-use providers::step::{InboxStep, Reply, Step};
+use providers::step::{InboxStep, Reply, SmtpReply, Step};
 use providers::{Message, PlanContext};
 use sha2::{Digest as _, Sha256};
 use store::inbox::InboxEntry;
@@ -150,7 +151,9 @@ impl AttemptRun {
     /// Takes the reply to the step that [`AttemptRun::next_step`] gave.
     pub fn answer(&mut self, reply: &Reply, started_at: Timestamp, took: Duration, now: Timestamp) {
         let provider = self.flight.live.provider.0;
-        let outcome = catch_unwind(AssertUnwindSafe(|| provider.judge(reply, now)))
+        let struck = self.struck_reply(reply);
+        let judged = struck.as_ref().unwrap_or(reply);
+        let outcome = catch_unwind(AssertUnwindSafe(|| provider.judge(judged, now)))
             .unwrap_or_else(|_| Outcome::unknown(format!("the answer could not be judged: {FAULT}")));
         let (code, body) = match reply {
             Reply::Http(answer) => (Some(answer.status.as_u16()), self.readable(&answer.body)),
@@ -181,6 +184,29 @@ impl AttemptRun {
             started_at,
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
         });
+    }
+
+    /// A reply whose quotable parts repeat a secret, without it; `None` when there is none. A note quotes the beginning of
+    /// such a part, and at its end would stand the beginning of a secret, which nobody finds there any more.
+    fn struck_reply(&self, reply: &Reply) -> Option<Reply> {
+        let live = &self.flight.live;
+        match reply {
+            Reply::Smtp(answer) => {
+                let text = struck_out(live, answer.text.clone());
+                (text != answer.text).then(|| Reply::Smtp(SmtpReply { text, ..answer.clone() }))
+            }
+            Reply::Http(answer) => {
+                let given = String::from_utf8_lossy(answer.headers.get(LOCATION)?.as_bytes()).into_owned();
+                let location = struck_out(live, given.clone());
+                if location == given {
+                    return None;
+                }
+                let mut answer = answer.clone();
+                answer.headers.insert(LOCATION, HeaderValue::try_from(location).ok()?);
+                Some(Reply::Http(answer))
+            }
+            Reply::Kept | Reply::Failed(_) => None,
+        }
     }
 
     /// A note may repeat an answer as well.

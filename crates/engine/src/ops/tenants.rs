@@ -214,11 +214,14 @@ impl Engine {
 
     pub async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
-        if !self.store.revoke_key(tenant, key, self.clock.now()).await? {
-            return Err(OpsError::NotFound(format!("key {key}")));
+        let is_revoked = self.store.revoke_key(tenant, key, self.clock.now()).await?;
+        // One that the store no longer has was revoked before, and only the answer was lost: it must not live on here.
+        let is_known = self.registry.keys_of(tenant).iter().any(|known| known.id == key);
+        if is_revoked || is_known {
+            self.registry.remove_key(key);
+            return Ok(());
         }
-        self.registry.remove_key(key);
-        Ok(())
+        Err(OpsError::NotFound(format!("key {key}")))
     }
 
     /// The key with this secret, unless it has expired.

@@ -28,6 +28,7 @@ pub(crate) fn writes(channel: i64) -> Vec<(Method, String, Value)> {
         ),
         (Method::POST, "/v1/event-types".to_owned(), description.clone()),
         (Method::PUT, "/v1/event-types/a.b".to_owned(), description),
+        (Method::POST, "/v1/inbox/read-all".to_owned(), json!({"recipient": "r"})),
         (Method::POST, "/v1/tenants".to_owned(), tenant.clone()),
         (Method::PUT, "/v1/tenants/acme".to_owned(), tenant),
         (Method::POST, "/v1/tenants/default/keys".to_owned(), key),

@@ -16,7 +16,7 @@ use self::strategies::{Change, changes, garbage, header, text, url_part};
 use crate::harness::{Answer, Receiver, Server, Setup, places, writes};
 
 /// The lists, with the parameters that any of them knows.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 12] = [
     "events",
     "channels",
     "subscriptions",
@@ -26,9 +26,11 @@ const LISTS: [&str; 10] = [
     "stats",
     "tenants",
     "tenants/default/keys",
+    "inbox",
+    "inbox/unread",
     "events/evt_1/explain",
 ];
-const PARAMETERS: [&str; 18] = [
+const PARAMETERS: [&str; 20] = [
     "limit",
     "cursor",
     "type",
@@ -47,6 +49,8 @@ const PARAMETERS: [&str; 18] = [
     "code",
     "tenant",
     "nonsense",
+    "recipient",
+    "unread",
 ];
 
 /// Calls `check` with so many of what `strategy` makes, the same ones every time.
@@ -194,7 +198,8 @@ fn whatever_stands_in_a_path() {
     let asked = Asked::start();
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].to_vec();
     let rooms =
-        ["channels", "events", "subscriptions", "event-types", "deliveries", "attempts", "tenants", "x"].to_vec();
+        ["channels", "events", "subscriptions", "event-types", "deliveries", "attempts", "tenants", "inbox", "x"]
+            .to_vec();
     let ends = ["", "/test", "/explain", "/retry", "/keys", "/keys/1", "/suspend", "/resume", "/x"].to_vec();
     let parts = (prop::sample::select(methods), prop::sample::select(rooms), url_part(), prop::sample::select(ends));
     each(800, &parts, |(method, room, id, end)| {

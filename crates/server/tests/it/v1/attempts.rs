@@ -114,3 +114,18 @@ async fn secrets_that_come_back_are_struck_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_note_that_is_cut_short_ends_in_no_part_of_a_secret() {
+    let (server, receiver) = start().await;
+    let token = "token-of-the-owner-0123456789abcdef";
+    let path = format!("/hook/{token}");
+    server.client.webhook(&receiver.url(&path), json!({"retry": {"delays_seconds": []}})).await;
+    for padding in [0, 150, 170, 180, 185] {
+        let location = format!("http://x.test/{}/{token}", "x".repeat(padding));
+        receiver.script(&path, [Reply::status(302).header("location", location)]);
+        let delivery = server.client.accept_one("a", json!({})).await;
+        let reason = server.client.delivery_once(delivery, "dead").await.reason.unwrap();
+        assert!(reason.contains("redirect to http://x.test/") && !reason.contains("token-"), "{padding}: {reason}");
+    }
+}

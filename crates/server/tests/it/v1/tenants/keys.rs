@@ -93,3 +93,19 @@ async fn what_is_not_there_is_not_found() {
     server.client.delete("/v1/tenants/nobody/keys/1").await.problem(404);
     assert!(server.client.get("/v1/tenants?limit=0").await.problem(422).fields() == ["limit"]);
 }
+
+/// The answer to a revocation may be lost between the store and the server.
+#[tokio::test]
+async fn a_key_that_the_store_has_revoked_lives_on_nowhere() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    let IssuedKey { id, key, .. } = server.client.create_key("default", &["channels:read"]).await;
+    let own = server.client_with(&key.unwrap());
+    let database = rusqlite::Connection::open(setup.data_dir().join("postrider.db")).unwrap();
+    database.execute("UPDATE api_keys SET revoked_at = 1 WHERE id = ?1", [id]).unwrap();
+    assert_eq!(own.get("/v1/channels").await.status, 200, "nobody has told the server");
+    let path = format!("/v1/tenants/default/keys/{id}");
+    assert_eq!(server.client.delete(&path).await.status, 204);
+    own.get("/v1/channels").await.problem(401);
+    server.client.delete(&path).await.problem(404);
+}
