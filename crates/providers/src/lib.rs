@@ -15,6 +15,7 @@ pub mod internal_notification;
 pub mod judge;
 pub mod message;
 pub mod operator;
+pub mod schema;
 pub mod sign;
 pub mod spec;
 pub mod step;

@@ -13,5 +13,6 @@ mod healthz;
 mod logs;
 mod mail;
 mod metrics;
+mod openapi;
 mod traces;
 mod v1;

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, interval, timeout};
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use process::{ADMIN_KEY, Finished, Process, Server, Setup};
+pub(crate) use process::{ADMIN_KEY, BINARY, Finished, Process, Server, Setup};
 pub(crate) use receiver::{Gate, Received, Receiver, Reply};
 pub(crate) use signature::{is_signed_with, signatures};
 pub(crate) use wire::{Accepted, Attempt, Channel, Delivery, Event, IssuedKey, Page, Problem, Stats, Tested};
