@@ -103,6 +103,7 @@ impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
         writeln!(f, "Postrider {} is ready at {url}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "The API is described at {url}/docs")?;
         if let Some(key) = &self.admin_key {
             writeln!(
                 f,
