@@ -27,10 +27,9 @@ pub fn shown(spec: &Spec) -> Value {
     object(spec, |field| {
         let mut schema = match (field.secret, field.kind) {
             (_, FieldKind::Headers) => json!({"type": "object", "additionalProperties": {"type": "string"}}),
-            (true, _) => json!({"type": "string"}),
             (false, FieldKind::Addresses { .. }) => json!({"type": "array", "items": {"type": "string"}}),
             (false, FieldKind::Port) => kind(field),
-            (false, _) => json!({"type": "string"}),
+            _ => json!({"type": "string"}),
         };
         let masked = if field.secret { " Masked." } else { "" };
         schema["description"] = format!("{}{masked}", field.help).into();

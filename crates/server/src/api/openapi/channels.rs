@@ -21,6 +21,9 @@ pub(super) fn by_provider(schemas: &mut Map<String, Value>) {
     if let Some(properties) = patch["properties"].as_object_mut() {
         properties.remove("provider");
     }
+    if let Some(patch) = patch.as_object_mut() {
+        patch.remove("required");
+    }
     patch["properties"]["config"] =
         json!({"description": "Merged with the config that is there.", "anyOf": all("Patch")});
     patch["description"] = "What is absent stays; null clears.".into();
