@@ -1,8 +1,8 @@
 //! The native API, v1: JSON in and out, errors as RFC 9457 problems, lists by cursor.
 //!
 //! A handler is extractors, one call of an operation, and the answer. What a caller may do is in the type of the
-//! [`extract::Caller`] that the handler takes. Which paths there are, and what the OpenAPI document says of them, is declared
-//! in [`routes`].
+//! [`extract::Caller`] that the handler takes. Which paths there are, and what the `OpenAPI` document says of them, is
+//! declared in [`routes`].
 
 mod attempts;
 mod channels;

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document of this API, made from the routes' own declarations and the wire types.
+//! The `OpenAPI` 3.1 document of this API, made from the routes' own declarations and the wire types.
 //!
 //! [`operation`] describes one route, [`words`] says what a field of some name always holds, [`channels`] puts the
 //! providers' SPECs into the schemas of channels. The paths are declared in [`super::routes`].

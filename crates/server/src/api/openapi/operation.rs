@@ -35,6 +35,7 @@ pub(in crate::api) struct Operation {
     scope: Option<Scope>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "examples are made where they are given away")]
 impl Operation {
     /// `about` is a line for people.
     pub(in crate::api) fn new(id: &str, tag: &str, about: &str) -> Self {
