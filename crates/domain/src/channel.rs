@@ -54,6 +54,25 @@ pub struct ChannelSettings {
     pub shard: u8,
 }
 
+impl ChannelSettings {
+    /// Switched on, and all that its owner did not decide as the provider has it.
+    pub fn new(name: String, provider: String, config: Secret) -> Self {
+        Self {
+            name,
+            provider,
+            config,
+            is_active: true,
+            subject_template: None,
+            body_template: None,
+            retry: None,
+            time_to_live: None,
+            concurrency: CONCURRENCY_DEFAULT,
+            dialect: None,
+            shard: 0,
+        }
+    }
+}
+
 /// Why Postrider holds the deliveries of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {

@@ -127,8 +127,8 @@ impl LiveChannel {
         Ok(Self {
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
+            templates: Templates::compile(&channel.settings, provider.markup(&config)),
             config,
-            templates: Templates::compile(&channel.settings, spec.body_markup),
             schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
             channel,

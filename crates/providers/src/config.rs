@@ -5,6 +5,7 @@
 //! `field.rs`.
 
 use std::any::Any;
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use base64::Engine as _;
 use domain::secret::MASK;
 use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
+use url::{Position, Url};
 
 use crate::spec::{Field, FieldKind};
 use crate::{Provider, field};
@@ -166,17 +168,66 @@ pub fn masked(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
     provider.spec().fields.iter().filter_map(shown).collect()
 }
 
-/// Every secret text of a config, to be struck out of what comes back from the wire. With the HTTP Basic form of a
-/// user and password, which a receiver that echoes its request headers sends back.
+/// Every secret text of a config, to be struck out of what comes back from the wire, longer ones first. With the HTTP
+/// Basic form of a user and password, which a receiver that echoes its request headers sends back; with the long parts
+/// of URLs, which are commonly tokens; and each as it stands in JSON, HTML and URLs.
 pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
-    let declared = provider.spec().fields.iter().filter(|field| field.secret);
-    let mut texts: Vec<String> = declared.filter_map(|field| config.fields.get(field.key)).flat_map(texts_in).collect();
+    let mut texts = Vec::new();
+    for field in provider.spec().fields {
+        let Some(value) = config.fields.get(field.key) else { continue };
+        if matches!(field.kind, FieldKind::Url | FieldKind::WebhookUrl) {
+            texts.extend(value.as_str().map(tokens_of).unwrap_or_default());
+        }
+        if field.secret {
+            texts.extend(texts_in(value));
+            texts.extend(value.as_str().and_then(after_host));
+        }
+    }
     texts.extend(config.text(PREVIOUS_SECRET).map(ToOwned::to_owned));
     if let Some(user) = config.text("basic_user") {
         let pair = format!("{user}:{}", config.text("basic_password").unwrap_or_default());
         texts.push(base64::engine::general_purpose::STANDARD.encode(pair));
     }
-    texts.into_iter().map(Secret::new).collect()
+    let mut forms: Vec<String> = texts.iter().flat_map(|text| written_forms(text)).collect();
+    forms.append(&mut texts);
+    // One that is a part of another would leave the rest of it.
+    forms.sort_by_key(|form| Reverse(form.len()));
+    forms.into_iter().map(Secret::new).collect()
+}
+
+/// The shortest part of a URL that is taken for a token.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// The parts of a URL that are too long to be words, as they are written and as they are meant.
+fn tokens_of(url: &str) -> Vec<String> {
+    let Ok(url) = Url::parse(url) else { return Vec::new() };
+    let segments = url.path_segments().into_iter().flatten();
+    let values = url.query().into_iter().flat_map(|query| query.split(['&', '=']));
+    let meant = url.query_pairs().map(|(_, value)| value.into_owned());
+    let parts = segments.chain(values).map(ToOwned::to_owned).chain(meant);
+    parts.filter(|part| part.len() >= TOKEN_BYTES_MIN).collect()
+}
+
+/// A text as receivers repeat it within something else, where that differs from the text itself.
+fn written_forms(text: &str) -> Vec<String> {
+    let json = Value::from(text).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let quoted = html.replace('"', "&quot;");
+    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let spaced = form.replace('+', "%20");
+    let apostrophes = ["&#39;", "&#x27;", "&apos;"].map(|written| quoted.replace('\'', written));
+    let mut forms = vec![json, html, quoted, form, spaced];
+    forms.extend(apostrophes);
+    forms.retain(|form| form != text);
+    forms.sort();
+    forms.dedup();
+    forms
+}
+
+/// What follows the host of a URL, which is all that a receiver sees of it.
+fn after_host(text: &str) -> Option<String> {
+    Url::parse(text).ok().map(|url| url[Position::BeforePath..].to_owned()).filter(|rest| rest.len() > 1)
 }
 
 fn texts_in(value: &Value) -> Vec<String> {
@@ -187,9 +238,13 @@ fn texts_in(value: &Value) -> Vec<String> {
     }
 }
 
-fn mask(field: &Field, value: &Value) -> Value {
+pub(crate) fn mask(field: &Field, value: &Value) -> Value {
     match value {
         _ if !field.secret => value.clone(),
+        Value::String(text) if field.kind == FieldKind::WebhookUrl => {
+            let shown = Url::parse(text).map(|url| format!("{}/{MASK}", &url[..Position::BeforePath]));
+            Value::from(shown.unwrap_or_else(|_| MASK.to_owned()))
+        }
         Value::Object(values) => values.keys().map(|name| (name.clone(), Value::from(MASK))).collect(),
         _ => Value::from(MASK),
     }
@@ -322,6 +377,25 @@ mod tests {
 
         let removed = patched(&first, &json!({"secret": null}), 5);
         assert_eq!((removed.text(SECRET), removed.previous_secret().unwrap().0), (None, OLD));
+    }
+
+    #[test]
+    fn what_is_struck_out_is_known_in_every_form() {
+        let check = |given: &Value, expected: &[&str]| {
+            let found = secrets(&Webhook, &created(given));
+            let found: Vec<&str> = found.iter().map(Secret::reveal).collect();
+            for text in expected {
+                assert!(found.contains(text), "{text}: {found:?}");
+            }
+            assert!(found.is_sorted_by_key(|text| Reverse(text.len())), "{found:?}");
+        };
+        let config = json!({"url": "https://a.test/hooks/0123456789abcdef?key=fedcba9876543210%2F",
+            "basic_user": "u", "basic_password": "a\"b<c>&d' e"});
+        check(&config, &["0123456789abcdef", "fedcba9876543210%2F", "fedcba9876543210/"]);
+        check(&config, &["a\"b<c>&d' e", "a\\\"b<c>&d' e", "a\"b&lt;c&gt;&amp;d' e", "a&quot;b&lt;c&gt;&amp;d&#39; e"]);
+        check(&config, &["a%22b%3Cc%3E%26d%27+e", "a%22b%3Cc%3E%26d%27%20e"]);
+        let plain = created(&json!({"url": "https://a.test/hooks/orders?list=billing"}));
+        assert!(secrets(&Webhook, &plain).is_empty(), "words are no tokens");
     }
 
     #[test]

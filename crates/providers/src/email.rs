@@ -131,6 +131,9 @@ static SPEC: Spec = Spec {
     retry: Schedule::mail,
     time_to_live: Duration::from_hours(3 * 24),
     body_markup: Markup::Html,
+    sizes: &[],
+    rates: &[],
+    base_url: None,
 };
 
 /// Mail over SMTP.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use crate::address;
-use crate::config::FieldError;
+use crate::config::{self, FieldError};
 use crate::sign::SigningKey;
 use crate::spec::{Field, FieldKind};
 
@@ -88,11 +88,13 @@ pub(crate) fn check_url(text: &str) -> Result<(), String> {
 
 fn accept_text(field: &Field, value: &Value, current: Option<&Value>) -> Result<Value, String> {
     let text = value.as_str().ok_or("must be a text")?;
-    if field.secret && text == MASK {
+    let is_shown_form = || current.is_some_and(|current| config::mask(field, current).as_str() == Some(text));
+    if field.secret && (text == MASK || is_shown_form()) {
         return current.cloned().ok_or_else(|| MASK_WITHOUT_VALUE.to_owned());
     }
     match field.kind {
         FieldKind::Url => check_url(text)?,
+        FieldKind::WebhookUrl => check_webhook_url(text)?,
         FieldKind::Text { chars_max } => check_line(text, chars_max)?,
         FieldKind::Choice(choices) if !choices.contains(&text) => {
             return Err(format!("must be one of {}", choices.join(", ")));
@@ -106,6 +108,15 @@ fn accept_text(field: &Field, value: &Value, current: Option<&Value>) -> Result<
 }
 
 const MASK_WITHOUT_VALUE: &str = "is the mask of a value that was never given: send the value or leave it out";
+
+/// What carries a secret goes over TLS.
+fn check_webhook_url(text: &str) -> Result<(), String> {
+    check_url(text)?;
+    if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+        return if text.contains(MASK) { Err(MASK_WITHOUT_VALUE.to_owned()) } else { Ok(()) };
+    }
+    Err("must begin with https://, because the URL holds a secret".to_owned())
+}
 
 fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
     if text.chars().count() > chars_max {

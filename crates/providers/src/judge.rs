@@ -12,11 +12,31 @@ use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use jiff::fmt::strtime;
 use jiff::tz::Offset;
+use serde_json::Value;
 
-use crate::step::{Failure, FailureKind};
+use crate::step::{Failure, FailureKind, HttpReply, Reply};
 
 /// The most of a receiver's text that is repeated in a note, in characters.
 const QUOTE_CHARS_MAX: usize = 200;
+
+/// Judges an HTTP answer by `answer`, and that there is none by [`failure`]: for providers that plan requests only.
+pub fn reply(reply: &Reply, answer: impl FnOnce(&HttpReply) -> Outcome) -> Outcome {
+    match reply {
+        Reply::Http(reply) => answer(reply),
+        Reply::Smtp(_) | Reply::Kept => foreign(),
+        Reply::Failed(failed) => failure(failed),
+    }
+}
+
+/// The body of an answer as JSON; null when it is none.
+pub(crate) fn json(reply: &HttpReply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
+}
+
+/// A hint in seconds, which may have a fraction. Negative, absurd and no numbers are no hints.
+pub(crate) fn seconds(value: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(value).ok().map(|wait| wait.min(HINT_MAX))
+}
 
 /// What an HTTP answer means for a provider whose address and interface are known to be right: the table below.
 pub fn http(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome {

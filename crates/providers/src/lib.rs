@@ -7,20 +7,29 @@
 //! shared between providers is in [`config`], [`judge`] and [`sign`].
 
 pub mod address;
+mod chat;
 pub mod config;
+pub mod discord;
 pub mod email;
 mod field;
 mod form;
+pub mod google_chat;
 pub mod internal_notification;
 pub mod judge;
+pub mod markup;
 pub mod message;
+pub mod microsoft_teams;
 pub mod operator;
 pub mod schema;
 pub mod sign;
+pub mod slack;
 pub mod spec;
 pub mod step;
 pub mod summary;
+pub mod telegram;
+mod text;
 pub mod webhook;
+pub mod x;
 
 use domain::Timestamp;
 use domain::outcome::Outcome;
@@ -29,7 +38,7 @@ use serde_json::{Map, Value};
 pub use config::{Config, FieldError, create, masked, update};
 pub use message::{Message, PlanContext, PlanError};
 pub use operator::Operator;
-pub use spec::{Field, FieldKind, Markup, Spec};
+pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use step::{Reply, Step};
 
 /// One kind of destination.
@@ -66,13 +75,28 @@ pub trait Provider: Sync {
         false
     }
 
+    /// What the body template of a channel writes.
+    fn markup(&self, _config: &Config) -> Markup {
+        self.spec().body_markup
+    }
+
     /// What `reply` means for the message and its channel. `now` is when the reply came.
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome;
 }
 
 /// Every provider, in the order in which people are shown them.
 pub fn all() -> &'static [&'static dyn Provider] {
-    &[&webhook::Webhook, &email::Email, &internal_notification::InternalNotification]
+    &[
+        &webhook::Webhook,
+        &email::Email,
+        &slack::Slack,
+        &discord::Discord,
+        &telegram::Telegram,
+        &microsoft_teams::MicrosoftTeams,
+        &google_chat::GoogleChat,
+        &x::X,
+        &internal_notification::InternalNotification,
+    ]
 }
 
 /// The provider of that name in its SPEC.
@@ -82,3 +106,5 @@ pub fn find(name: &str) -> Option<&'static dyn Provider> {
 
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod trial;

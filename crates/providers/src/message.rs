@@ -44,6 +44,10 @@ pub enum PlanError {
     Data,
     #[error("the stored config is not usable: {0}: set the field anew")]
     Config(&'static str),
+    #[error("the output of body_template is empty, and there is nothing to send: mend the template")]
+    Empty,
+    #[error("the message is larger than the provider takes, however much is left out: shorten what its link holds")]
+    TooLarge,
     #[error("the output of body_template cannot be read as HTML: mend the template")]
     Template,
     #[error("the channel has no SMTP server and the operator has none: set config.smtp_host or POSTRIDER_SMTP__URL")]

@@ -53,6 +53,7 @@ fn annotated(field: &Field, mut schema: Value) -> Value {
 
 fn kind(field: &Field) -> Value {
     let mut schema = match field.kind {
+        FieldKind::WebhookUrl => json!({"type": "string", "maxLength": URL_BYTES_MAX}),
         FieldKind::Url => json!({"type": "string", "format": "uri", "maxLength": URL_BYTES_MAX}),
         FieldKind::Text { chars_max } => json!({"type": "string", "maxLength": chars_max}),
         FieldKind::Choice(choices) => json!({"type": "string", "enum": choices, "default": choices.first()}),

@@ -8,6 +8,10 @@ use std::time::Duration;
 use domain::schedule::Schedule;
 use serde_json::{Map, Value};
 
+pub use crate::markup::Markup;
+use crate::text;
+pub use crate::text::Unit;
+
 /// What a provider is called, wants and does unless told otherwise.
 pub struct Spec {
     /// Lower case, as in a channel's `provider`; never changes, because it is stored.
@@ -20,24 +24,79 @@ pub struct Spec {
     pub retry: fn() -> Schedule,
     /// How long a delivery is worth sending, for a channel that does not say.
     pub time_to_live: Duration,
-    /// What the body template writes, and so how values are escaped that it inserts.
+    /// What the body template writes, and so how values are escaped that it inserts, unless the config says more.
     pub body_markup: Markup,
+    /// How large parts of a message may be. What is larger is split or cut before it is sent.
+    pub sizes: &'static [Size],
+    /// How often the provider takes messages.
+    pub rates: &'static [Rate],
+    /// Where its API is; the operator may have it elsewhere. `None` where owners alone say where.
+    pub base_url: Option<&'static str>,
 }
 
-/// What a template writes.
+/// The most of one part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Markup {
-    /// Values stand in JSON texts.
-    Json,
-    /// Values stand between tags or in quoted attributes.
-    Html,
-    /// Values stand as they are.
-    Plain,
+pub struct Size {
+    pub what: &'static str,
+    pub max: usize,
+    pub unit: Unit,
+}
+
+impl Size {
+    /// A text in this markup, in parts of this size.
+    pub(crate) fn parts(self, text: &str, markup: Markup) -> Vec<String> {
+        text::parts(text, self.max, self.unit, markup)
+    }
+
+    /// A text in this markup, cut to this size.
+    pub(crate) fn cut(self, text: &str, markup: Markup) -> String {
+        text::cut(text, self.max, self.unit, markup)
+    }
+}
+
+/// How often something may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub window: Duration,
+    pub scope: RateScope,
+}
+
+/// What the messages have in common that a [`Rate`] counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateScope {
+    Webhook,
+    Chat,
+    Group,
+    Bot,
+    Space,
+    User,
+    App,
+}
+
+impl RateScope {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Chat => "chat",
+            Self::Group => "group",
+            Self::Bot => "bot",
+            Self::Space => "space",
+            Self::User => "user",
+            Self::App => "app",
+        }
+    }
 }
 
 impl Spec {
     pub fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.key == key)
+    }
+
+    /// The size of this name.
+    pub(crate) fn size(&self, what: &str) -> Size {
+        *self.sizes.iter().find(|size| size.what == what).expect("a provider asks for sizes that its SPEC has")
     }
 
     /// A config made of every field's example: for docs, forms and tests.
@@ -76,6 +135,8 @@ impl Field {
 pub enum FieldKind {
     /// An absolute http or https URL without credentials and fragment.
     Url,
+    /// An https URL with a secret in its path or query: of a secret field, people are shown the host.
+    WebhookUrl,
     /// One line.
     Text { chars_max: usize },
     /// One of these; the first one stands in when the owner names none.

@@ -64,6 +64,27 @@ pub struct HttpStep {
     pub body: Bytes,
     /// For the whole exchange, from name resolution to the last byte of the answer that is read.
     pub timeout: Duration,
+    /// Whose URL it is, and so whether the egress rules apply.
+    pub trust: Trust,
+}
+
+/// Who chose where a request goes. What the operator named is trusted; only [`Operator`](crate::Operator) can say so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    is_operators: bool,
+}
+
+impl Trust {
+    /// A URL of a channel's owner or a provider's usual one: guarded.
+    pub const NONE: Self = Self { is_operators: false };
+
+    /// A URL below one that the operator set.
+    pub(crate) const OPERATOR: Self = Self { is_operators: true };
+
+    /// Whether the egress rules have nothing to say.
+    pub const fn is_operators(self) -> bool {
+        self.is_operators
+    }
 }
 
 impl fmt::Debug for HttpStep {

@@ -1,5 +1,7 @@
 //! What holds for every provider, checked from the SPECs alone: a new provider is covered by being in the list.
 
+mod docs;
+
 use std::collections::BTreeSet;
 
 use domain::secret::MASK;

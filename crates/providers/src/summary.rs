@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::form::compact;
-use crate::message::{Message, PlanError};
+use crate::message::{Message, PlanError, rfc3339};
 
 /// Bounds in characters: what people read, and no more than every client shows.
 const TITLE_CHARS_MAX: usize = 200;
@@ -38,6 +38,8 @@ pub struct Summary {
     /// Paragraphs.
     pub text: Option<String>,
     pub severity: Option<Severity>,
+    /// Whether it is over what the event tells of.
+    pub is_resolved: bool,
     pub event_type: String,
     /// The rest of the data, in order of key.
     pub fields: Vec<SummaryField>,
@@ -60,7 +62,9 @@ impl Summary {
     /// Reads a message's data.
     pub fn read(message: &Message<'_>) -> Result<Self, PlanError> {
         let mut data: BTreeMap<String, &RawValue> = serde_json::from_str(message.data).map_err(|_| PlanError::Data)?;
+        let is_resolved = is_resolved(message.event_type, &data);
         let title = take_text(&mut data, &TITLE_KEYS).map(|text| one_line(&text, TITLE_CHARS_MAX));
+        let title = title.filter(|title| !title.is_empty()).unwrap_or_else(|| default_title(message));
         let text = take_text(&mut data, &TEXT_KEYS).map(|text| paragraphs(&text, TEXT_CHARS_MAX));
         let link = take_link(&mut data);
         let fields_left_out = data.len().saturating_sub(FIELDS_MAX);
@@ -69,7 +73,8 @@ impl Summary {
             value: paragraphs(&shown(value), VALUE_CHARS_MAX),
         });
         Ok(Self {
-            title: title.filter(|title| !title.is_empty()).unwrap_or_else(|| default_title(message)),
+            title: if is_resolved { resolved(title) } else { title },
+            is_resolved,
             text: text.filter(|text| !text.is_empty()),
             severity: message.severity,
             event_type: one_line(message.event_type, TITLE_CHARS_MAX),
@@ -79,6 +84,61 @@ impl Summary {
             occurred_at: message.occurred_at,
         })
     }
+}
+
+impl Summary {
+    /// The colour of its severity, 0xRRGGBB; green when it is over.
+    pub fn colour(&self) -> u32 {
+        match self.severity {
+            _ if self.is_resolved => 0x2d_9d_5c,
+            Some(Severity::Critical) => 0xb4_23_18,
+            Some(Severity::Error) => 0xd9_2d_20,
+            Some(Severity::Warning) => 0xdc_8f_0a,
+            Some(Severity::Info) => 0x1f_6f_eb,
+            Some(Severity::Debug) | None => 0x6b_72_80,
+        }
+    }
+
+    /// The same in one character, for clients that show no colours.
+    pub fn sign(&self) -> Option<&'static str> {
+        match self.severity {
+            _ if self.is_resolved => Some("🟢"),
+            Some(Severity::Critical | Severity::Error) => Some("🔴"),
+            Some(Severity::Warning) => Some("🟠"),
+            Some(Severity::Info) => Some("🔵"),
+            Some(Severity::Debug) => Some("⚪"),
+            None => None,
+        }
+    }
+
+    /// The small line below everything: how severe, of what type, and when.
+    pub fn footer(&self) -> String {
+        let state = if self.is_resolved { Some("resolved") } else { self.severity.map(Severity::name) };
+        let at = rfc3339(self.occurred_at);
+        state.into_iter().chain([self.event_type.as_str(), &at]).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// What is said of the fields that are not listed.
+    pub fn left_out(&self) -> Option<String> {
+        (self.fields_left_out > 0).then(|| format!("and {} fields more", self.fields_left_out))
+    }
+}
+
+/// By the event type's last word, the data's `status`, or the `is_ok` of uptime monitors.
+fn is_resolved(event_type: &str, data: &BTreeMap<String, &RawValue>) -> bool {
+    const WORDS: [&str; 4] = ["resolved", "recovered", "ok", "up"];
+    let is_word = |text: &str| WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
+    let status: Option<String> = data.get("status").and_then(|value| serde_json::from_str(value.get()).ok());
+    let is_ok = data.get("is_ok").is_some_and(|value| matches!(value.get(), "true" | "1"));
+    event_type.rsplit('.').next().is_some_and(is_word) || status.as_deref().is_some_and(is_word) || is_ok
+}
+
+fn resolved(title: String) -> String {
+    let says_so = title.to_lowercase();
+    if ["resolved", "recovered"].iter().any(|word| says_so.contains(word)) {
+        return title;
+    }
+    bounded(&format!("Resolved: {title}"), TITLE_CHARS_MAX)
 }
 
 /// A text on one line: control characters become spaces. What is longer ends in an ellipsis.
@@ -188,6 +248,24 @@ mod tests {
             ("yes", "true"),
         ];
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn what_is_over_looks_so() {
+        let check = |event_type: &str, data: &str, expected: Option<&str>| {
+            let message = Message { event_type, ..message(data, Some(Severity::Critical)) };
+            let summary = Summary::read(&message).unwrap();
+            assert_eq!(summary.is_resolved.then_some(summary.title.as_str()), expected, "{event_type} {data}");
+            assert_eq!(summary.sign(), Some(if expected.is_some() { "🟢" } else { "🔴" }));
+            assert_eq!(summary.footer().starts_with("resolved · "), expected.is_some());
+        };
+        check("alert.fired", r#"{"title": "Disk full"}"#, None);
+        check("alert.resolved", r#"{"title": "Disk full"}"#, Some("Resolved: Disk full"));
+        check("alert.resolved", "{}", Some("[critical] alert.resolved"));
+        check("alert", r#"{"title": "Disk", "status": "Resolved"}"#, Some("Resolved: Disk"));
+        check("alert", r#"{"title": "Disk recovered", "is_ok": 1}"#, Some("Disk recovered"));
+        check("alert", r#"{"title": "Disk", "status": "firing", "is_ok": 0}"#, None);
+        check("backup", r#"{"title": "Disk", "status": 7}"#, None);
     }
 
     #[test]

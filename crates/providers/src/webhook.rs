@@ -24,7 +24,7 @@ use crate::message::write_rfc3339;
 use crate::message::{Message, PlanContext, PlanError};
 use crate::sign::{SigningKey, sign};
 use crate::spec::{Field, FieldKind, Markup, Spec};
-use crate::step::{HttpReply, HttpStep, Reply, Step};
+use crate::step::{HttpReply, HttpStep, Reply, Step, Trust};
 use crate::{Provider, form, judge};
 
 /// For the whole exchange; the specification recommends 15 to 30 s.
@@ -98,6 +98,9 @@ static SPEC: Spec = Spec {
     retry: Schedule::webhook,
     time_to_live: Duration::from_hours(4 * 24),
     body_markup: Markup::Json,
+    sizes: &[],
+    rates: &[],
+    base_url: None,
 };
 
 const STANDARD_NAME: &str = "standard";
@@ -208,7 +211,8 @@ impl Provider for Webhook {
             prepared.sign(key, &mut headers, &body, context)?;
         }
         let url = prepared.url.clone();
-        Ok(vec![Step::Http(HttpStep { method: Method::POST, url, headers, body, timeout: TIMEOUT })])
+        let step = HttpStep { method: Method::POST, url, headers, body, timeout: TIMEOUT, trust: Trust::NONE };
+        Ok(vec![Step::Http(step)])
     }
 
     /// The receiver is the owner's own, and may go on with the trace.

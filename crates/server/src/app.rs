@@ -174,7 +174,7 @@ impl Parts {
         let operator = Operator {
             has_smtp: config.smtp.server.is_some(),
             smtp_from: config.smtp.from.clone(),
-            ..Operator::default()
+            base_urls: config.base_urls.clone(),
         };
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =

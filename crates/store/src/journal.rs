@@ -63,6 +63,16 @@ pub trait Journal: Send + Sync {
         channel: ChannelId,
         version: ConfigVersion,
     ) -> Result<Vec<Subscription>, StoreError>;
+
+    /// When a tenant's channel was there, also one that was deleted. `None` when the tenant never had it.
+    async fn lifetime(&self, tenant: TenantId, channel: ChannelId) -> Result<Option<Lifetime>, StoreError>;
+}
+
+/// When something was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    pub created_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// An event as it was kept.

@@ -128,19 +128,8 @@ impl Engine {
         self.entropy.fill(&mut entropy);
         let generated = provider.complete(&mut config, entropy);
         provider.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
-        let mut settings = ChannelSettings {
-            name: new.name,
-            provider: new.provider,
-            config: Secret::new(config.to_json()),
-            is_active: true,
-            subject_template: None,
-            body_template: None,
-            retry: None,
-            time_to_live: None,
-            concurrency: domain::channel::CONCURRENCY_DEFAULT,
-            dialect: new.dialect,
-            shard: 0,
-        };
+        let mut settings = ChannelSettings::new(new.name, new.provider, Secret::new(config.to_json()));
+        settings.dialect = new.dialect;
         apply(&mut settings, &new.edit)?;
         check_format(&config, &settings)?;
         let patterns = new.edit.event_types.unwrap_or_else(|| vec!["*".to_owned()]);

@@ -6,7 +6,7 @@ use domain::delivery::Delivery;
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
-use store::journal::{EventQuery, EventRecord, EventSummary, Page};
+use store::journal::{EventQuery, EventRecord, EventSummary, Lifetime, Page};
 use store::queue::{AcceptAnswer, AcceptedEvent, EVENT_DELIVERIES_MAX};
 
 use super::{EXAMINED_MAX, Engine, OpsError};
@@ -44,6 +44,8 @@ pub enum Explained {
     NoSubscription,
     /// The channel was made after the event.
     ChannelIsYounger,
+    /// The channel had been deleted before the event.
+    ChannelWasDeleted,
     /// The pattern matched and the reason is beyond what is kept for one event.
     NotKept,
 }
@@ -58,6 +60,7 @@ impl Explained {
             Self::NotNamed => "not_named",
             Self::NoSubscription => "no_subscription",
             Self::ChannelIsYounger => "channel_is_younger",
+            Self::ChannelWasDeleted => "channel_was_deleted",
             Self::NotKept => "reason_not_kept",
         }
     }
@@ -127,7 +130,7 @@ impl Engine {
     /// Why an event did or did not become a delivery to a channel of the tenant.
     pub async fn explain(&self, tenant: TenantId, event: EventId, channel: ChannelId) -> Result<Explained, OpsError> {
         let missing = || OpsError::NotFound(format!("event {}", event.public()));
-        let live = self.live_channel(tenant, channel)?;
+        let lifetime = self.lifetime(tenant, channel).await?;
         let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
         if let Some(made) = self.store.delivery_to(tenant, event, channel).await? {
             let delivery = self.as_they_stand(vec![made]).await.remove(0);
@@ -144,13 +147,27 @@ impl Engine {
         let matching: Vec<_> =
             then.iter().filter(|one| one.pattern.matches(&record.event.content.event_type)).collect();
         if matching.is_empty() {
-            let is_younger = live.channel.created_at > record.event.accepted_at;
-            return Ok(if is_younger { Explained::ChannelIsYounger } else { Explained::NoSubscription });
+            let accepted_at = record.event.accepted_at;
+            return Ok(if lifetime.created_at > accepted_at {
+                Explained::ChannelIsYounger
+            } else if lifetime.deleted_at.is_some_and(|end| end <= accepted_at) {
+                Explained::ChannelWasDeleted
+            } else {
+                Explained::NoSubscription
+            });
         }
         let context = Context::of(&record.event.content);
         let passes = |filter: &str| Filter::compile_stored(filter).evaluate(&context) == FilterResult::Pass;
         let passed = matching.iter().any(|one| one.filter.as_deref().is_none_or(passes));
         Ok(if passed && record.expanding > 0 { Explained::Expanding } else { Explained::NotKept })
+    }
+
+    /// When a channel was there: what is deleted stays explained.
+    async fn lifetime(&self, tenant: TenantId, channel: ChannelId) -> Result<Lifetime, OpsError> {
+        if let Some(live) = self.registry.channel_of(tenant, channel) {
+            return Ok(Lifetime { created_at: live.channel.created_at, deleted_at: None });
+        }
+        self.store.lifetime(tenant, channel).await?.ok_or_else(|| OpsError::no_channel(channel))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings};
+use domain::channel::{Channel, ChannelSettings};
 use domain::event::{Event, NewEvent, Severity, check_event_type};
 use domain::{ChannelId, DeliveryId, EventId, Secret, StepsDone, TenantId, Timestamp};
 use serde_json::value::RawValue;
@@ -114,19 +114,8 @@ impl Engine {
         let mut entropy = [0; 32];
         self.entropy.fill(&mut entropy);
         provider.complete(&mut config, entropy);
-        let settings = ChannelSettings {
-            name: "Preview".to_owned(),
-            provider: provider.spec().name.to_owned(),
-            config: Secret::new(config.to_json()),
-            is_active: true,
-            subject_template: None,
-            body_template: None,
-            retry: None,
-            time_to_live: None,
-            concurrency: CONCURRENCY_DEFAULT,
-            dialect: None,
-            shard: 0,
-        };
+        let provider = provider.spec().name.to_owned();
+        let settings = ChannelSettings::new("Preview".to_owned(), provider, Secret::new(config.to_json()));
         let created_at = self.clock.now();
         Ok(Channel { id: ChannelId(0), tenant, settings, pause: None, created_at, updated_at: None, deleted_at: None })
     }

@@ -2,6 +2,7 @@
 
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, Output, State};
+use providers::Markup;
 
 /// Into JSON text: strings escaped and without quotes, everything else as JSON.
 pub(super) fn json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
@@ -12,28 +13,9 @@ pub(super) fn json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -
     })
 }
 
-/// Between tags, or into a quoted attribute: texts as they are, everything else as JSON, and both escaped.
-pub(super) fn html(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    write(out, value, |value| {
-        let text = readable(value)?;
-        let mut escaped = String::with_capacity(text.len());
-        for character in text.chars() {
-            match character {
-                '&' => escaped.push_str("&amp;"),
-                '<' => escaped.push_str("&lt;"),
-                '>' => escaped.push_str("&gt;"),
-                '"' => escaped.push_str("&quot;"),
-                '\'' => escaped.push_str("&#39;"),
-                other => escaped.push(other),
-            }
-        }
-        Ok(escaped)
-    })
-}
-
-/// Texts as they are, everything else as JSON.
-pub(super) fn plain(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    write(out, value, readable)
+/// Into any other markup: texts as they are, everything else as JSON, and both escaped.
+pub(super) fn escaped(markup: Markup, out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
+    write(out, value, |value| Ok(markup.value(&readable(value)?)))
 }
 
 fn write(

@@ -95,10 +95,10 @@ fn environment(markup: Markup) -> Environment<'static> {
     let mut environment = expression::environment(FUEL);
     match markup {
         Markup::Json => environment.set_formatter(markup::json),
-        Markup::Html | Markup::Plain => {
+        other => {
             // What it makes is JSON, which is safe in JSON only.
             environment.add_filter("tojson", expression::json);
-            environment.set_formatter(if markup == Markup::Html { markup::html } else { markup::plain });
+            environment.set_formatter(move |out, _, value| markup::escaped(other, out, value));
         }
     }
     environment

@@ -50,11 +50,9 @@ impl<R: Resolve> Dialer<R> {
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(literal) => vec![SocketAddr::new(literal, port)],
-            Err(_) => self
-                .resolver
-                .resolve(host, port)
-                .await
-                .map_err(|error| failed(FailureKind::Dns, format!("the name did not resolve: {error}")))?,
+            Err(_) => {
+                self.resolver.resolve(host, port).await.map_err(|error| failed(FailureKind::Dns, error.to_string()))?
+            }
         };
         self.rules
             .check_resolved(host, &addresses)
@@ -68,10 +66,10 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     let connecting = TcpStream::connect(address);
     let stream = match timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(failed(FailureKind::Connect, format!("no connection: {error}"))),
-        Err(_) => return Err(failed(FailureKind::Connect, format!("no connection within {CONNECT_TIMEOUT:?}"))),
+        Ok(Err(error)) => return Err(failed(FailureKind::Connect, error.to_string())),
+        Err(_) => return Err(failed(FailureKind::Connect, format!("none within {CONNECT_TIMEOUT:?}"))),
     };
     // Requests are single writes; without this the kernel may hold the last segment back for an acknowledgement.
-    stream.set_nodelay(true).map_err(|error| failed(FailureKind::Connect, format!("no connection: {error}")))?;
+    stream.set_nodelay(true).map_err(|error| failed(FailureKind::Connect, error.to_string()))?;
     Ok(stream)
 }

@@ -26,7 +26,16 @@ use super::tls::{RootsError, Tls, TlsRoots};
 use super::{Transport, failed, not_carried};
 
 /// Carries HTTP steps out within the egress rules. Share it: the connections are pooled per instance.
+///
+/// What goes to a URL of the operator's own goes its own way, with connections of its own: one that was opened without
+/// rules is never used for a URL that has to keep them.
 pub struct GuardedHttp<R: Resolve = SystemResolver> {
+    guarded: Way<R>,
+    operators: Way<R>,
+}
+
+/// Rules, and the connections that were opened within them.
+struct Way<R: Resolve> {
     rules: EgressRules,
     client: Client<Connector<R>, MarkedBody>,
 }
@@ -57,7 +66,31 @@ impl GuardedHttp {
 
 impl<R: Resolve> GuardedHttp<R> {
     /// The same with another source of addresses.
-    pub fn with_resolver(rules: EgressRules, roots: TlsRoots, resolver: R) -> Result<Self, RootsError> {
+    pub fn with_resolver(rules: EgressRules, roots: TlsRoots, resolver: R) -> Result<Self, RootsError>
+    where
+        R: Clone,
+    {
+        let tls = Tls::new(roots)?;
+        let guarded = Way::new(rules, resolver.clone(), tls.clone());
+        let operators = Way::new(EgressRules::everything(), resolver, tls);
+        Ok(Self { guarded, operators })
+    }
+
+    async fn exchange(&self, step: HttpStep) -> Result<HttpReply, Failure> {
+        let within = step.timeout;
+        let way = if step.trust.is_operators() { &self.operators } else { &self.guarded };
+        let uri = way.checked_uri(step.url.reveal())?;
+        let (request, written) = request(step, uri)?;
+        match timeout(within, way.carry(request, &written)).await {
+            Ok(result) => result,
+            Err(_) if written.may_be() => Err(failed(FailureKind::NoAnswer, format!("no answer within {within:?}"))),
+            Err(_) => Err(failed(FailureKind::Connect, format!("none within {within:?}"))),
+        }
+    }
+}
+
+impl<R: Resolve> Way<R> {
+    fn new(rules: EgressRules, resolver: R, tls: Tls) -> Self {
         let dialer = Dialer { rules: rules.clone(), resolver };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -65,19 +98,8 @@ impl<R: Resolve> GuardedHttp<R> {
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
             .retry_canceled_requests(true) // the one case in the head of this file
-            .build(Connector::new(dialer, Tls::new(roots)?));
-        Ok(Self { rules, client })
-    }
-
-    async fn exchange(&self, step: HttpStep) -> Result<HttpReply, Failure> {
-        let within = step.timeout;
-        let uri = self.checked_uri(step.url.reveal())?;
-        let (request, written) = request(step, uri)?;
-        match timeout(within, self.carry(request, &written)).await {
-            Ok(result) => result,
-            Err(_) if written.may_be() => Err(failed(FailureKind::NoAnswer, format!("no answer within {within:?}"))),
-            Err(_) => Err(failed(FailureKind::Connect, format!("no connection within {within:?}"))),
-        }
+            .build(Connector::new(dialer, tls));
+        Self { rules, client }
     }
 
     async fn carry(&self, request: Request<MarkedBody>, written: &Written) -> Result<HttpReply, Failure> {

@@ -114,7 +114,27 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], prefix: &str) -> Result<T
         // The path ends where the field should be.
         field = if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
     }
-    Err(Problem::invalid_field(&field, message))
+    Err(Problem::invalid_field(&field, without_value(message)))
+}
+
+/// What a message of serde says would be right. It also repeats the value that is wrong, which may be a secret in the
+/// wrong place.
+fn without_value(message: &str) -> String {
+    if !message.starts_with("invalid ") {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, "a string")) => "must be a text".to_owned(),
+        Some((_, "a boolean")) => "must be true or false".to_owned(),
+        Some((_, "a sequence")) => "must be an array".to_owned(),
+        Some((_, "f32" | "f64")) => "must be a number".to_owned(),
+        Some((_, "i32" | "i64" | "u16" | "u32" | "u64" | "usize")) => {
+            "must be a whole number within its bounds".to_owned()
+        }
+        Some((_, expected)) if expected == "a map" || expected.starts_with("struct ") => "must be an object".to_owned(),
+        Some((_, expected)) => format!("must be {expected}"),
+        None => "is not valid".to_owned(),
+    }
 }
 
 /// The name in serde's "missing field `name`".
@@ -223,6 +243,20 @@ mod tests {
         check(r#"{"list": [{"number": 1, "more": 2}]}"#, "list[0].more");
         check(r#"{"list": [], "other": 1}"#, "other");
         check("7", "");
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right_and_repeat_no_value() {
+        let check = |json: &str, expected: &str| {
+            let shown = serde_json::to_value(parse::<Outer>(json.as_bytes(), "").unwrap_err()).unwrap();
+            assert_eq!(shown["errors"][0]["message"], expected, "{json}");
+            assert!(!shown.to_string().contains("canary"), "{shown}");
+        };
+        check(r#""canary""#, "must be an object");
+        check(r#"{"list": "canary, expected a canary"}"#, "must be an array");
+        check(r#"{"list": ["canary"]}"#, "must be an object");
+        check(r#"{"list": [{"number": "canary"}]}"#, "must be a whole number within its bounds");
+        check(r#"{"list": [{"number": -1}]}"#, "must be a whole number within its bounds");
     }
 
     #[test]

@@ -90,9 +90,14 @@ pub(crate) fn check_platform(engine: &Engine, request: &Parts) -> Result<(), Ref
     if key.allows(Scope::Platform) { Ok(()) } else { Err(Refusal::NoScope(Scope::Platform)) }
 }
 
-/// The key of a call, unless it is of a tenant that is suspended.
+/// The key of a call.
 fn key_of(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
-    let key = engine.authenticate(bearer(headers)?).ok_or(Refusal::BadKey)?;
+    key_with(engine, bearer(headers)?)
+}
+
+/// The key with this secret, unless it is of a tenant that is suspended.
+pub(crate) fn key_with(engine: &Engine, secret: &str) -> Result<Arc<Key>, Refusal> {
+    let key = engine.authenticate(secret).ok_or(Refusal::BadKey)?;
     if key.tenant.is_some_and(|tenant| engine.is_suspended(tenant)) { Err(Refusal::Suspended) } else { Ok(key) }
 }
 

@@ -32,7 +32,7 @@ mod tenants;
 mod why;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -93,6 +93,10 @@ enum Command {
 /// Does what the command line says. An error is one that the user should read.
 pub fn run() -> anyhow::Result<ExitCode> {
     let Arguments { config: file, command } = Arguments::parse();
+    if file.is_some() && !matches!(command, None | Some(Command::Serve(_) | Command::Config(_))) {
+        let message = "--config is for serve and config; other commands read POSTRIDER_CONFIG";
+        Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+    }
     match command.unwrap_or_else(|| Command::Serve(settings::SettingFlags::default())) {
         Command::Serve(flags) => serve::run(&flags.after(file).sources()),
         Command::Config(command) => Ok(config::run(command, file)),

@@ -88,6 +88,7 @@ pub(super) fn reason_in_words(code: &str) -> String {
         "not_named" => "the event named its channels, and not this one",
         "no_subscription" => "none of its event types matched",
         "channel_is_younger" => "it was made after the event",
+        "channel_was_deleted" => "it had been deleted before the event",
         "reason_not_kept" => "its event types matched, and the reason is beyond those that are kept for one event",
         "expanding" => "its delivery is still being written",
         _ => return safe(code),

@@ -257,7 +257,21 @@ pub(super) fn defaults() -> BTreeMap<String, Given> {
         let value = value.expect("a default is a text or a list");
         given.insert(name, Given { value, source: Source::Default });
     });
+    for name in providers_with_base_url() {
+        let value = Value::Text(String::new());
+        given.insert(base_url_setting(name), Given { value, source: Source::Default });
+    }
     given
+}
+
+/// The providers whose API an operator can have elsewhere: their SPECs say so, and there is a setting for each.
+pub(super) fn providers_with_base_url() -> impl Iterator<Item = &'static str> {
+    providers::all().iter().map(|provider| provider.spec()).filter(|spec| spec.base_url.is_some()).map(|spec| spec.name)
+}
+
+/// The name of that setting.
+pub(super) fn base_url_setting(provider: &str) -> String {
+    format!("providers.{provider}.base_url")
 }
 
 /// Calls `take` with the full name of every value in a table and its sections.

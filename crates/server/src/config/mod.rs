@@ -10,6 +10,7 @@ mod smtp;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
+    pub base_urls: BTreeMap<String, Url>,
 }
 
 /// Where traces go.
@@ -158,7 +161,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
-        admin_key: reader.secret("admin_key"),
+        admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
         log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         engine: engine(reader),
@@ -170,6 +173,16 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        base_urls: base_urls(reader),
+    }
+}
+
+/// What no header can carry would be a key that nobody can use.
+fn admin_key(text: &str) -> Result<Secret, String> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Secret::new(text))
+    } else {
+        Err("must be visible ASCII characters, without spaces: it is sent in a header".to_owned())
     }
 }
 
@@ -224,6 +237,13 @@ fn otel(reader: &mut Reader<'_>) -> Option<OtelConfig> {
     let headers = reader.list("otel.headers", header);
     let endpoint = reader.optional("otel.endpoint", base_url)?;
     Some(OtelConfig { endpoint, headers })
+}
+
+fn base_urls(reader: &mut Reader<'_>) -> BTreeMap<String, Url> {
+    let names = given::providers_with_base_url();
+    names
+        .filter_map(|name| Some((name.to_owned(), reader.optional(&given::base_url_setting(name), base_url)?)))
+        .collect()
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

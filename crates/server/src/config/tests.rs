@@ -115,6 +115,25 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn each_provider_with_an_api_has_a_setting_for_where_it_is() {
+    let config = load(&[("POSTRIDER_PROVIDERS__TELEGRAM__BASE_URL", "http://127.0.0.1:8081/bots")]).unwrap();
+    assert_eq!(config.base_urls["telegram"].as_str(), "http://127.0.0.1:8081/bots");
+    assert_eq!(config.base_urls.len(), 1);
+    let check = |name: &str, value: &str, part: &str| {
+        let error = load(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    check("POSTRIDER_PROVIDERS__TELEGRAM__BASE_URL", "127.0.0.1:8081", "must be an http or https URL");
+    check(
+        "POSTRIDER_PROVIDERS__TELEGRAMM__BASE_URL",
+        "http://a",
+        "did you mean POSTRIDER_PROVIDERS__TELEGRAM__BASE_URL?",
+    );
+    // A webhook's owner alone says where it is.
+    check("POSTRIDER_PROVIDERS__WEBHOOK__BASE_URL", "http://a", "there is no such setting");
+}
+
+#[test]
 fn the_later_layer_wins() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("some.toml");

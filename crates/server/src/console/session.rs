@@ -1,7 +1,7 @@
 //! Sessions: who is signed in. A cookie holds a random token; the key that it stands for stays in this process.
 //!
 //! The key is asked for again with every request, so a session ends with its key: when that is revoked, when it expires,
-//! and when the process stops.
+//! and when the process stops. While the key's tenant is suspended, it is worth nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth;
 use crate::http::client::Client;
 
 /// How long a session lasts: a working day and a little.
@@ -86,7 +87,7 @@ impl Sessions {
         let hash = hash_of(token_of(headers)?);
         let now = engine.clock().now();
         let secret = self.lock().get(&hash).filter(|session| session.ends_at > now)?.key.clone();
-        let key = engine.authenticate(secret.reveal()).filter(|key| lacking(key).is_none())?;
+        let key = auth::key_with(engine, secret.reveal()).ok().filter(|key| lacking(key).is_none())?;
         Some(Visitor { key, secret })
     }
 

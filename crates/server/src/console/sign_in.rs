@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use super::Console;
 use super::page::{self, answer};
 use super::session::{is_own, lacking};
+use crate::auth::{self, Refusal};
 use crate::http::body;
 use crate::http::client::Client;
 
@@ -35,8 +36,10 @@ pub(super) async fn enter(
     };
     let secret = url::form_urlencoded::parse(&body).find(|(name, _)| name == "key").map(|(_, key)| key);
     let secret = Secret::new(secret.as_deref().unwrap_or_default().trim());
-    let Some(key) = console.engine.authenticate(secret.reveal()) else {
-        return refuse(StatusCode::UNAUTHORIZED, "This key is unknown, revoked or expired.");
+    let key = match auth::key_with(&console.engine, secret.reveal()) {
+        Ok(key) => key,
+        Err(Refusal::Suspended) => return refuse(StatusCode::FORBIDDEN, "The tenant of this key is suspended."),
+        Err(_) => return refuse(StatusCode::UNAUTHORIZED, "This key is unknown, revoked or expired."),
     };
     if let Some(scope) = lacking(&key) {
         return refuse(StatusCode::FORBIDDEN, &format!("This key lacks the scope {}.", scope.name()));

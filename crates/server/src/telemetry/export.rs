@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span as SpanOut;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Status, span, status};
 use prost::Message as _;
-use providers::step::{HttpStep, Reply, Step};
+use providers::step::{HttpStep, Reply, Step, Trust};
 use tokio::sync::mpsc;
 
 use super::traces::{Kind, Span, Value};
@@ -87,6 +87,7 @@ impl Exporter {
             headers: self.headers.clone(),
             body: Bytes::from(request(spans).encode_to_vec()),
             timeout: TIMEOUT,
+            trust: Trust::NONE,
         };
         let failure = match self.transport.send(Step::Http(step)).await {
             Reply::Http(answer) if answer.status.is_success() => None,

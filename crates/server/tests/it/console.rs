@@ -91,6 +91,24 @@ async fn a_session_is_a_cookie_that_tells_nothing() {
 }
 
 #[tokio::test]
+async fn a_suspended_tenant_sees_nothing() {
+    let server = Setup::new().start().await;
+    server.client.send(Method::PUT, "/v1/tenants/acme", &[], "{}").await.read::<Value>(200);
+    let key = server.client.create_key("acme", &SCOPES).await.key.unwrap();
+    let browser = Browser::signed_in(&server, &key).await;
+    browser.page("/console").await;
+    server.client.post("/v1/tenants/acme/suspend", &json!({})).await.read::<Value>(200);
+    assert_eq!(browser.get("/console").await.status, 303);
+    assert_eq!(browser.get("/v1/deliveries").await.status, 401);
+    let answer = sign_in(&server.client_with(""), &key, &[]).await;
+    assert!(answer.status == 403 && answer.text().contains("suspended"), "{}", answer.text());
+    // The platform looks on, and the session is there again afterwards.
+    Browser::signed_in(&server, ADMIN_KEY).await.page("/console?tenant=acme").await;
+    server.client.post("/v1/tenants/acme/resume", &json!({})).await.read::<Value>(200);
+    browser.page("/console").await;
+}
+
+#[tokio::test]
 async fn behind_https_the_cookie_is_secure() {
     let server = Setup::new().set("POSTRIDER_SERVER__PUBLIC_URL", "https://notify.example.com").start().await;
     let answer = sign_in(&server.client_with(""), ADMIN_KEY, &[("origin", "https://notify.example.com")]).await;

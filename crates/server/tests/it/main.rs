@@ -3,16 +3,20 @@
 
 mod auth;
 mod black_box;
+mod canary;
 mod cli;
 mod config;
 mod console;
 mod delivery;
 mod egress;
+mod guide;
 mod harness;
 mod healthz;
+mod hostile;
 mod logs;
 mod mail;
 mod metrics;
 mod openapi;
+mod providers;
 mod traces;
 mod v1;

@@ -12,6 +12,7 @@ use domain::{ChannelId, KeyId, Secret, TenantId};
 use super::Factory;
 use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
 use crate::directory::{ChannelChange, NewChannel, NewKey, NewRoute, NewTenant, Snapshot};
+use crate::journal::Lifetime;
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
 async fn load<F: Factory>(world: &World<'_, F>) -> Snapshot {
@@ -207,6 +208,9 @@ pub async fn a_deleted_channel_is_gone_and_what_waits_is_cancelled<F: Factory>(w
     let gone = store.delete_channel(acme, id, later(7)).await.unwrap().unwrap();
     assert_eq!(gone.cancelled_up_to, Some(arrivals[1].delivery));
     assert_eq!(gone.after.channel.deleted_at, Some(later(7)));
+    let lifetime = Lifetime { created_at: NOW, deleted_at: Some(later(7)) };
+    assert_eq!(store.lifetime(acme, id).await.unwrap(), Some(lifetime));
+    assert_eq!(store.lifetime(other, id).await.unwrap(), None);
     assert!(gone.after.subscriptions.is_empty());
     assert!(load(&world).await.channels.is_empty());
     assert!(store.delete_channel(acme, id, NOW).await.unwrap().is_none());

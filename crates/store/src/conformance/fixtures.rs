@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::channel::{CONCURRENCY_DEFAULT, ChannelSettings};
+use domain::channel::ChannelSettings;
 use domain::delivery::{AttemptRecord, Delivery, State};
 use domain::event::NewEvent;
 use domain::outcome::Outcome;
@@ -225,19 +225,8 @@ pub fn untried(arrival: &Arrival, state: State) -> Settlement {
 }
 
 pub fn settings() -> ChannelSettings {
-    ChannelSettings {
-        name: "Accounting".to_owned(),
-        provider: "webhook".to_owned(),
-        config: Secret::new("{\"url\":\"https://example.com\"}"),
-        is_active: true,
-        subject_template: None,
-        body_template: None,
-        retry: None,
-        time_to_live: None,
-        concurrency: CONCURRENCY_DEFAULT,
-        dialect: None,
-        shard: 0,
-    }
+    let config = Secret::new("{\"url\":\"https://example.com\"}");
+    ChannelSettings::new("Accounting".to_owned(), "webhook".to_owned(), config)
 }
 
 pub fn routes(patterns: &[&str]) -> Vec<NewRoute> {

@@ -26,6 +26,9 @@ static SPEC: Spec = Spec {
     retry: Schedule::mail,
     time_to_live: Duration::from_secs(1),
     body_markup: Markup::Plain,
+    sizes: &[],
+    rates: &[],
+    base_url: None,
 };
 
 impl Provider for Scripted {

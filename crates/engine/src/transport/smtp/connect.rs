@@ -68,9 +68,8 @@ impl<R: Resolve> Connector<R> {
             return Err(failed(FailureKind::Forbidden, "a password is sent over TLS only").into());
         }
         let dialing = timeout(CONNECT_TIMEOUT, self.dialer.connect_any(addresses));
-        let (address, stream) = dialing
-            .await
-            .map_err(|_| failed(FailureKind::Connect, format!("no connection within {CONNECT_TIMEOUT:?}")))??;
+        let (address, stream) =
+            dialing.await.map_err(|_| failed(FailureKind::Connect, format!("none within {CONNECT_TIMEOUT:?}")))??;
         let wire = match server.tls {
             SmtpTls::Implicit => {
                 let stream = self.tls.shake_hands(&server.host, stream).await?;

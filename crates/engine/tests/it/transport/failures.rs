@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{LOCALHOST, Names, Server, failure, loopback_allowed, read_request, step, transport, transport_with_names};
 
 /// A name server that never answers.
+#[derive(Clone)]
 struct Silence;
 
 impl Resolve for Silence {

@@ -8,6 +8,7 @@ mod failures;
 mod guard;
 mod smtp;
 mod tls;
+mod trust;
 mod walls;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use domain::Secret;
 use engine::transport::{EgressRules, GuardedHttp, Resolve, TlsRoots, Transport};
 use http::{HeaderMap, HeaderValue, Method};
-use providers::step::{Failure, HttpReply, HttpStep, Reply, Step};
+use providers::step::{Failure, HttpReply, HttpStep, Reply, Step, Trust};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -135,6 +136,7 @@ fn step(url: &str) -> HttpStep {
         headers,
         body: SECRET.into(),
         timeout: Duration::from_secs(20),
+        trust: Trust::NONE,
     }
 }
 

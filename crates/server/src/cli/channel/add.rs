@@ -90,6 +90,7 @@ pub(super) async fn add(client: &Client, add: &Add, is_json: bool) -> Ended {
     let made: Channel = answer.read()?;
     print(&format!("Channel {0} is there; 'postrider channel test {0}' sends it a first notification.", made.id))?;
     tell_what_was_made(spec, &channel, &made)?;
+    super::warn(&made);
     Ok(Exit::Ok)
 }
 

@@ -12,7 +12,7 @@ use super::client::wire::{Channel, Tested};
 use super::client::{self, Client, Part, Target, path};
 use super::exit::{Ended, Exit, Failure};
 use super::input::Consent;
-use super::output::{Table, print, print_json, safe, when};
+use super::output::{Table, print, print_json, remark, safe, when};
 use super::story;
 use crate::app::Starts;
 use shape::Shape;
@@ -202,9 +202,18 @@ async fn change(client: &Client, set: &Set, is_json: bool) -> Ended {
     if is_json {
         print_json(&answer.body)?;
     } else {
-        print(&told(&answer.read()?, client))?;
+        let changed: Channel = answer.read()?;
+        print(&told(&changed, client))?;
+        warn(&changed);
     }
     Ok(Exit::Ok)
+}
+
+/// Tells what the server found odd about templates that it has saved all the same.
+fn warn(channel: &Channel) {
+    for warning in &channel.warnings {
+        remark(&format!("warning: {}", safe(warning)));
+    }
 }
 
 async fn switch(client: &Client, channel: i64, is_active: bool, is_json: bool) -> Ended {

@@ -100,6 +100,8 @@ pub(in crate::cli) struct Channel {
     pub(in crate::cli) paused: Option<Pause>,
     pub(in crate::cli) event_types: Vec<String>,
     pub(in crate::cli) filter: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

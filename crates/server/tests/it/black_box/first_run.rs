@@ -33,6 +33,8 @@ async fn the_printed_line_delivers_and_the_signature_is_seen_to_hold() {
     let mut server = setup.start().await;
     shows(&mut server, r#"{"message": "It works"}"#).await;
     let curl = printed_curl(&server);
+    let console = format!("http://{}/console", server.address);
+    shows(&mut server, &console).await;
 
     let answer = run_in_shell(&curl);
 

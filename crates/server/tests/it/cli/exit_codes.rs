@@ -21,6 +21,7 @@ async fn codes_say_what_kind_of_failure_it_was() {
 
     check(&setup, &["send"], 2, "TYPE").await;
     check(&setup, &["nonsense"], 2, "nonsense").await;
+    check(&setup, &["--config", "x.toml", "stats"], 2, "POSTRIDER_CONFIG").await;
     check(&setup, &["send", "a b"], 2, "type").await;
     check(&setup, &["send", "a", "--data", "{"], 2, "--data is not JSON").await;
     check(&setup, &["send", "a", "--data", "[]"], 2, "data: must be a JSON object").await;

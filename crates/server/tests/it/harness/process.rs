@@ -78,13 +78,7 @@ impl Setup {
 
     /// Runs `serve` and waits until it is ready.
     pub(crate) async fn start(&self) -> Server {
-        let mut process = self.launch(&["serve"]);
-        let line = soon("the welcome line", process.stdout.line_with("is ready at http")).await;
-        let Some(line) = line else {
-            panic!("the server ended before it was ready: {}", process.stderr.text());
-        };
-        let address = line.rsplit("://").next().expect("an address").trim().parse().expect("an address");
-        Server { client: Client::new(address, ADMIN_KEY).for_tenant("default"), address, process }
+        Server::of(self.launch(&["serve"])).await
     }
 
     /// Runs `serve`, which must end by itself; how it ended and what it said to stderr.
@@ -113,16 +107,20 @@ impl Setup {
 
     fn launch_reading(&self, arguments: &[&str], stdin: Stdio) -> Process {
         let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]).chain(arguments.iter().copied());
-        let mut command = Command::new(words.next().expect("a program"));
-        command.args(words).env_clear().envs(&self.variables).current_dir(self.data_dir.path());
+        let mut command = self.command(words.next().expect("a program"));
+        command.args(words).stdin(stdin);
+        Process::start(command).expect("the binary starts")
+    }
+
+    /// A program that is not the binary, with the same variables and in the same directory.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.variables).current_dir(self.data_dir.path());
         for kept in ["PATH", "HOME"] {
             command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
-        let stdout = Output::read(child.stdout.take().expect("a pipe"));
-        let stderr = Output::read(child.stderr.take().expect("a pipe"));
-        Process { child, stdout, stderr }
+        command.stdin(Stdio::null());
+        command
     }
 }
 
@@ -178,6 +176,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a command and reads what it prints.
+    pub(crate) fn start(mut command: Command) -> std::io::Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let stdout = Output::read(child.stdout.take().expect("a pipe"));
+        let stderr = Output::read(child.stderr.take().expect("a pipe"));
+        Ok(Self { child, stdout, stderr })
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -221,6 +227,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Waits until a process that runs `serve` is ready.
+    pub(crate) async fn of(mut process: Process) -> Self {
+        let line = soon("the welcome line", process.stdout.line_with("is ready at http")).await;
+        let Some(line) = line else {
+            panic!("the server ended before it was ready: {}", process.stderr.text());
+        };
+        let address = line.rsplit("://").next().expect("an address").trim().parse().expect("an address");
+        Self { client: Client::new(address, ADMIN_KEY).for_tenant("default"), address, process }
+    }
+
     /// A client with another key.
     pub(crate) fn client_with(&self, key: &str) -> Client {
         Client::new(self.address, key)

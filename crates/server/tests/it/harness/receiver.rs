@@ -22,6 +22,8 @@ use super::soon;
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -94,7 +96,8 @@ impl Reply {
         Self { closes: true, ..Self::status(200) }
     }
 
-    /// Answers with everything that it got, headers and body, after `before`.
+    /// Answers with everything that it got, target, headers and body, after `before`: as it came, as a text in JSON and
+    /// percent-encoded, and as a header.
     pub(crate) fn echo(status: u16, before: &str) -> Self {
         Self { echoes: true, ..Self::status(status).body(before.to_owned()) }
     }
@@ -119,9 +122,16 @@ impl Reply {
         if self.echoes {
             let headers: Vec<_> =
                 received.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
-            body = [&body, headers.concat().as_bytes(), b"\n", &received.body].concat().into();
+            let heard = format!("{}\n{}\n", received.target, headers.concat());
+            let as_json = serde_json::to_string(&heard).expect("a text");
+            let encoded: String = url::form_urlencoded::byte_serialize(heard.as_bytes()).collect();
+            body = [&body, heard.as_bytes(), &received.body, as_json.as_bytes(), encoded.as_bytes()].concat().into();
         }
         let mut response = Response::builder().status(self.status);
+        if self.echoes {
+            let values = received.headers.iter().map(|(name, value)| (format!("x-echo-{name}"), value.clone()));
+            response = values.fold(response, |response, (name, value)| response.header(name, value));
+        }
         for (name, value) in self.headers {
             response = response.header(name, value);
         }
@@ -167,7 +177,8 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let received = Received { headers: head.headers, body };
+        let target = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let received = Received { target, headers: head.headers, body };
         let name = head.uri.path();
         let reply = self.change(|state| {
             state.total += 1;

@@ -16,9 +16,9 @@ use crate::harness::{Setup, soon};
 pub(super) const USER: &str = "postrider";
 pub(super) const PASSWORD: &str = "correct-horse-battery";
 
-pub(super) struct MailServer {
+pub(crate) struct MailServer {
     process: Child,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     folder: TempDir,
     told: watch::Receiver<Vec<Value>>,
 }
@@ -33,9 +33,18 @@ impl MailServer {
         std::fs::write(&paths[0], certificate.expect("a certificate").pem()).expect("a file");
         std::fs::write(&paths[1], key.serialize_pem()).expect("a file");
 
+        Self::run(folder, &paths)
+    }
+
+    /// Without TLS, as on a developer's machine.
+    pub(crate) fn start_plain() -> Self {
+        Self::run(TempDir::new().expect("a temporary directory"), &[])
+    }
+
+    fn run(folder: TempDir, certificate: &[PathBuf]) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/mail/server.py");
         let mut command = Command::new(python());
-        command.arg(script).args(&paths).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(script).args(certificate).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("the mail server's Python starts");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let first = lines.next().and_then(Result::ok).expect("the mail server starts: run scripts/test");
@@ -67,7 +76,7 @@ impl MailServer {
     }
 
     /// The mails, once there are so many.
-    pub(super) async fn mails(&mut self, count: usize) -> Vec<Value> {
+    pub(crate) async fn mails(&mut self, count: usize) -> Vec<Value> {
         let are_there = |told: &Vec<Value>| told.iter().filter(|one| one["event"] == json!("mail")).count() >= count;
         drop(soon("mails", self.told.wait_for(are_there)).await.expect("the mail server runs"));
         self.all("mail")
@@ -88,7 +97,7 @@ pub(super) fn sender(setup: Setup) -> Setup {
 }
 
 /// A header of a mail, on one line.
-pub(super) fn header(mail: &Value, name: &str) -> String {
+pub(crate) fn header(mail: &Value, name: &str) -> String {
     let content = mail["content"].as_str().expect("a mail");
     let start = format!("{name}: ");
     let line = content.lines().find_map(|line| line.strip_prefix(&start));

@@ -1,6 +1,6 @@
 //! E-mail, end to end: the real binary and a real mail server with STARTTLS and AUTH.
 
-mod harness;
+pub(crate) mod harness;
 
 use serde_json::{Value, json};
 

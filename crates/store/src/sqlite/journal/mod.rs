@@ -8,15 +8,16 @@ mod stats;
 use async_trait::async_trait;
 use domain::delivery::{Attempt, Delivery};
 use domain::routing::{ConfigVersion, Subscription};
-use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId};
-use rusqlite::{Connection, params};
+use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::directory::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::segments::{self, Kind};
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::journal::{
-    AttemptQuery, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Page, Stats, StatsQuery,
+    AttemptQuery, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Lifetime, Page, Stats,
+    StatsQuery,
 };
 
 pub(super) use deliveries::settled;
@@ -89,6 +90,10 @@ impl Journal for SqliteStore {
     ) -> Result<Vec<Subscription>, StoreError> {
         self.read(move |connection| subscriptions_at(connection, tenant, channel, version).map_err(from_sqlite)).await
     }
+
+    async fn lifetime(&self, tenant: TenantId, channel: ChannelId) -> Result<Option<Lifetime>, StoreError> {
+        self.read(move |connection| lifetime(connection, tenant, channel).map_err(from_sqlite)).await
+    }
 }
 
 /// How far a list goes: where it begins, and when the page is over.
@@ -150,4 +155,15 @@ fn subscriptions_at(
          ORDER BY valid_from, id"
     );
     connection.prepare_cached(&sql)?.query_map(params![tenant.0, channel.0, version.0], read_subscription)?.collect()
+}
+
+fn lifetime(connection: &Connection, tenant: TenantId, channel: ChannelId) -> rusqlite::Result<Option<Lifetime>> {
+    let read = |row: &Row<'_>| {
+        let deleted_at: Option<i64> = row.get(1)?;
+        Ok(Lifetime { created_at: Timestamp::from_ms(row.get(0)?), deleted_at: deleted_at.map(Timestamp::from_ms) })
+    };
+    connection
+        .prepare_cached("SELECT created_at, deleted_at FROM channels WHERE id = ?2 AND +tenant_id = ?1")?
+        .query_row([tenant.0, channel.0], read)
+        .optional()
 }

@@ -126,6 +126,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
     stepped.run(store.totals()).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
+    stepped.run(store.lifetime(TENANT, channel)).unwrap();
     stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
     let patterns = ["a.*", "*", "a.b"].map(|text| Some(Pattern::parse(text).unwrap()));
     for event_types in patterns.into_iter().chain([None]) {

@@ -46,6 +46,16 @@ async fn every_channel_has_an_answer() {
     let younger = client.webhook(&url, json!({})).await.id;
     check(&event.id, younger, "channel_is_younger", false).await;
 
+    // Deleted channels stay explained.
+    for channel in [hears, filtered, other] {
+        client.delete(&format!("/v1/channels/{channel}")).await;
+    }
+    let after = client.accept(&json!({"type": "a", "data": {}})).await;
+    check(&event.id, hears, "sent", true).await;
+    check(&event.id, filtered, "filter_false", false).await;
+    check(&event.id, other, "no_subscription", false).await;
+    check(&after.id, hears, "channel_was_deleted", false).await;
+
     client.get(&format!("/v1/events/{}/explain?channel_id=999", event.id)).await.problem(404);
     client.get(&format!("/v1/events/evt_999/explain?channel_id={hears}")).await.problem(404);
     client.get(&format!("/v1/events/{}/explain", event.id)).await.problem(422);
