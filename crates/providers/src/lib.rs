@@ -20,6 +20,7 @@ pub mod markup;
 pub mod message;
 pub mod microsoft_teams;
 pub mod operator;
+pub mod schema;
 pub mod sign;
 pub mod slack;
 pub mod spec;

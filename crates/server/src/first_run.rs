@@ -104,6 +104,7 @@ impl fmt::Display for Welcome {
         let url = &self.url;
         writeln!(f, "Postrider {} is ready at {url}", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "\n  Console     {url}/console\n              what happened, and what needs attention")?;
+        writeln!(f, "\n  API         {url}/docs\n              every route, with examples")?;
         if let Some(key) = &self.admin_key {
             writeln!(
                 f,

@@ -8,13 +8,15 @@ use domain::{AttemptId, ChannelId, DeliveryId};
 use engine::ops::AttemptQuery;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Caller, DeliveriesRead, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 use super::{App, filter};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 pub(crate) struct AttemptOut {
     id: i64,
     delivery_id: i64,
@@ -61,7 +63,7 @@ impl From<Attempt> for AttemptOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     delivery_id: Option<i64>,

@@ -12,6 +12,7 @@ use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::attempts::AttemptOut;
 use super::deliveries::DeliveryOut;
@@ -21,24 +22,31 @@ use super::problem::Problem;
 use super::{App, filter};
 
 /// The fields of a channel. With PATCH, absent leaves a field as it is and null clears it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
+#[schema(as = NewChannel)]
 pub(crate) struct ChannelIn {
     name: Option<String>,
     provider: Option<String>,
+    #[schema(value_type = Object)]
     config: Option<Map<String, Value>>,
     is_active: Option<bool>,
     event_types: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     filter: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     subject_template: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     body_template: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<RetryIn>)]
     retry: Option<Option<RetryIn>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
     time_to_live_seconds: Option<Option<u64>>,
     concurrency: Option<u32>,
 }
@@ -52,14 +60,16 @@ pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// A retry schedule: the waits between attempts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RetryIn)]
 struct RetryIn {
     /// Parts of a second are allowed. None at all: a single attempt.
     delays_seconds: Vec<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
 struct RetryOut {
     delays_seconds: Vec<f64>,
 }
@@ -109,11 +119,13 @@ impl ChannelIn {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Channel)]
 pub(crate) struct ChannelOut {
     id: i64,
     name: String,
     provider: String,
+    #[schema(value_type = Object)]
     config: Map<String, Value>,
     is_active: bool,
     /// Why Postrider holds its deliveries; null when it does not.
@@ -132,7 +144,8 @@ pub(crate) struct ChannelOut {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Pause)]
 struct PauseOut {
     reason: String,
     since: String,
@@ -175,7 +188,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Answer(made.into())))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     provider: Option<String>,
@@ -233,7 +246,8 @@ pub(crate) async fn remove(
 }
 
 /// What came of a test. `ok` is whether the provider took it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Test)]
 pub(crate) struct TestOut {
     ok: bool,
     delivery: DeliveryOut,

@@ -8,13 +8,15 @@ use engine::ops::DeliveryFilter;
 use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Caller, DeliveriesRead, DeliveriesWrite, Id, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 use super::{App, filter};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(crate) struct DeliveryOut {
     id: i64,
     event_id: String,
@@ -48,7 +50,7 @@ impl From<Delivery> for DeliveryOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     channel_id: Option<i64>,

@@ -7,6 +7,7 @@ use engine::ops::EventTypeShown;
 use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::extract::{Caller, ChannelsRead, ChannelsWrite, Json, Params, PathParts};
@@ -14,7 +15,8 @@ use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 
 /// A described event type.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventType)]
 pub(crate) struct EventTypeOut {
     r#type: String,
     label: String,
@@ -26,8 +28,9 @@ pub(crate) struct EventTypeOut {
     updated_at: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = VariableGroup)]
 struct GroupWire {
     #[serde(default)]
     name: String,
@@ -35,8 +38,9 @@ struct GroupWire {
     variables: Vec<VariableWire>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Variable)]
 struct VariableWire {
     /// Where it stands in the data; dots lead into objects.
     key: String,
@@ -78,8 +82,9 @@ impl From<EventTypeShown> for EventTypeOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEventType)]
 pub(crate) struct EventTypeIn {
     /// Only with POST; with PUT it stands in the path.
     r#type: Option<String>,
@@ -112,7 +117,7 @@ fn read_variable(wire: VariableWire, at: &str) -> Result<Variable, Problem> {
     Ok(Variable { key: wire.key, description: wire.description, kind, example: wire.example })
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     limit: Option<String>,

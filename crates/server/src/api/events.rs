@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use super::deliveries::DeliveryOut;
 use super::extract::{Caller, EventsRead, Params, PathParts, Poster, Raw};
@@ -21,7 +22,8 @@ use super::{App, filter};
 /// How many deliveries an event shows at once; the others are listed by `/v1/deliveries`.
 const DELIVERIES_SHOWN_MAX: usize = 1000;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Accepted)]
 pub(crate) struct AcceptedOut {
     id: String,
     deliveries: Vec<MadeOut>,
@@ -43,13 +45,15 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MadeDelivery)]
 struct MadeOut {
     id: i64,
     channel_id: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Skipped)]
 struct SkippedOut {
     channel_id: i64,
     reason: &'static str,
@@ -103,10 +107,12 @@ pub(crate) async fn create(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(crate) struct EventOut {
     id: String,
     r#type: String,
+    #[schema(value_type = Object)]
     data: Box<RawValue>,
     occurred_at: String,
     accepted_at: String,
@@ -162,13 +168,14 @@ fn event_id(text: &str) -> Result<EventId, Problem> {
     EventId::parse(text).ok_or_else(|| Problem::not_found(format!("there is no event {text:?}; ids look like evt_17")))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExplainIn {
     channel_id: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explained)]
 pub(crate) struct ExplainedOut {
     event_id: String,
     channel_id: i64,
@@ -192,7 +199,7 @@ pub(crate) async fn explain(
     Ok(Json(ExplainedOut { event_id: event.public(), channel_id: query.channel_id, reason, delivery }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     r#type: Option<String>,
@@ -205,7 +212,8 @@ pub(crate) struct ListIn {
 }
 
 /// An event of the list: without its data, which may be large.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListedEvent)]
 pub(crate) struct ListedOut {
     id: String,
     r#type: String,

@@ -7,6 +7,7 @@ use engine::ops::{InboxQuery, InboxRow};
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::extract::{Caller, Id, Inbox, Json, Params};
@@ -16,7 +17,8 @@ use super::problem::Problem;
 /// The longest name of a recipient, in characters, as channels have it.
 const RECIPIENT_CHARS_MAX: usize = 128;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InboxEntry)]
 pub(crate) struct EntryOut {
     /// That of the delivery that brought it.
     id: i64,
@@ -25,6 +27,7 @@ pub(crate) struct EntryOut {
     /// Empty: the inbox that all of the tenant share.
     recipient: String,
     /// `type`, `title`, `text`, `severity`, `url` and `fields`.
+    #[schema(value_type = Object)]
     content: Box<RawValue>,
     created_at: String,
     /// Null while it is unread.
@@ -49,7 +52,7 @@ impl TryFrom<InboxRow> for EntryOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     recipient: Option<String>,
@@ -77,13 +80,14 @@ pub(crate) async fn list(
     Ok(Answer(PageOut::named(entries, next)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CountIn {
     recipient: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UnreadCount)]
 pub(crate) struct CountOut {
     unread: u64,
     /// There may be more: nobody counts beyond a thousand.
@@ -116,13 +120,15 @@ pub(crate) async fn mark_unread(
 }
 
 /// Whose entries to mark; without recipient, everybody's.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MarkAll)]
 pub(crate) struct MarkAllIn {
     recipient: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Marked)]
 pub(crate) struct MarkedOut {
     marked: usize,
 }

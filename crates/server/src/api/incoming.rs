@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::App;
 use super::extract::parse;
@@ -24,8 +25,8 @@ use crate::auth::Acting;
 /// The longest `source` and `id` of a CloudEvent, in bytes.
 const CLOUD_NAME_BYTES_MAX: usize = 2048;
 
-const CLOUD_EVENT: &str = "application/cloudevents+json";
-const CLOUD_BATCH: &str = "application/cloudevents-batch+json";
+pub(super) const CLOUD_EVENT: &str = "application/cloudevents+json";
+pub(super) const CLOUD_BATCH: &str = "application/cloudevents-batch+json";
 
 /// The events of one request.
 pub(super) struct Incoming {
@@ -103,10 +104,12 @@ fn is_cloud(body: &Bytes, is_list: bool) -> bool {
 }
 
 /// An event in Postrider's own form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct EventWire {
+#[schema(as = NewEvent)]
+pub(super) struct EventWire {
     r#type: String,
+    #[schema(value_type = Object)]
     data: Box<RawValue>,
     occurred_at: Option<String>,
     severity: Option<String>,
@@ -132,15 +135,18 @@ impl EventWire {
 }
 
 /// A CloudEvent, version 1.0, in the JSON event format.
-#[derive(Debug, Deserialize)]
-struct CloudWire {
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CloudEvent)]
+pub(super) struct CloudWire {
     specversion: String,
     id: String,
     source: String,
     r#type: String,
     time: Option<String>,
     datacontenttype: Option<String>,
+    #[schema(value_type = Option<Object>)]
     data: Option<Box<RawValue>>,
+    #[schema(ignore)]
     data_base64: Option<IgnoredAny>,
     /// An extension of ours.
     severity: Option<String>,

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::problem::Problem;
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 200;
+pub(super) const LIMIT_DEFAULT: usize = 50;
+pub(super) const LIMIT_MAX: usize = 200;
 
 /// One page of a list. `next_cursor` is null on the last; a page before that may be short, even empty.
 #[derive(Debug, Serialize)]

@@ -7,6 +7,7 @@ use engine::ops::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::App;
 use super::channels::given;
@@ -15,27 +16,33 @@ use super::incoming::{read_severity, read_time};
 use super::problem::Problem;
 
 /// A channel that is there, or the provider of one that is not, with templates and an event to try.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
+#[schema(as = NewPreview)]
 pub(crate) struct PreviewIn {
     channel_id: Option<i64>,
     provider: Option<String>,
     /// Without it, the examples of the provider's fields.
+    #[schema(value_type = Option<Object>)]
     config: Option<Map<String, Value>>,
     /// Left out, those of the channel.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     subject_template: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     body_template: Option<Option<String>>,
     event: Option<EventWire>,
 }
 
 /// What is left out is taken from the examples of described event types.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PreviewEvent)]
 struct EventWire {
     r#type: Option<String>,
+    #[schema(value_type = Option<Object>)]
     data: Option<Box<RawValue>>,
     occurred_at: Option<String>,
     severity: Option<String>,
@@ -69,7 +76,8 @@ impl PreviewIn {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Preview)]
 pub(crate) struct PreviewOut {
     /// The event that was rendered.
     event: PreviewedEvent,
@@ -83,9 +91,11 @@ pub(crate) struct PreviewOut {
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PreviewedEvent)]
 struct PreviewedEvent {
     r#type: String,
+    #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
 

@@ -6,17 +6,35 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use providers::FieldError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Refusal;
 use crate::http::body::BodyError;
 
+/// What the `type` of a problem ends in.
+pub(super) const TYPES: [&str; 12] = [
+    "malformed",
+    "unauthorized",
+    "forbidden",
+    "suspended",
+    "not-found",
+    "method-not-allowed",
+    "too-slow",
+    "conflict",
+    "too-large",
+    "invalid",
+    "internal",
+    "unavailable",
+];
+
 /// An error as the client gets it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// What kind of problem it is, for programs.
     r#type: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
     status: StatusCode,
     /// What happened and what to do, for people.
     detail: String,
@@ -25,7 +43,7 @@ pub(crate) struct Problem {
 }
 
 /// One field that is wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FieldProblem {
     field: String,
     message: String,

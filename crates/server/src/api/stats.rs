@@ -6,6 +6,7 @@ use domain::ChannelId;
 use engine::ops::{StatsQuery, StatsShown};
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Caller, DeliveriesRead, Params};
 use super::problem::Problem;
@@ -14,7 +15,7 @@ use super::{App, filter};
 /// Without `since`: the last 24 hours.
 const SINCE_DEFAULT_MS: i64 = 24 * 60 * 60 * 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatsIn {
     since: Option<String>,
@@ -22,7 +23,8 @@ pub(crate) struct StatsIn {
     event_type: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stats)]
 pub(crate) struct StatsOut {
     since: String,
     /// Null for one channel: an event belongs to none.

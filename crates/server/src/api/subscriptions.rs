@@ -7,13 +7,15 @@ use domain::{ChannelId, SubscriptionId};
 use engine::ops::NewSubscription;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::extract::{Caller, ChannelsRead, ChannelsWrite, Id, Json, Params};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Subscription)]
 pub(crate) struct SubscriptionOut {
     id: i64,
     channel_id: i64,
@@ -34,15 +36,16 @@ impl From<Subscription> for SubscriptionOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSubscription)]
 pub(crate) struct SubscriptionIn {
     channel_id: i64,
     event_type: String,
     filter: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     channel_id: Option<i64>,

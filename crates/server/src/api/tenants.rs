@@ -8,13 +8,15 @@ use engine::ops::KeyRequest;
 use http::StatusCode;
 use providers::message::{parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Json, Params, PathParts, Platform};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
 use super::{App, filter};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tenant)]
 pub(crate) struct TenantOut {
     id: i64,
     slug: String,
@@ -40,8 +42,9 @@ impl From<Tenant> for TenantOut {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewTenant)]
 pub(crate) struct TenantIn {
     /// Only with POST; with PUT it stands in the path.
     slug: Option<String>,
@@ -70,7 +73,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Answer(made.into())))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListIn {
     q: Option<String>,
@@ -131,8 +134,9 @@ fn find(engine: &App, slug: &str) -> Result<Tenant, Problem> {
     engine.tenant(slug).ok_or_else(|| Problem::not_found(format!("there is no tenant {slug:?}")))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewKey)]
 pub(crate) struct KeyIn {
     name: String,
     scopes: Vec<String>,
@@ -142,7 +146,8 @@ pub(crate) struct KeyIn {
     key: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub(crate) struct KeyOut {
     id: i64,
     name: String,
@@ -200,7 +205,7 @@ pub(crate) async fn create_key(
     Ok((StatusCode::CREATED, Answer(key_out(&issued.key, Some(&issued.secret)))))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeysIn {
     limit: Option<String>,

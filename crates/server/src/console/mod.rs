@@ -18,11 +18,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use engine::Engine;
 use engine::random::Entropy;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 
+use crate::http::page::PROTECTION;
 pub(crate) use bridge::readable_when_signed_in;
 use session::Sessions;
 
@@ -52,23 +51,9 @@ impl Console {
 }
 
 async fn style() -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], include_str!("style.css")).into_response()
+    ([(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], include_str!("../http/style.css"))
+        .into_response()
 }
-
-/// Nothing is loaded from elsewhere, nothing runs, nobody frames it, and nothing stays on the machine of who looks.
-///
-/// The referrer goes to this server: without one, browsers hide the origin of a form, which `sign_in` looks at.
-const PROTECTION: [(HeaderName, &str); 6] = [
-    (
-        CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-    (X_FRAME_OPTIONS, "DENY"),
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (REFERRER_POLICY, "same-origin"),
-    (CACHE_CONTROL, "no-store"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-];
 
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;

@@ -3,25 +3,14 @@
 use axum::response::{Html, IntoResponse as _, Response};
 use domain::Timestamp;
 use http::StatusCode;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use providers::message::rfc3339;
+
+use crate::http::page;
 
 /// A whole document.
 pub(super) fn whole(title: &str, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (title) " · Postrider" }
-                link rel="stylesheet" href="/console/style.css";
-            }
-            body { (body) }
-        }
-    }
+    page::whole(title, "/console/style.css", body)
 }
 
 pub(super) fn answer(status: StatusCode, page: &Markup) -> Response {

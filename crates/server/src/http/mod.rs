@@ -1,10 +1,11 @@
 //! Shared plumbing of the faces: the listeners with their bounds and certificate, who asks, which web pages may, what is
-//! told of a request, and bodies read to their bounds.
+//! told of a request, how pages look, and bodies read to their bounds.
 
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod cors;
 pub(crate) mod listener;
 pub(crate) mod observe;
+pub(crate) mod page;
 pub(crate) mod socket;
 pub(crate) mod tls;

@@ -14,6 +14,8 @@ use super::metrics::Metrics;
 use crate::auth::{self, Refusal};
 use crate::http::client::Client;
 
+pub(crate) const PATH: &str = "/metrics";
+
 /// What `/metrics` is answered from.
 #[derive(Clone)]
 struct Desk {
@@ -24,7 +26,7 @@ struct Desk {
 }
 
 pub(crate) fn router(engine: Arc<Engine>, metrics: Arc<Metrics>, is_public: bool) -> Router {
-    Router::new().route("/metrics", get(show)).with_state(Desk { engine, metrics, is_public })
+    Router::new().route(PATH, get(show)).with_state(Desk { engine, metrics, is_public })
 }
 
 async fn show(State(desk): State<Desk>, request: Request) -> Response {

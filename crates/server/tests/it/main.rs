@@ -16,6 +16,7 @@ mod hostile;
 mod logs;
 mod mail;
 mod metrics;
+mod openapi;
 mod providers;
 mod traces;
 mod v1;

@@ -1,0 +1,204 @@
+//! One operation of the document: what a route is for, who may, what it takes and what it answers.
+
+use std::collections::BTreeMap;
+
+use domain::tenant::Scope;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{reference, register, words};
+
+/// The parts of the API, in the order in which people are shown them.
+pub(super) const TAGS: [(&str, &str); 11] = [
+    ("events", "What happened, and what became of it."),
+    ("channels", "The destinations of a tenant."),
+    ("subscriptions", "What brings events to channels, one by one."),
+    ("event types", "What types are called for people, and which variables their data holds."),
+    ("deliveries", "One event for one channel."),
+    ("attempts", "Every try."),
+    ("stats", "Sums."),
+    ("inbox", "What an application shows to its users."),
+    ("tenants", "Who uses this server. For the platform."),
+    ("keys", "What tenants call with. For the platform."),
+    ("health", "How the server is doing, and what it can do."),
+];
+
+type Register = Box<dyn FnOnce(&mut Map<String, Value>)>;
+
+/// Describes one operation; begun with [`Operation::new`], ended by the routes.
+pub(in crate::api) struct Operation {
+    value: Value,
+    parameters: Vec<Value>,
+    answers: BTreeMap<u16, Value>,
+    registers: Vec<Register>,
+    scope: Option<Scope>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "examples are made where they are given away")]
+impl Operation {
+    /// `about` is a line for people.
+    pub(in crate::api) fn new(id: &str, tag: &str, about: &str) -> Self {
+        let value = json!({"operationId": id, "tags": [tag], "summary": about});
+        Self { value, parameters: Vec::new(), answers: BTreeMap::new(), registers: Vec::new(), scope: None }
+    }
+
+    /// More about it.
+    pub(in crate::api) fn detail(mut self, text: &str) -> Self {
+        self.value["description"] = text.into();
+        self
+    }
+
+    /// What a key needs for it.
+    pub(in crate::api) fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// The parameters of the query, from the type that reads them.
+    pub(in crate::api) fn query<T: IntoParams>(mut self) -> Self {
+        let id = self.value["operationId"].as_str().unwrap_or_default().to_owned();
+        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+            let mut parameter = serde_json::to_value(parameter).expect("a parameter is JSON");
+            words::parameter(&id, &mut parameter);
+            self.parameters.push(parameter);
+        }
+        self
+    }
+
+    /// A header that the request may have.
+    pub(in crate::api) fn header(mut self, name: &str, about: &str, schema: Value, example: &str) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "header", "required": false, "description": about, "schema": schema, "example": example,
+        }));
+        self
+    }
+
+    /// A JSON body of one type.
+    pub(in crate::api) fn body<T: ToSchema>(self, example: Value) -> Self {
+        let schema = reference(&T::name());
+        self.with::<T>().media("application/json", schema, vec![("example".to_owned(), example)])
+    }
+
+    /// A body of some media type, with named examples.
+    pub(in crate::api) fn media(mut self, media: &str, schema: Value, examples: Vec<(String, Value)>) -> Self {
+        let examples: Map<_, _> = examples.into_iter().map(|(name, value)| (name, json!({"value": value}))).collect();
+        self.value["requestBody"]["required"] = true.into();
+        self.value["requestBody"]["content"][media] = json!({"schema": schema, "examples": examples});
+        self
+    }
+
+    /// A type that a schema names by itself.
+    pub(in crate::api) fn with<T: ToSchema>(mut self) -> Self {
+        self.registers.push(Box::new(|schemas| drop(register::<T>(schemas))));
+        self
+    }
+
+    /// An answer of one type.
+    pub(in crate::api) fn answers<T: ToSchema>(self, status: u16, about: &str, example: Value) -> Self {
+        let schema = reference(&T::name());
+        self.with::<T>().answer(status, about, schema, example)
+    }
+
+    /// An answer with a page of a list.
+    pub(in crate::api) fn page<T: ToSchema>(self, example: Value) -> Self {
+        let schema = json!({"type": "object", "required": ["data", "next_cursor"], "properties": {
+            "data": {"type": "array", "items": reference(&T::name())},
+            "next_cursor": {"type": ["string", "null"], "description": "Null on the last page."},
+        }});
+        self.with::<T>().answer(200, "A page.", schema, json!({"data": [example], "next_cursor": null}))
+    }
+
+    /// A JSON answer of any form.
+    pub(in crate::api) fn answer(mut self, status: u16, about: &str, schema: Value, example: Value) -> Self {
+        let content = json!({"application/json": {"schema": schema, "example": example}});
+        self.answers.insert(status, json!({"description": about, "content": content}));
+        self
+    }
+
+    /// An answer in another media type.
+    pub(in crate::api) fn text(mut self, status: u16, about: &str, media: &str) -> Self {
+        let content = json!({media: {"schema": {"type": "string"}}});
+        self.answers.insert(status, json!({"description": about, "content": content}));
+        self
+    }
+
+    /// An answer without a body.
+    pub(in crate::api) fn empty(mut self, status: u16, about: &str) -> Self {
+        self.answers.insert(status, json!({"description": about}));
+        self
+    }
+
+    /// A refusal beyond those that follow from what the operation takes.
+    pub(in crate::api) fn refuses(mut self, status: u16, about: &str) -> Self {
+        let content = json!({"application/problem+json": {"schema": reference("Problem")}});
+        self.answers.insert(status, json!({"description": about, "content": content}));
+        self
+    }
+
+    /// The operation as the document has it, and all schemas that there are now.
+    pub(super) fn finish(mut self, path: &str, mut schemas: Map<String, Value>) -> (Value, Map<String, Value>) {
+        for register in std::mem::take(&mut self.registers) {
+            register(&mut schemas);
+        }
+        let has_body = self.value.get("requestBody").is_some();
+        let has_query = self.parameters.iter().any(|parameter| parameter["in"] == "query");
+        self = self.path_parameters(path);
+        let is_found = path.contains('{');
+        if let Some(scope) = self.scope {
+            self = self.secured(scope);
+        }
+        let follow = [
+            (has_body, 400, "The body is not JSON."),
+            (is_found, 404, "There is no such thing, or it is another tenant's."),
+            (has_body, 408, "The body took too long to arrive."),
+            (has_body, 413, "Larger than a bound that `detail` names."),
+            (has_body || has_query, 422, "Fields or parameters are wrong; see `errors`."),
+            (self.scope.is_some(), 500, "A fault of the server; its log says more."),
+            (self.scope.is_some(), 503, "The database cannot be used now; nothing was kept."),
+        ];
+        for (_, status, about) in follow.into_iter().filter(|(applies, ..)| *applies) {
+            if !self.answers.contains_key(&status) {
+                self = self.refuses(status, about);
+            }
+        }
+        let answers: Map<_, _> =
+            self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
+        self.value["responses"] = answers.into();
+        if !self.parameters.is_empty() {
+            self.value["parameters"] = self.parameters.into();
+        }
+        (self.value, schemas)
+    }
+
+    fn secured(mut self, scope: Scope) -> Self {
+        let more = self.value["description"].as_str().unwrap_or_default();
+        self.value["description"] = format!("Scope `{}`. {more}", scope.name()).trim().into();
+        self.value["security"] = json!([{"key": []}]);
+        if scope != Scope::Platform {
+            let about = "The slug of the tenant that a platform key acts for; a tenant's own key may leave it out.";
+            self = self.header("Postrider-Tenant", about, json!({"type": "string"}), "default");
+            if !self.answers.contains_key(&400) {
+                self = self.refuses(400, "The body is not JSON, or a platform key named no tenant.");
+            }
+        }
+        self.refuses(401, "No key, or one that is unknown, revoked or expired.")
+            .refuses(403, "The key lacks the scope, is another tenant's, or its tenant is suspended.")
+    }
+
+    fn path_parameters(mut self, path: &str) -> Self {
+        for name in path.split('{').skip(1).filter_map(|part| part.split('}').next()) {
+            let is_event = path.starts_with("/v1/events/");
+            let (schema, example) = match name {
+                "id" if is_event => (json!({"type": "string", "pattern": "^evt_[0-9]+$"}), json!("evt_1")),
+                "id" => (json!({"type": "integer", "minimum": 1, "maximum": domain::ids::ID_MAX}), json!(1)),
+                "slug" => (json!({"type": "string", "pattern": "^[a-z0-9-]{1,63}$"}), json!("acme")),
+                _ => (json!({"type": "string"}), json!("invoice.paid")),
+            };
+            self.parameters.push(json!({
+                "name": name, "in": "path", "required": true, "schema": schema, "example": example,
+            }));
+        }
+        self
+    }
+}

@@ -1,0 +1,146 @@
+//! Every request example is sent to a real server: it is answered as documented, and the answer fits its schema.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{document, faults, operations};
+use crate::harness::{Accepted, Client, Receiver, Reply, Server, Setup};
+
+/// A server with something under every id that the examples name.
+struct Furnished {
+    server: Server,
+    _receiver: Receiver,
+    document: Value,
+    key: i64,
+    entry: i64,
+    delivery: i64,
+}
+
+impl Furnished {
+    async fn new() -> Self {
+        let server = Setup::new().set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "3600000").start().await;
+        let receiver = Receiver::start().await;
+        receiver.always("/hook", Reply::status(503));
+        let client = &server.client;
+        let hook = client.webhook(&receiver.url("/hook"), json!({})).await;
+        assert_eq!(hook.id, 1, "the examples name the first channel");
+        let inbox = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
+        client.create_channel(&inbox).await;
+        let accepted: Accepted = client.accept(&json!({"type": "invoice.paid", "data": {"amount": 50}})).await;
+        let of = |channel: i64| accepted.deliveries.iter().find(|made| made.channel_id == channel).unwrap().id;
+        let (delivery, entry) = (of(1), of(2));
+        client.delivery_once(delivery, "retrying").await;
+        client.delivery_once(entry, "sent").await;
+        client.send(Method::PUT, "/v1/tenants/acme", &[], "{}").await.read::<Value>(200);
+        let key = client.create_key("acme", &["events:read"]).await.id;
+        let described = json!({"label": "Invoice paid"}).to_string();
+        client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
+        let document = document(&server).await;
+        Self { server, _receiver: receiver, document, key, entry, delivery }
+    }
+
+    /// A documented path with real ids.
+    fn path(&self, path: &str, operation: &Value) -> String {
+        let mut concrete = path.to_owned();
+        let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "path") {
+            let name = parameter["name"].as_str().unwrap();
+            let value = match name {
+                "id" if path.starts_with("/v1/inbox") => self.entry.to_string(),
+                "id" if path.starts_with("/v1/deliveries") => self.delivery.to_string(),
+                "id" if path.contains("/keys/") => self.key.to_string(),
+                _ => text(&parameter["example"]),
+            };
+            concrete = concrete.replace(&format!("{{{name}}}"), &value);
+        }
+        let query = parameters.iter().filter(|one| one["in"] == "query" && one["required"] == true);
+        let query: Vec<_> =
+            query.map(|one| format!("{}={}", one["name"].as_str().unwrap(), text(&one["example"]))).collect();
+        if query.is_empty() { concrete } else { format!("{concrete}?{}", query.join("&")) }
+    }
+
+    async fn check(&self, path: &str, method: &str, operation: &Value) {
+        let concrete = self.path(path, operation);
+        let http = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+        let mut requests = vec![];
+        for (media, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+            for (name, example) in content["examples"].as_object().unwrap() {
+                let faults = faults(&self.document, &content["schema"], &example["value"]);
+                assert!(faults.is_empty(), "{method} {path}, example {name}: {faults:#?}");
+                requests.push((media.as_str(), example["value"].to_string()));
+            }
+        }
+        if requests.is_empty() {
+            requests.push(("application/json", String::new()));
+        }
+        for (media, body) in requests {
+            let answer = self.server.client.send(http.clone(), &concrete, &[("content-type", media)], body).await;
+            let status = answer.status.as_u16().to_string();
+            let told = format!("{method} {concrete}: {status} {}", answer.text());
+            assert!(answer.status.is_success(), "{told}");
+            let documented = operation["responses"].get(&status).unwrap_or_else(|| panic!("not documented: {told}"));
+            match documented["content"].as_object().and_then(|content| content.iter().next()) {
+                None => assert!(answer.body.is_empty(), "{told}"),
+                Some((media, content)) => {
+                    assert!(answer.header("content-type").unwrap_or_default().starts_with(media), "{told}");
+                    if media == "application/json" {
+                        let faults = faults(&self.document, &content["schema"], &answer.read(answer.status.as_u16()));
+                        assert!(faults.is_empty(), "{told}: {faults:#?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What removes goes last, and the subscriptions of a channel before it.
+fn turn(method: &str, path: &str) -> (bool, usize) {
+    (method == "delete", if method == "delete" { usize::MAX - path.len() } else { 0 })
+}
+
+#[tokio::test]
+async fn every_example_is_taken_and_answered_as_documented() {
+    let furnished = Furnished::new().await;
+    let mut operations = operations(&furnished.document);
+    operations.sort_by_key(|(path, method, _)| turn(method, path));
+    for (path, method, operation) in &operations {
+        furnished.check(path, method, operation).await;
+    }
+}
+
+/// Every list takes every one of its filters with the example or the first value that the document has for it.
+#[tokio::test]
+async fn every_parameter_takes_what_the_document_says() {
+    let furnished = Furnished::new().await;
+    let client: &Client = &furnished.server.client;
+    for (path, _, operation) in operations(&furnished.document).iter().filter(|(_, method, _)| method == "get") {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        for one in parameters.iter().filter(|one| one["in"] == "query" && one["required"] != true) {
+            let value = one.get("example").or(one["schema"]["enum"].get(0)).cloned().unwrap_or(json!(true));
+            let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            let pair = format!("{}={value}", one["name"].as_str().unwrap());
+            let concrete = furnished.path(path, operation);
+            let joint = if concrete.contains('?') { '&' } else { '?' };
+            let answer = client.get(&format!("{concrete}{joint}{pair}")).await;
+            assert_eq!(answer.status.as_u16(), 200, "{path} {pair}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_fit_their_schema() {
+    let furnished = Furnished::new().await;
+    let problem = &json!({"$ref": "#/components/schemas/Problem"});
+    let server = &furnished.server;
+    let check = async |client: &Client, method: Method, path: &str, body: &str, status: u16| {
+        let answer = client.send(method, path, &[], body.to_owned()).await;
+        let faults = faults(&furnished.document, problem, &answer.read(status));
+        assert!(faults.is_empty(), "{path}: {faults:#?}");
+    };
+    check(&server.client, Method::POST, "/v1/events", "{", 400).await;
+    check(&server.client_with(""), Method::GET, "/v1/events", "", 401).await;
+    check(&server.client, Method::GET, "/v1/nothing", "", 404).await;
+    check(&server.client, Method::PUT, "/v1/events", "", 405).await;
+    check(&server.client, Method::POST, "/v1/events", "{}", 422).await;
+}
