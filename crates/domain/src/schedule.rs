@@ -54,7 +54,7 @@ impl Schedule {
         Self { waits: seconds.map(Duration::from_secs).collect() }
     }
 
-    /// For chat and what else people read at once: 5 attempts, the waits doubling from 30 s.
+    /// For chats: five attempts over some minutes, because a message that people read is soon old.
     pub fn chat() -> Self {
         Self { waits: [30, 60, 120, 240].map(Duration::from_secs).to_vec() }
     }

@@ -180,6 +180,7 @@ pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
         }
         if field.secret {
             texts.extend(texts_in(value));
+            texts.extend(value.as_str().and_then(after_host));
         }
     }
     texts.extend(config.text(PREVIOUS_SECRET).map(ToOwned::to_owned));
@@ -222,6 +223,11 @@ fn written_forms(text: &str) -> Vec<String> {
     forms.sort();
     forms.dedup();
     forms
+}
+
+/// What follows the host of a URL, which is all that a receiver sees of it.
+fn after_host(text: &str) -> Option<String> {
+    Url::parse(text).ok().map(|url| url[Position::BeforePath..].to_owned()).filter(|rest| rest.len() > 1)
 }
 
 fn texts_in(value: &Value) -> Vec<String> {

@@ -12,16 +12,13 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::message::{Message, PlanContext, PlanError};
-use crate::spec::{Field, FieldKind, Markup, Spec};
+use crate::spec::{Field, FieldKind, Markup, Size, Spec, Unit};
 use crate::step::{InboxStep, Reply, Step};
 use crate::summary::{Summary, one_line};
 use crate::{Provider, judge};
 
-/// The longest title, in characters.
-const TITLE_CHARS_MAX: usize = 200;
-
-/// The longest text, in characters: an inbox shows messages and stores no documents.
-const TEXT_CHARS_MAX: usize = 4_000;
+const TITLE: &str = "title";
+const TEXT: &str = "text";
 
 const RECIPIENT: &str = "recipient";
 
@@ -39,7 +36,11 @@ static SPEC: Spec = Spec {
     retry: Schedule::chat,
     time_to_live: Duration::from_hours(3 * 24),
     body_markup: Markup::Plain,
-    sizes: &[],
+    sizes: &[
+        Size { what: TITLE, max: 200, unit: Unit::Characters },
+        // An inbox shows messages and stores no documents.
+        Size { what: TEXT, max: 4_000, unit: Unit::Characters },
+    ],
     rates: &[],
     base_url: None,
 };
@@ -54,7 +55,7 @@ impl Provider for InternalNotification {
 
     fn plan(&self, config: &Config, message: &Message<'_>, _: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let summary = Summary::read(message)?;
-        let subject = message.subject.map(|text| one_line(text, TITLE_CHARS_MAX)).filter(|text| !text.is_empty());
+        let subject = message.subject.map(|text| one_line(text, SPEC.size(TITLE).max)).filter(|text| !text.is_empty());
         let text = match message.body {
             Some(body) => Some(body.to_owned()),
             None => summary.text,
@@ -66,7 +67,7 @@ impl Provider for InternalNotification {
         let content = json!({
             "type": message.event_type,
             "title": subject.unwrap_or(summary.title),
-            "text": text.map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>()),
+            "text": text.map(|text| SPEC.size(TEXT).cut(&text, Markup::Plain)),
             "severity": message.severity.map(domain::event::Severity::name),
             "url": summary.link.map(String::from),
             "fields": fields,
@@ -128,7 +129,7 @@ mod tests {
         let (_, content) = entry(r#"{"title": "Paid", "amount": 5}"#, Some("Sub\njekt"), Some("five"));
         assert_eq!((&content["title"], &content["text"]), (&json!("Sub jekt"), &json!("five")));
         assert_eq!(content["fields"], json!([]));
-        let (_, content) = entry("{}", None, Some(&"ü".repeat(TEXT_CHARS_MAX + 1)));
-        assert_eq!(content["text"].as_str().unwrap().chars().count(), TEXT_CHARS_MAX);
+        let (_, content) = entry("{}", None, Some(&"ü".repeat(4_001)));
+        assert_eq!(content["text"].as_str().unwrap().chars().count(), 4_000);
     }
 }
