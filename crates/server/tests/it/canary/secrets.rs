@@ -94,11 +94,12 @@ pub(super) fn least(spec: &Spec, target: &Target, canaries: &mut Canaries) -> Ma
 fn value(spec: &Spec, field: &Field, target: &Target, canaries: &mut Canaries) -> Value {
     let place = format!("{}-{}-{}", spec.name, field.key.replace('_', "-"), target.name);
     match field.kind {
-        FieldKind::Url if field.required => {
+        FieldKind::Url | FieldKind::WebhookUrl if field.required => {
             let told = if field.secret { Told::Never } else { Told::WithItsChannel };
             let path = canaries.plant_plain(&format!("path-{place}"), told);
             let query = canaries.plant_plain(&format!("query-{place}"), told);
             let Target { scheme, host, http_port, .. } = target;
+            let scheme = if field.kind == FieldKind::WebhookUrl { "https" } else { scheme };
             json!(format!("{scheme}://{host}:{http_port}/hook/{path}?token={query}"))
         }
         FieldKind::SigningSecret => json!(canaries.plant_signing(&place)),
@@ -124,7 +125,10 @@ pub(super) fn changed(provider: &dyn Provider, canaries: &mut Canaries) -> Map<S
         FieldKind::Headers => json!({"x-canary": canaries.plant(&format!("{}-header-changed", spec.name))}),
         _ => json!(canaries.plant(&format!("{}-{}-changed", spec.name, field.key))),
     };
-    let secret = spec.fields.iter().filter(|field| field.secret && field.kind != FieldKind::Url);
+    let secret = spec
+        .fields
+        .iter()
+        .filter(|field| field.secret && !matches!(field.kind, FieldKind::Url | FieldKind::WebhookUrl));
     secret.map(|field| (field.key.to_owned(), change(field, canaries))).collect()
 }
 

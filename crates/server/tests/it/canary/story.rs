@@ -156,7 +156,8 @@ fn operator(others: &Others, canaries: &mut Canaries, log_format: &str, certific
 async fn deliver(witness: &mut Witness, server: &Server, others: &Others) -> Vec<i64> {
     let client = &server.client;
     let mut channels = Vec::new();
-    for provider in providers::all() {
+    // Those with an address of their own take only the URLs and tokens of their vendor.
+    for provider in providers::all().iter().filter(|provider| provider.spec().base_url.is_none()) {
         for target in others.targets() {
             let config = whole(provider.spec(), &target, &mut witness.canaries);
             if target.name == "fails" {
