@@ -53,9 +53,6 @@ const PLATFORM_ROUTES: [(&str, &str); 10] = [
     ("DELETE", "/v1/tenants/default"),
 ];
 
-/// The routes themselves: the one place where they are put together.
-const ROUTER: &str = include_str!("../../src/api/mod.rs");
-
 const SCOPES: [&str; 7] =
     ["events:write", "events:read", "channels:read", "channels:write", "deliveries:read", "deliveries:write", "inbox"];
 
@@ -67,18 +64,18 @@ pub(crate) fn every_route() -> impl Iterator<Item = (&'static str, &'static str)
     ROUTES.iter().map(|(method, path, _)| (*method, *path)).chain(PLATFORM_ROUTES)
 }
 
-/// What every test here goes through is everything that there is.
-#[test]
-fn no_route_is_forgotten() {
+/// What every test here goes through is everything that there is: the document is made of the routes themselves.
+#[tokio::test]
+async fn no_route_is_forgotten() {
+    let server = Setup::new().start().await;
+    let document: Value = server.client_with("").get("/openapi.json").await.read(200);
     let mut routes = 0;
-    for route in ROUTER.split(".route(\"").skip(1) {
-        let (path, rest) = route.split_once('"').expect("a path");
-        let handlers = rest.split(".fallback").next().expect("something");
-        for method in ["get", "post", "put", "patch", "delete"] {
-            let is_there = handlers.split(|it: char| !it.is_alphanumeric()).any(|word| word == method);
-            if !is_there || path.ends_with('z') {
-                continue;
-            }
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        // Whoever comes over loopback needs no key for the figures, and nobody does for the rest.
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        for method in operations.as_object().unwrap().keys().filter(|method| *method != "parameters") {
             routes += 1;
             let is_it = |name: &str, listed: &str| {
                 let parts = listed.split('?').next().unwrap_or_default().split('/');

@@ -22,8 +22,11 @@ async fn sigterm_finishes_what_is_under_way_and_sends_nothing_twice() {
     assert!(server.process.ended().await.success());
     assert_eq!(receiver.count("/"), 4, "nothing is started after the signal");
 
+    // A command that only looks starts nothing.
+    let sent = setup.run(&["deliveries", "--status", "sent", "--json"]).await;
+    let sent: Value = serde_json::from_str(&sent.stdout).expect("JSON");
+    assert_eq!(sent["data"].as_array().map(Vec::len), Some(4), "{sent}");
     let server = setup.start().await;
-    assert_eq!(server.client.deliveries("status=sent").await.len(), 4);
     let received = receiver.wait_for("/", 20).await;
     let mut ids: Vec<&str> = received.iter().map(crate::harness::Received::id).collect();
     ids.sort_unstable();
