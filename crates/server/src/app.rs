@@ -203,8 +203,17 @@ fn open_store(
     observed: Observed,
 ) -> anyhow::Result<Arc<dyn Store>> {
     make_data_dir(&config.data_dir)?;
+    let key = config.data_dir.join(KEY_FILE);
+    if config.data_dir.join(DATABASE_FILE).exists() && !key.exists() {
+        // A new key would fit nothing that is there, and stand in the way of the right one.
+        anyhow::bail!(
+            "{} is missing, and the channels in the database are encrypted with it: put your copy of it back, or use \
+             another data directory",
+            key.display()
+        );
+    }
     let bytes = Arc::clone(entropy);
-    let vault = Vault::open(&config.data_dir.join(KEY_FILE), move |buffer: &mut [u8]| bytes.fill(buffer))?;
+    let vault = Vault::open(&key, move |buffer: &mut [u8]| bytes.fill(buffer))?;
     let feed = {
         let dispatch = dispatch.clone();
         Box::new(move |arrivals| dispatch.arrived(arrivals))

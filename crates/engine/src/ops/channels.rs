@@ -27,7 +27,7 @@ use crate::render;
 const CHANNELS_MAX: usize = 100_000;
 
 /// The most event types of one channel.
-pub(super) const EVENT_TYPES_MAX: usize = 100;
+pub const EVENT_TYPES_MAX: usize = 100;
 
 /// How long a test waits for its answer.
 const TEST_PATIENCE: Duration = Duration::from_secs(20);

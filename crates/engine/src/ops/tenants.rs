@@ -15,10 +15,10 @@ use super::{Engine, OpsError, check_name};
 use crate::dispatch::Input;
 
 /// The shortest secret that may be imported: what is shorter can be guessed.
-const IMPORTED_KEY_BYTES_MIN: usize = 16;
+pub const IMPORTED_KEY_BYTES_MIN: usize = 16;
 
 /// The longest secret that may be imported.
-const IMPORTED_KEY_BYTES_MAX: usize = 256;
+pub const IMPORTED_KEY_BYTES_MAX: usize = 256;
 
 /// The characters of a key that stay readable, to tell keys apart.
 const PREFIX_CHARS: usize = 8;
@@ -153,11 +153,6 @@ impl Engine {
         if request.username.as_deref().is_some_and(|name| name.is_empty() || name.len() > 128 || name.contains(':')) {
             return Err(OpsError::invalid("username", "must be 1 to 128 characters without ':'"));
         }
-        if self.registry.keys_of(tenant).len() >= KEYS_MAX {
-            return Err(OpsError::Conflict(format!(
-                "there are {KEYS_MAX} keys already; revoke those that are not used"
-            )));
-        }
         let secret = match request.secret {
             Some(secret) => checked_import(secret)?,
             None => self.make_secret(tenant.is_none()),
@@ -174,6 +169,11 @@ impl Engine {
         let _changing = self.changing.lock().await;
         if let Some(tenant) = tenant {
             self.check_tenant(tenant)?;
+        }
+        if self.registry.keys_of(tenant).len() >= KEYS_MAX {
+            return Err(OpsError::Conflict(format!(
+                "there are {KEYS_MAX} keys already; revoke those that are not used"
+            )));
         }
         let in_use = || OpsError::Conflict("this key is in use already; import another".to_owned());
         let key = self.store.create_key(new, now).await?.ok_or_else(in_use)?;
@@ -214,7 +214,15 @@ impl Engine {
 
     pub async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
-        let is_revoked = self.store.revoke_key(tenant, key, self.clock.now()).await?;
+        let revoked = self.store.revoke_key(tenant, key, self.clock.now()).await;
+        if revoked.is_err()
+            && let Ok(snapshot) = self.store.load().await
+            && !snapshot.keys.iter().any(|kept| kept.id == key)
+        {
+            // It was done, and only the answer lost.
+            self.registry.remove_key(key);
+        }
+        let is_revoked = revoked?;
         // One that the store no longer has was revoked before, and only the answer was lost: it must not live on here.
         let is_known = self.registry.keys_of(tenant).iter().any(|known| known.id == key);
         if is_revoked || is_known {

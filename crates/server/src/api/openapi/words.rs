@@ -9,7 +9,9 @@ use domain::event_type::VariableKind;
 use domain::ids::ID_MAX;
 use domain::outcome::Class;
 use domain::tenant::Scope;
-use engine::ops::TEXT_CHARS_MAX;
+use domain::{channel, schedule};
+use engine::accept;
+use engine::ops::{EVENT_TYPES_MAX, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, TEXT_CHARS_MAX};
 use serde_json::{Map, Value, json};
 
 use super::super::page::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -83,19 +85,30 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         }
         ("Key", "scopes") => json!({"items": {"type": "string", "enum": Scope::ALL.map(Scope::name)}}),
         ("NewKey", "key") => {
-            json!({"minLength": 16, "maxLength": 256, "format": "password", "writeOnly": true})
+            json!({"minLength": IMPORTED_KEY_BYTES_MIN, "maxLength": IMPORTED_KEY_BYTES_MAX, "format": "password",
+                "writeOnly": true})
         }
         ("Key", "key") => json!({"format": "password"}),
-        ("NewChannel" | "ChannelPatch" | "NewKey", "name") => json!({"minLength": 1, "maxLength": 128}),
-        ("NewEvent", "channels") => json!({"maxItems": 1000, "description": "The ids of the channels that get it, \
-            instead of those that subscriptions choose."}),
-        ("NewEvent", "idempotency_key") => json!({"minLength": 1, "maxLength": 255}),
+        ("NewChannel" | "ChannelPatch" | "NewKey", "name") => {
+            json!({"minLength": 1, "maxLength": channel::NAME_CHARS_MAX})
+        }
+        ("NewEvent", "channels") => {
+            json!({"maxItems": accept::EXPLICIT_CHANNELS_MAX, "description": "The ids of the channels that get it, \
+            instead of those that subscriptions choose."})
+        }
+        ("NewEvent", "idempotency_key") => json!({"minLength": 1, "maxLength": accept::KEY_BYTES_MAX}),
         ("NewChannel" | "ChannelPatch" | "NewPreview" | "Channel", "provider") => json!({"enum": providers()}),
-        ("NewChannel" | "ChannelPatch", "event_types") => json!({"maxItems": 100}),
-        ("NewChannel" | "ChannelPatch", "time_to_live_seconds") => json!({"minimum": 1, "maximum": 2_592_000}),
-        ("NewChannel" | "ChannelPatch", "concurrency") => json!({"minimum": 1, "maximum": 64, "default": 8}),
+        ("NewChannel" | "ChannelPatch", "event_types") => json!({"maxItems": EVENT_TYPES_MAX}),
+        ("NewChannel" | "ChannelPatch", "time_to_live_seconds") => {
+            json!({"minimum": 1, "maximum": channel::TIME_TO_LIVE_MAX.as_secs()})
+        }
+        ("NewChannel" | "ChannelPatch", "concurrency") => {
+            json!({"minimum": 1, "maximum": channel::CONCURRENCY_MAX, "default": channel::CONCURRENCY_DEFAULT})
+        }
         ("RetryIn", "delays_seconds") => {
-            json!({"maxItems": 19, "items": {"type": "number", "minimum": 0, "maximum": 86_400}})
+            let longest = schedule::WAIT_MAX.as_secs();
+            json!({"maxItems": schedule::ATTEMPTS_MAX - 1,
+                "items": {"type": "number", "minimum": 0, "maximum": longest}})
         }
         (_, "filter") => json!({"description": "An expression over the event.", "example": "amount > 10"}),
         (_, "slug") => json!({"minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9-]+$", "example": "acme"}),

@@ -37,6 +37,21 @@ async fn sigterm_finishes_what_is_under_way_and_sends_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_database_whose_key_is_gone_is_left_alone() {
+    let setup = Setup::new();
+    setup.start().await.stop().await;
+    let key = setup.data_dir().join("secret.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let (status, told) = setup.start_in_vain().await;
+    assert!(!status.success() && told.contains("secret.key is missing"), "{told}");
+    // No new one stands in the way of the right one.
+    assert!(!key.exists());
+    std::fs::write(&key, kept).unwrap();
+    assert!(setup.start().await.stop().await.success());
+}
+
+#[tokio::test]
 async fn an_idle_server_stops_at_once() {
     let setup = Setup::new();
     let server = setup.start().await;
