@@ -111,6 +111,21 @@ fn value(spec: &Spec, field: &Field, target: &Target, canaries: &mut Canaries) -
     }
 }
 
+/// A config of a provider that takes only the URLs and tokens of its vendor: the samples, with a secret at the end of each
+/// that is one.
+pub(super) fn of_vendor(spec: &Spec, canaries: &mut Canaries) -> Map<String, Value> {
+    let end = |field: &Field, canaries: &mut Canaries| {
+        let sample = field.sample();
+        let text = sample.as_str().unwrap_or_default();
+        let place = format!("{}-{}-of-its-vendor", spec.name.replace('_', "-"), field.key.replace('_', "-"));
+        let kept = text.rfind(['/', '=', ':']).map_or(0, |last| last + 1);
+        json!(format!("{}{}", &text[..kept], canaries.plant_plain(&place, Told::Never)))
+    };
+    let value =
+        |field: &Field, canaries: &mut Canaries| if field.secret { end(field, canaries) } else { field.sample() };
+    spec.fields.iter().map(|field| (field.key.to_owned(), value(field, canaries))).collect()
+}
+
 /// The path of a config's URL.
 pub(super) fn path_of(config: &Map<String, Value>) -> Option<String> {
     let texts = config.values().filter_map(Value::as_str).filter_map(|text| url::Url::parse(text).ok());

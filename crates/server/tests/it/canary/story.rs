@@ -8,7 +8,7 @@ use prost::Message as _;
 use providers::Provider;
 use serde_json::{Map, Value, json};
 
-use super::secrets::{Canaries, Target, Told, changed, least, path_of, whole};
+use super::secrets::{Canaries, Target, Told, changed, least, of_vendor, path_of, whole};
 use super::stand_ins::{StandIn, mail_server, parrot};
 use crate::harness::{ADMIN_KEY, Accepted, Answer, Client, Page, Receiver, Reply, Server, Setup, eventually, soon};
 
@@ -141,7 +141,12 @@ fn operator(others: &Others, canaries: &mut Canaries, log_format: &str, certific
     let password = canaries.plant_plain("smtp-url-takes", Told::Never);
     let collector = canaries.plant_plain("otel-headers", Told::Never);
     others.collector.script("/v1/traces", [Reply::echo(500, "no: ")]);
-    Setup::new()
+    let vendors = providers::all().iter().map(|provider| provider.spec()).filter(|spec| spec.base_url.is_some());
+    let here = format!("http://127.0.0.1:{}", others.receiver.port());
+    vendors
+        .fold(Setup::new(), |setup, spec| {
+            setup.set(&format!("POSTRIDER_PROVIDERS__{}__BASE_URL", spec.name.to_uppercase()), &here)
+        })
         .with_file("cert.pem", certificate)
         .set("SSL_CERT_FILE", "cert.pem")
         .set("POSTRIDER_LOG", "trace")
@@ -157,6 +162,16 @@ async fn deliver(witness: &mut Witness, server: &Server, others: &Others) -> Vec
     let client = &server.client;
     let mut channels = Vec::new();
     // Those with an address of their own take only the URLs and tokens of their vendor.
+    for provider in providers::all().iter().filter(|provider| provider.spec().base_url.is_some()) {
+        let config = of_vendor(provider.spec(), &mut witness.canaries);
+        let all = Value::Object(config.clone()).to_string();
+        for url in config.values().filter_map(|value| url::Url::parse(value.as_str()?).ok()) {
+            let redirect = Reply::status(302).header("location", url.as_str());
+            others.receiver.script(url.path(), [Reply::echo(500, &all), redirect]);
+            others.receiver.always(url.path(), Reply::echo(404, &all));
+        }
+        channels.push(witness.channel(client, *provider, &config).await);
+    }
     for provider in providers::all().iter().filter(|provider| provider.spec().base_url.is_none()) {
         for target in others.targets() {
             let config = whole(provider.spec(), &target, &mut witness.canaries);
@@ -191,7 +206,10 @@ async fn deliver(witness: &mut Witness, server: &Server, others: &Others) -> Vec
         witness.ask(client, Method::POST, &path, &Value::Null).await;
     }
     settle(witness, client).await;
-    let attempts = client.get("/v1/attempts?limit=200").await.text();
+    let mut attempts = String::new();
+    for provider in ["webhook", "email"] {
+        attempts += &client.get(&format!("/v1/attempts?limit=200&provider={provider}")).await.text();
+    }
     for masked in ["\"provider\":\"webhook\"", "\"provider\":\"email\"", "********", "refused", "redirect"] {
         assert!(attempts.contains(masked), "secrets came back and were struck out: {masked}: {attempts}");
     }
