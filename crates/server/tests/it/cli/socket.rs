@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::harness::{ADMIN_KEY, Page, Setup};
+use crate::harness::{ADMIN_KEY, Page, Setup, soon};
 
 #[tokio::test]
 async fn only_its_owner_may_open_it() {
@@ -77,9 +77,9 @@ async fn a_path_that_is_too_long_for_a_socket_stops_no_server() {
     let setup = Setup::new();
     let deep = setup.data_dir().join("x".repeat(120));
     let setup = setup.set("POSTRIDER_DATA_DIR", &deep.to_string_lossy());
-    let server = setup.start().await;
-    let said = server.process.stderr.text();
-    assert!(said.contains("bytes long") && said.contains("POSTRIDER_URL"), "{said}");
+    let mut server = setup.start().await;
+    let said = soon("the warning", server.process.stderr.line_with("bytes long")).await;
+    assert!(said.as_deref().is_some_and(|said| said.contains("POSTRIDER_URL")), "{said:?}");
     let asked = setup.run(&["tenants", "list"]).await;
     asked.ended_with(3).remarks(&["is in use by a process", "bytes long", "POSTRIDER_URL"]);
     let url = format!("http://{}", server.address);
