@@ -67,9 +67,14 @@ const BARE_EVENT_TYPE: &str = "example.event";
 
 impl Engine {
     pub fn preview(&self, tenant: TenantId, of: PreviewOf) -> Result<Preview, OpsError> {
-        let mut channel = match &of.channel {
-            PreviewChannel::Saved(channel) => self.live_channel(tenant, *channel)?.channel.clone(),
-            PreviewChannel::New { provider, config } => self.unsaved_channel(tenant, provider, config.as_ref())?,
+        let (mut channel, subscriptions) = match &of.channel {
+            PreviewChannel::Saved(channel) => {
+                let live = self.live_channel(tenant, *channel)?;
+                (live.channel.clone(), live.subscriptions.clone())
+            }
+            PreviewChannel::New { provider, config } => {
+                (self.unsaved_channel(tenant, provider, config.as_ref())?, Vec::new())
+            }
         };
         let templates = ChannelEdit {
             subject_template: of.subject_template,
@@ -77,20 +82,15 @@ impl Engine {
             ..ChannelEdit::default()
         };
         apply(&mut channel.settings, &templates)?;
-        let subscriptions = match of.channel {
-            PreviewChannel::Saved(channel) => self.live_channel(tenant, channel)?.subscriptions.clone(),
-            PreviewChannel::New { .. } => Vec::new(),
-        };
         let live = Arc::new(LiveChannel { subscriptions, ..self.registry.unsaved(channel)? });
         let event = Arc::new(self.preview_event(tenant, &live, of.event)?);
         let warnings = self.warnings(tenant, &live);
-        let rendered = live.templates.render(&live, &event);
-        let parts = self.preview_parts(&live, &event);
-        let (parts, error) = match parts {
+        // A template that fails is told by the parts, in the words of an attempt.
+        let rendered = live.templates.render(&live, &event).unwrap_or_default();
+        let (parts, error) = match self.preview_parts(&live, &event) {
             Ok(parts) => (parts, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let rendered = rendered.unwrap_or_default();
         Ok(Preview {
             event_type: event.content.event_type.to_string(),
             data: event.content.data.to_string(),
