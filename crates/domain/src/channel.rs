@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::event::Severity;
 use crate::schedule::Schedule;
 use crate::{ChannelId, Secret, TenantId, Timestamp};
 
@@ -48,8 +49,21 @@ pub struct ChannelSettings {
     pub time_to_live: Option<Duration>,
     /// Requests under way at a time: 1 to [`CONCURRENCY_MAX`].
     pub concurrency: u32,
+    /// `None`: only the provider's own limits hold.
+    pub rate_limit: Option<RateLimit>,
+    /// `None`: every delivery is a message of its own.
+    pub digest: Option<DigestRule>,
+    /// Strict order: the next delivery starts only when the one before has settled.
+    pub is_fifo: bool,
+    /// What follows when nobody knows whether a message was taken.
+    pub on_unknown: OnUnknown,
     /// Which face made it; `None` for the native API.
     pub dialect: Option<String>,
+    /// The config in the words of one dialect, to be given back as it came. Encrypted at rest, never logged; a change of
+    /// the config by another face drops it.
+    pub wire_config: Option<Secret>,
+    /// Made and steered by a dialect's own settings: other faces do not change it.
+    pub is_managed: bool,
     /// Which owner dispatches it: 0 to 255. One owner holds a whole shard, so that limits hold over all its channels.
     pub shard: u8,
 }
@@ -67,9 +81,107 @@ impl ChannelSettings {
             retry: None,
             time_to_live: None,
             concurrency: CONCURRENCY_DEFAULT,
+            rate_limit: None,
+            digest: None,
+            is_fifo: false,
+            on_unknown: OnUnknown::Retry,
             dialect: None,
+            wire_config: None,
+            is_managed: false,
             shard: 0,
         }
+    }
+}
+
+/// The most messages that a rate limit may allow in its period, and the largest burst.
+pub const RATE_COUNT_MAX: u32 = 1_000_000;
+
+/// How fast messages may go to a channel. What is beyond waits; nothing is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Messages in each period: 1 to [`RATE_COUNT_MAX`].
+    pub count: u32,
+    pub per: RatePeriod,
+    /// Messages that may go at once after a pause: 1 to [`RATE_COUNT_MAX`]. `None`: one period's worth.
+    pub burst: Option<u32>,
+}
+
+/// The period of a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatePeriod {
+    Second,
+    Minute,
+    Hour,
+}
+
+impl RatePeriod {
+    pub const ALL: [Self; 3] = [Self::Second, Self::Minute, Self::Hour];
+
+    /// The name in the API and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|period| period.name() == text)
+    }
+
+    pub const fn length(self) -> Duration {
+        match self {
+            Self::Second => Duration::from_secs(1),
+            Self::Minute => Duration::from_mins(1),
+            Self::Hour => Duration::from_hours(1),
+        }
+    }
+}
+
+/// The longest window of a digest.
+pub const DIGEST_WINDOW_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// The most deliveries in one digest.
+pub const DIGEST_ITEMS_MAX: u32 = 1000;
+
+/// Several deliveries of one channel merged in one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestRule {
+    /// Off: the numbers are kept, and nothing is merged.
+    pub is_enabled: bool,
+    /// How long a digest collects from its first delivery on: at most [`DIGEST_WINDOW_MAX`]. Zero merges nothing.
+    pub window: Duration,
+    /// A digest with so many goes at once: at most [`DIGEST_ITEMS_MAX`]. Zero: that many.
+    pub items_max: u32,
+    /// Events at least so grave are not merged: they go at once.
+    pub immediate_from: Option<Severity>,
+    /// An expression over the event: each value of it has a digest of its own.
+    pub group_by: Option<String>,
+}
+
+/// What follows when a request was written and no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is sent again, with the same id on the wire: at least once.
+    Retry,
+    /// It is left to a person: at most once.
+    GiveUp,
+}
+
+impl OnUnknown {
+    pub const ALL: [Self; 2] = [Self::Retry, Self::GiveUp];
+
+    /// The name in the API and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::GiveUp => "give_up",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.name() == text)
     }
 }
 

@@ -273,6 +273,10 @@ impl Registry {
         look(&|channel| state.channels.get(&channel).filter(|live| live.channel.tenant == tenant).cloned())
     }
 
+    pub(crate) fn channels_count(&self, tenant: TenantId) -> usize {
+        self.read().by_tenant.get(&tenant).map_or(0, Vec::len)
+    }
+
     /// Channels of a tenant in order of id, those above `after`.
     pub fn channels(&self, tenant: TenantId, after: ChannelId, rows_max: usize) -> Vec<Arc<LiveChannel>> {
         self.channels_that(tenant, after, rows_max, |_| true)

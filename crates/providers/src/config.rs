@@ -168,6 +168,12 @@ pub fn masked(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
     provider.spec().fields.iter().filter_map(shown).collect()
 }
 
+/// The config with its secrets in clear, for faces that give them back as they came. Internal fields are absent.
+pub fn clear(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
+    let shown = |field: &Field| Some((field.key.to_owned(), config.fields.get(field.key)?.clone()));
+    provider.spec().fields.iter().filter_map(shown).collect()
+}
+
 /// Every secret text of a config, to be struck out of what comes back from the wire, longer ones first. With the HTTP
 /// Basic form of a user and password, which a receiver that echoes its request headers sends back; with the long parts
 /// of URLs, which are commonly tokens; and each as it stands in JSON, HTML and URLs.

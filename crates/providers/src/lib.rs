@@ -35,7 +35,7 @@ use domain::Timestamp;
 use domain::outcome::Outcome;
 use serde_json::{Map, Value};
 
-pub use config::{Config, FieldError, create, masked, update};
+pub use config::{Config, FieldError, clear, create, masked, update};
 pub use message::{Message, PlanContext, PlanError};
 pub use operator::Operator;
 pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};

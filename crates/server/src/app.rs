@@ -40,12 +40,14 @@ use crate::auth::LocalRouter;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::console::{self, Console};
+use crate::dialects;
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
 use crate::http::observe::Observing;
 use crate::http::socket::SocketListener;
 use crate::http::{cors, observe};
+use crate::openapi::reference;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, Telemetry};
@@ -122,7 +124,10 @@ impl App {
 /// Every route of the server.
 fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
-    let api = cors::open_to(&config.server.cors_origins, crate::api::router(Arc::clone(&engine)));
+    let (api, declared) = crate::api::router(Arc::clone(&engine));
+    let (dialects, also_declared) = dialects::router(&engine);
+    let reference = reference::router(declared.and(also_declared).document());
+    let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
         engine,
         metrics,

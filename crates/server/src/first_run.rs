@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use domain::tenant::Scope;
 use domain::{ChannelId, Clock, Secret, TenantId};
 use engine::Engine;
-use engine::ops::{ChannelEdit, KeyRequest, NewChannel};
+use engine::ops::{ChannelEdit, ConfigEdit, KeyRequest, NewChannel};
 use providers::sign::SigningKey;
 use serde_json::{Map, Value, json};
 use store::directory::{ChannelWithRoutes, Snapshot};
@@ -175,7 +175,13 @@ async fn connect(engine: &Engine, tenant: TenantId, built_in: &BuiltIn, receiver
         if shown.config.get("url") == config.get("url") {
             shown
         } else {
-            engine.update_channel(tenant, channel, ChannelEdit { config: Some(config), ..Default::default() }).await?
+            engine
+                .update_channel(
+                    tenant,
+                    channel,
+                    ChannelEdit { config: Some(ConfigEdit::Patch(config)), ..Default::default() },
+                )
+                .await?
         }
     } else {
         let new = NewChannel {
@@ -184,6 +190,7 @@ async fn connect(engine: &Engine, tenant: TenantId, built_in: &BuiltIn, receiver
             config,
             edit: ChannelEdit::default(),
             dialect: Some(DIALECT.to_owned()),
+            is_managed: false,
         };
         engine.create_channel(tenant, new).await?
     };

@@ -1,20 +1,22 @@
 //! The server: everything with a port or a terminal.
 //!
-//! [`app`] puts the parts together and is the only place that names a backend. Faces ([`api`], `console`) translate their wire
-//! into calls of `engine::ops` and never import each other; what they share is in `http` and `auth`; `telemetry` tells
+//! [`app`] puts the parts together and is the only place that names a backend. Faces (`api`, `dialects`, `console`) translate their wire
+//! into calls of `engine::ops` and never import each other; what they share is in `http`, `auth` and `openapi`; `telemetry` tells
 //! how the server is doing. Each command of
 //! the command line is a file in `cli`.
 
-pub mod api;
+mod api;
 pub mod app;
 mod auth;
 mod cli;
 mod clock;
 pub mod config;
 mod console;
+mod dialects;
 mod entropy;
 mod first_run;
 mod http;
+mod openapi;
 mod receiver;
 mod telemetry;
 

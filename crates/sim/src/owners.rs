@@ -7,7 +7,7 @@ use domain::channel::ChannelSettings;
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -64,6 +64,7 @@ impl World {
             config: config(receiver, "first"),
             edit,
             dialect: None,
+            is_managed: false,
         };
         (tenant, new)
     }
@@ -100,18 +101,10 @@ impl World {
         // It stays well: what is looked for here is the fan-out.
         let receiver = self.receivers.len();
         self.receivers.push(Mood::Healthy);
+        let config = Secret::new(Value::from(config(receiver, "first")).to_string());
         let settings = ChannelSettings {
-            name: "C".to_owned(),
-            provider: "webhook".to_owned(),
-            config: Secret::new(Value::from(config(receiver, "first")).to_string()),
-            is_active: true,
-            subject_template: None,
-            body_template: None,
-            retry: None,
             time_to_live: Some(Duration::from_hours(1)),
-            concurrency: 8,
-            dialect: None,
-            shard: 0,
+            ..ChannelSettings::new("C".to_owned(), "webhook".to_owned(), config)
         };
         let pattern = domain::routing::Pattern::parse("*")?;
         let routes = vec![NewRoute { pattern, filter: None }];
@@ -362,7 +355,9 @@ fn edit(order: &Order, receiver: usize) -> ChannelEdit {
     match order {
         Order::Off(_) => ChannelEdit { is_active: Some(false), ..ChannelEdit::default() },
         Order::On(_) => ChannelEdit { is_active: Some(true), ..ChannelEdit::default() },
-        Order::Mend(_) => ChannelEdit { config: Some(config(receiver, "mended")), ..ChannelEdit::default() },
+        Order::Mend(_) => {
+            ChannelEdit { config: Some(ConfigEdit::Patch(config(receiver, "mended"))), ..ChannelEdit::default() }
+        }
         _ => ChannelEdit { concurrency: Some(1), ..ChannelEdit::default() },
     }
 }

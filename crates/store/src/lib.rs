@@ -16,6 +16,7 @@ pub mod inbox;
 pub mod journal;
 pub mod observe;
 pub mod queue;
+mod settings;
 pub mod sqlite;
 pub mod vault;
 

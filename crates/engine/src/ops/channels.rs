@@ -3,31 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{CONCURRENCY_MAX, ChannelSettings, TIME_TO_LIVE_MAX};
+use domain::channel::ChannelSettings;
 use domain::delivery::{Attempt, Delivery};
 use domain::event::NewEvent;
-use domain::routing::Pattern;
-use domain::schedule::Schedule;
 use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use providers::{Config, FieldError, Provider};
+use providers::Config;
 use serde_json::{Map, Value};
 use store::StoreError;
-use store::directory::{Changed, ChannelChange, NewRoute};
-use store::journal::{AttemptQuery, Text};
+use store::directory::{Changed, ChannelChange};
+use store::journal::AttemptQuery;
 use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
 
+use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
 use super::{Engine, OpsError, check_name};
-use crate::accept::filter::Filter;
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
-use crate::render;
 
 /// The most channels of one tenant.
 const CHANNELS_MAX: usize = 100_000;
-
-/// The most event types of one channel.
-pub const EVENT_TYPES_MAX: usize = 100;
 
 /// How long a test waits for its answer.
 const TEST_PATIENCE: Duration = Duration::from_secs(20);
@@ -41,48 +35,12 @@ pub struct NewChannel {
     pub name: String,
     pub provider: String,
     pub config: Map<String, Value>,
+    /// Everything else; a config in it is passed over.
     pub edit: ChannelEdit,
     /// Which face makes it; `None` for the native API.
     pub dialect: Option<String>,
-}
-
-/// What may be changed of a channel. `None` leaves a field as it is; an inner `None` clears it.
-#[derive(Debug, Default)]
-pub struct ChannelEdit {
-    pub name: Option<String>,
-    /// A merge patch.
-    pub config: Option<Map<String, Value>>,
-    pub is_active: Option<bool>,
-    /// Patterns that bring events here; replaces those before.
-    pub event_types: Option<Vec<String>>,
-    /// One filter for all of `event_types`.
-    pub filter: Option<Option<String>>,
-    pub subject_template: Option<Option<String>>,
-    pub body_template: Option<Option<String>>,
-    pub retry: Option<Option<Schedule>>,
-    pub time_to_live: Option<Option<Duration>>,
-    pub concurrency: Option<u32>,
-}
-
-/// Which channels to list.
-#[derive(Clone, Debug, Default)]
-pub struct ChannelFilter {
-    pub provider: Option<String>,
-    pub is_active: Option<bool>,
-    /// Whether Postrider holds its deliveries.
-    pub is_paused: Option<bool>,
-    /// In the name.
-    pub text: Option<Text>,
-}
-
-impl ChannelFilter {
-    fn passes(&self, live: &LiveChannel) -> bool {
-        let settings = &live.channel.settings;
-        self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
-            && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
-            && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
-            && self.text.as_ref().is_none_or(|text| text.is_in(&settings.name))
-    }
+    /// Made and steered by settings of that face.
+    pub is_managed: bool,
 }
 
 /// A channel as its owner sees it: secrets masked, except those just generated.
@@ -107,18 +65,6 @@ impl Engine {
         Ok(self.show(self.live_channel(tenant, channel)?))
     }
 
-    /// Channels in order of id, those above `after`.
-    pub fn channels(
-        &self,
-        tenant: TenantId,
-        filter: &ChannelFilter,
-        after: ChannelId,
-        rows_max: usize,
-    ) -> Vec<ChannelShown> {
-        let passes = |live: &LiveChannel| filter.passes(live);
-        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
-    }
-
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
     pub async fn create_channel(&self, tenant: TenantId, new: NewChannel) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
@@ -130,11 +76,13 @@ impl Engine {
         provider.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
         let mut settings = ChannelSettings::new(new.name, new.provider, Secret::new(config.to_json()));
         settings.dialect = new.dialect;
+        settings.is_managed = new.is_managed;
         apply(&mut settings, &new.edit)?;
         check_format(&config, &settings)?;
+        settings.wire_config = new.edit.wire_config.map(WireConfig::seal);
         let patterns = new.edit.event_types.unwrap_or_else(|| vec!["*".to_owned()]);
         let routes = check_routes(&patterns, new.edit.filter.flatten().as_deref())?;
-        if self.registry.channels(tenant, ChannelId(0), CHANNELS_MAX).len() >= CHANNELS_MAX {
+        if self.registry.channels_count(tenant) >= CHANNELS_MAX {
             return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
         }
         let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
@@ -161,7 +109,7 @@ impl Engine {
         &self,
         tenant: TenantId,
         channel: ChannelId,
-        edit: ChannelEdit,
+        mut edit: ChannelEdit,
     ) -> Result<ChannelShown, OpsError> {
         let _changing = self.changing.lock().await;
         let live = self.live_channel(tenant, channel)?;
@@ -170,10 +118,16 @@ impl Engine {
         let mut settings = before.clone();
         let mut config =
             Config::parse(before.config.reveal()).map_err(|error| OpsError::Internal(error.to_string()))?;
-        if let Some(patch) = &edit.config {
-            config = providers::update(live.provider.0, &config, patch, now).map_err(OpsError::Invalid)?;
-            live.provider.0.check_operator(&config, &self.registry.operator).map_err(OpsError::Invalid)?;
-            settings.config = Secret::new(config.to_json());
+        let has_config = edit.config.is_some();
+        if let Some(change) = edit.config.take() {
+            let mut entropy = [0; 32];
+            self.entropy.fill(&mut entropy);
+            let (provider, changed) =
+                change.applied(live.provider.0, &config, &self.registry.operator, (entropy, now))?;
+            provider.spec().name.clone_into(&mut settings.provider);
+            settings.config = Secret::new(changed.to_json());
+            settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
+            config = changed;
         }
         apply(&mut settings, &edit)?;
         check_format(&config, &settings)?;
@@ -189,7 +143,7 @@ impl Engine {
         let change = ChannelChange {
             tenant,
             channel,
-            resumes: edit.config.is_some() || edit.is_active == Some(true),
+            resumes: has_config || edit.is_active == Some(true),
             cancels: is_switched_off.then(|| "the channel was switched off".to_owned()),
             settings,
             routes,
@@ -211,7 +165,7 @@ impl Engine {
         Ok(())
     }
 
-    fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {
+    pub(super) fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {
         let warnings = self.warnings(live.channel.tenant, &live);
         ChannelShown { config: providers::masked(live.provider.0, &live.config), live, warnings }
     }
@@ -303,13 +257,6 @@ impl Engine {
     }
 }
 
-pub(super) fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
-    providers::find(name).ok_or_else(|| {
-        let known: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
-        OpsError::invalid("provider", format!("must be one of {}", known.join(", ")))
-    })
-}
-
 /// The patterns and the filter of a channel's subscriptions, as the shorthand `event_types` and `filter` says them. A
 /// filter that not all of them share is none of the shorthand.
 pub(crate) fn routes_of(live: &LiveChannel) -> (Vec<String>, Option<String>) {
@@ -320,79 +267,19 @@ pub(crate) fn routes_of(live: &LiveChannel) -> (Vec<String>, Option<String>) {
 }
 
 impl ChannelShown {
+    /// The config with its secrets in clear, for callers that may change them.
+    pub fn clear_config(&self) -> Map<String, Value> {
+        providers::clear(self.live.provider.0, &self.live.config)
+    }
+
+    /// The config as this dialect was given it, unless it was changed in other words since. Holds secrets.
+    pub fn wire_config(&self, dialect: &str) -> Option<Map<String, Value>> {
+        let kept = self.live.channel.settings.wire_config.as_ref();
+        kept.and_then(|kept| WireConfig::opened(kept, dialect))
+    }
+
     /// The shorthand of its subscriptions: patterns, and the filter that they share.
     pub fn routes(&self) -> (Vec<String>, Option<String>) {
         routes_of(&self.live)
     }
-}
-
-pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {
-    if let Some(name) = &edit.name {
-        check_name(name)?;
-        settings.name.clone_from(name);
-    }
-    let mut errors = Vec::new();
-    for (field, template) in [("subject_template", &edit.subject_template), ("body_template", &edit.body_template)] {
-        if let Some(Some(text)) = template
-            && let Err(message) = render::check(text)
-        {
-            errors.push(FieldError { field: field.to_owned(), message });
-        }
-    }
-    if edit.concurrency.is_some_and(|count| !(1..=CONCURRENCY_MAX).contains(&count)) {
-        errors.push(FieldError { field: "concurrency".into(), message: format!("must be 1 to {CONCURRENCY_MAX}") });
-    }
-    let too_long = |wait: Duration| wait.is_zero() || wait > TIME_TO_LIVE_MAX;
-    if edit.time_to_live.flatten().is_some_and(too_long) {
-        let message = format!("must be 1 to {} seconds", TIME_TO_LIVE_MAX.as_secs());
-        errors.push(FieldError { field: "time_to_live_seconds".into(), message });
-    }
-    if !errors.is_empty() {
-        return Err(OpsError::Invalid(errors));
-    }
-    let set = |field: &mut Option<String>, value: &Option<Option<String>>| {
-        if let Some(value) = value {
-            field.clone_from(value);
-        }
-    };
-    set(&mut settings.subject_template, &edit.subject_template);
-    set(&mut settings.body_template, &edit.body_template);
-    settings.is_active = edit.is_active.unwrap_or(settings.is_active);
-    settings.concurrency = edit.concurrency.unwrap_or(settings.concurrency);
-    settings.time_to_live = edit.time_to_live.unwrap_or(settings.time_to_live);
-    if let Some(retry) = &edit.retry {
-        settings.retry.clone_from(retry);
-    }
-    Ok(())
-}
-
-/// A body format that needs a template has one.
-fn check_format(config: &Config, settings: &ChannelSettings) -> Result<(), OpsError> {
-    if config.text("format") == Some("template") && settings.body_template.is_none() {
-        return Err(OpsError::invalid("body_template", "is required when config.format is 'template'"));
-    }
-    Ok(())
-}
-
-fn check_routes(patterns: &[String], filter: Option<&str>) -> Result<Vec<NewRoute>, OpsError> {
-    if patterns.len() > EVENT_TYPES_MAX {
-        let message = format!("may hold at most {EVENT_TYPES_MAX} patterns, and holds {}", patterns.len());
-        return Err(OpsError::invalid("event_types", message));
-    }
-    let filter: Option<Arc<str>> = filter.map(Into::into);
-    if let Some(text) = &filter {
-        Filter::compile(text).map_err(|message| OpsError::invalid("filter", message))?;
-    }
-    let mut errors = Vec::new();
-    let mut routes = Vec::new();
-    for (position, text) in patterns.iter().enumerate() {
-        match Pattern::parse(text) {
-            Ok(pattern) => routes.push(NewRoute { pattern, filter: filter.clone() }),
-            Err(error) => errors.push(FieldError {
-                field: format!("event_types[{position}]"),
-                message: format!("{error}; patterns are '*', 'prefix.*' or a type"),
-            }),
-        }
-    }
-    if errors.is_empty() { Ok(routes) } else { Err(OpsError::Invalid(errors)) }
 }

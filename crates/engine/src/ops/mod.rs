@@ -5,6 +5,8 @@
 //! wrong or what is missing ([`OpsError`]); each face puts them into its own envelope.
 
 mod attention;
+mod channel_edit;
+mod channel_list;
 mod channels;
 mod deliveries;
 mod event_types;
@@ -29,7 +31,9 @@ use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
 
 pub use attention::{Attention, FailingChannel, PausedChannel};
-pub use channels::{ChannelEdit, ChannelFilter, ChannelShown, EVENT_TYPES_MAX, NewChannel, TestResult};
+pub use channel_edit::{ChannelEdit, ConfigEdit, EVENT_TYPES_MAX, WireConfig};
+pub use channel_list::{ChannelFilter, ChannelOrder, ChannelPage, ChannelPageQuery, OrderBy};
+pub use channels::{ChannelShown, NewChannel, TestResult};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};

@@ -8,7 +8,7 @@ use domain::{ChannelId, DeliveryId, EventId, Secret, StepsDone, TenantId, Timest
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::channels::{ChannelEdit, apply, find_provider};
+use super::channel_edit::{ChannelEdit, apply, find_provider};
 use super::event_types::sample;
 use super::{Engine, OpsError};
 use crate::dispatch::attempt::{Content, Flight, plan_steps, struck_out};

@@ -6,7 +6,7 @@ use domain::routing::{Pattern, Subscription};
 use domain::{ChannelId, SubscriptionId, TenantId};
 use store::directory::{ChannelWithRoutes, NewRoute};
 
-use super::channels::EVENT_TYPES_MAX;
+use super::channel_edit::EVENT_TYPES_MAX;
 use super::{Engine, OpsError};
 use crate::accept::filter::Filter;
 use crate::dispatch::Input;

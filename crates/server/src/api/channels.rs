@@ -6,8 +6,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use domain::ChannelId;
 use domain::outcome::Class;
-use domain::schedule::Schedule;
-use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, NewChannel, TestResult};
+use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ConfigEdit, NewChannel, TestResult};
 use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,6 +14,9 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::attempts::AttemptOut;
+use super::channel_rules::{
+    DigestIn, DigestOut, RateLimitIn, RateLimitOut, RetryIn, RetryOut, read_on_unknown, read_option,
+};
 use super::deliveries::DeliveryOut;
 use super::extract::{Caller, ChannelsRead, ChannelsWrite, Id, Json, Params};
 use super::page::{PageIn, PageOut};
@@ -49,6 +51,14 @@ pub(crate) struct ChannelIn {
     #[schema(value_type = Option<u64>)]
     time_to_live_seconds: Option<Option<u64>>,
     concurrency: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<RateLimitIn>)]
+    rate_limit: Option<Option<RateLimitIn>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<DigestIn>)]
+    digest: Option<Option<DigestIn>>,
+    fifo: Option<bool>,
+    on_unknown: Option<String>,
 }
 
 /// Tells null, which is given, from absent, which is not.
@@ -59,50 +69,24 @@ pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// A retry schedule: the waits between attempts.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RetryIn)]
-struct RetryIn {
-    /// Parts of a second are allowed. None at all: a single attempt.
-    delays_seconds: Vec<f64>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Retry)]
-struct RetryOut {
-    delays_seconds: Vec<f64>,
-}
-
-impl RetryIn {
-    fn read(self) -> Result<Schedule, Problem> {
-        let wrong = |message: String| Problem::invalid_field("retry.delays_seconds", message);
-        let wait = |seconds: f64| {
-            Duration::try_from_secs_f64(seconds).map_err(|_| wrong("must hold numbers of at least 0".to_owned()))
-        };
-        let waits = self.delays_seconds.into_iter().map(wait).collect::<Result<_, _>>()?;
-        Schedule::new(waits).map_err(|error| wrong(error.to_string()))
-    }
-}
-
 impl ChannelIn {
     fn edit(self) -> Result<ChannelEdit, Problem> {
-        let retry = match self.retry {
-            Some(Some(retry)) => Some(Some(retry.read()?)),
-            Some(None) => Some(None),
-            None => None,
-        };
         Ok(ChannelEdit {
             name: self.name,
-            config: self.config,
+            config: self.config.map(ConfigEdit::Patch),
             is_active: self.is_active,
             event_types: self.event_types,
             filter: self.filter,
             subject_template: self.subject_template,
             body_template: self.body_template,
-            retry,
+            retry: read_option(self.retry, RetryIn::read)?,
             time_to_live: self.time_to_live_seconds.map(|seconds| seconds.map(Duration::from_secs)),
             concurrency: self.concurrency,
+            rate_limit: read_option(self.rate_limit, RateLimitIn::read)?,
+            digest: read_option(self.digest, DigestIn::read)?,
+            is_fifo: self.fifo,
+            on_unknown: self.on_unknown.as_deref().map(read_on_unknown).transpose()?,
+            wire_config: None,
         })
     }
 
@@ -115,6 +99,7 @@ impl ChannelIn {
             config: self.config.take().ok_or_else(|| required("config", "{\"url\": \"https://example.com/hook\"}"))?,
             edit: self.edit()?,
             dialect: None,
+            is_managed: false,
         })
     }
 }
@@ -137,6 +122,16 @@ pub(crate) struct ChannelOut {
     retry: RetryOut,
     time_to_live_seconds: u64,
     concurrency: u32,
+    /// Null: only the provider's own limits hold.
+    rate_limit: Option<RateLimitOut>,
+    /// Null: every delivery is a message of its own.
+    digest: Option<DigestOut>,
+    fifo: bool,
+    on_unknown: &'static str,
+    /// Which face made it; null for this API.
+    dialect: Option<String>,
+    /// Steered by the settings of that face, and not to be changed here.
+    managed: bool,
     created_at: String,
     updated_at: Option<String>,
     /// What the owner should know of the templates.
@@ -169,9 +164,15 @@ impl From<ChannelShown> for ChannelOut {
             filter,
             subject_template: settings.subject_template.clone(),
             body_template: settings.body_template.clone(),
-            retry: RetryOut { delays_seconds: live.schedule.waits().iter().map(Duration::as_secs_f64).collect() },
+            retry: (&live.schedule).into(),
             time_to_live_seconds: live.time_to_live.as_secs(),
             concurrency: settings.concurrency,
+            rate_limit: settings.rate_limit.map(Into::into),
+            digest: settings.digest.as_ref().map(Into::into),
+            fifo: settings.is_fifo,
+            on_unknown: settings.on_unknown.name(),
+            dialect: settings.dialect.clone(),
+            managed: settings.is_managed,
             created_at: rfc3339(channel.created_at),
             updated_at: channel.updated_at.map(rfc3339),
             warnings,
@@ -211,6 +212,7 @@ pub(crate) async fn list(
         is_active: query.is_active,
         is_paused: query.paused,
         text: filter::text(query.q.as_deref())?,
+        ..ChannelFilter::default()
     };
     let channels = engine.channels(caller.tenant, &wanted, ChannelId(page.after()?.unwrap_or(0)), limit);
     Ok(Answer(PageOut::new(channels, limit, |shown| shown.live.channel.id.0, Into::into)))

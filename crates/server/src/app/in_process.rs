@@ -49,7 +49,7 @@ impl InProcess {
         let dispatch = shell.handle.clone();
         let mut tasks = JoinSet::new();
         start_dispatch(&mut tasks, shell, inbox, config, starts).await?;
-        let router = LocalRouter::new(crate::api::router(engine), config.limits.into());
+        let router = LocalRouter::new(crate::api::router(engine).0, config.limits.into());
         Ok(Self { router, dispatch, tasks, stop_patience: config.stop_patience })
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use domain::channel::{Channel, ChannelSettings, Pause, shard_of};
+use domain::channel::{Channel, ChannelSettings, DigestRule, OnUnknown, Pause, RateLimit, RatePeriod, shard_of};
+use domain::event::Severity;
 use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::schedule::Schedule;
@@ -104,7 +105,19 @@ pub async fn a_channel_keeps_its_settings<F: Factory>(world: World<'_, F>) {
         retry: Some(Schedule::new(vec![Duration::ZERO, Duration::from_millis(1500)]).unwrap()),
         time_to_live: Some(TIME_TO_LIVE),
         concurrency: 3,
+        rate_limit: Some(RateLimit { count: 20, per: RatePeriod::Minute, burst: Some(5) }),
+        digest: Some(DigestRule {
+            is_enabled: true,
+            window: Duration::from_secs(90),
+            items_max: 50,
+            immediate_from: Some(Severity::Critical),
+            group_by: Some("stream_name".to_owned()),
+        }),
+        is_fifo: true,
+        on_unknown: OnUnknown::GiveUp,
         dialect: Some("lenz".to_owned()),
+        wire_config: Some(Secret::new("{\"bot_token\":\"1:x\"}")),
+        is_managed: true,
         shard: 200,
     };
     for settings in [full, settings()] {
@@ -119,6 +132,8 @@ pub async fn a_channel_keeps_its_settings<F: Factory>(world: World<'_, F>) {
         let loaded = load(&world).await.channels.pop().unwrap();
         assert_eq!(shown(&loaded.channel), shown(&made.channel));
         assert_eq!(loaded.channel.settings.config.reveal(), new.settings.config.reveal());
+        let wire_config = |settings: &ChannelSettings| settings.wire_config.as_ref().map(|one| one.reveal().to_owned());
+        assert_eq!(wire_config(&loaded.channel.settings), wire_config(&new.settings));
         assert_eq!(format!("{:?}", loaded.subscriptions), format!("{:?}", made.subscriptions));
         assert_eq!(loaded.config_version, made.config_version);
     }

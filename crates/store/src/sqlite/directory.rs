@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, Pause, shard_of};
+use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
-use domain::schedule::Schedule;
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -18,6 +17,7 @@ use super::{SqliteStore, event_types, from_sqlite, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
 };
+use crate::settings::{as_ms, digest_json, rate_limit_json, read_digest, read_rate_limit, read_retry, retry_json};
 use crate::{StoreError, Vault};
 
 #[async_trait]
@@ -269,8 +269,9 @@ fn create_channel(
     }
     tx.connection.execute(
         "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
-                               body_template, retry, time_to_live_ms, concurrency, shard, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                               body_template, retry, time_to_live_ms, concurrency, shard, created_at,
+                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         params![
             id.0,
             new.tenant.0,
@@ -286,6 +287,12 @@ fn create_channel(
             settings.concurrency,
             settings.shard,
             now.as_ms(),
+            settings.rate_limit.as_ref().map(rate_limit_json),
+            settings.digest.as_ref().map(digest_json),
+            settings.is_fifo,
+            settings.on_unknown.name(),
+            settings.wire_config.as_ref().map(|config| vault.seal(new.tenant, id, config)),
+            settings.is_managed,
         ],
     )?;
     tx.sequences.config_version += 1;
@@ -346,7 +353,8 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
          SET name = ?3, provider = ?4, config = ?5, is_active = ?6, subject_template = ?7, body_template = ?8,
              retry = ?9, time_to_live_ms = ?10, concurrency = ?11, dialect = ?12, shard = ?13, updated_at = ?14,
              pause_reason = CASE WHEN ?15 THEN NULL ELSE pause_reason END,
-             paused_at = CASE WHEN ?15 THEN NULL ELSE paused_at END
+             paused_at = CASE WHEN ?15 THEN NULL ELSE paused_at END,
+             rate_limit = ?16, digest = ?17, is_fifo = ?18, on_unknown = ?19, wire_config = ?20, is_managed = ?21
          WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
         params![
             change.tenant.0,
@@ -364,6 +372,12 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
             settings.shard,
             now.as_ms(),
             change.resumes,
+            settings.rate_limit.as_ref().map(rate_limit_json),
+            settings.digest.as_ref().map(digest_json),
+            settings.is_fifo,
+            settings.on_unknown.name(),
+            settings.wire_config.as_ref().map(|config| vault.seal(change.tenant, change.channel, config)),
+            settings.is_managed,
         ],
     )?;
     Ok(updated > 0)
@@ -502,18 +516,24 @@ fn end_subscription(
 
 const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
                                retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
-                               created_at, updated_at, deleted_at";
+                               created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
+                               wire_config, is_managed";
 
-/// A channel as its row holds it: the config still sealed.
+/// A channel as its row holds it: the configs still sealed.
 struct SealedChannel {
     channel: Channel,
     config: Vec<u8>,
+    wire_config: Option<Vec<u8>>,
 }
 
 impl SealedChannel {
     fn open(self, vault: &Vault) -> Result<Channel, StoreError> {
         let mut channel = self.channel;
-        channel.settings.config = vault.unseal(channel.tenant, channel.id, &self.config)?;
+        let unseal = |sealed: &[u8]| vault.unseal(channel.tenant, channel.id, sealed);
+        let config = unseal(&self.config)?;
+        let wire_config = self.wire_config.as_deref().map(unseal).transpose()?;
+        channel.settings.config = config;
+        channel.settings.wire_config = wire_config;
         Ok(channel)
     }
 }
@@ -532,7 +552,13 @@ fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
         retry: row.get::<_, Option<String>>(8)?.and_then(|json| read_retry(&json)),
         time_to_live: row.get::<_, Option<i64>>(9)?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
         concurrency: row.get::<_, Option<u32>>(10)?.unwrap_or(CONCURRENCY_DEFAULT),
+        rate_limit: row.get::<_, Option<String>>(18)?.and_then(|json| read_rate_limit(&json)),
+        digest: row.get::<_, Option<String>>(19)?.and_then(|json| read_digest(&json)),
+        is_fifo: row.get(20)?,
+        on_unknown: OnUnknown::parse(&row.get::<_, String>(21)?).unwrap_or(OnUnknown::Retry),
         dialect: row.get(11)?,
+        wire_config: None,
+        is_managed: row.get(23)?,
         shard: row.get(12)?,
     };
     let channel = Channel {
@@ -544,7 +570,7 @@ fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
         updated_at: time(16)?,
         deleted_at: time(17)?,
     };
-    Ok(SealedChannel { channel, config: row.get(4)? })
+    Ok(SealedChannel { channel, config: row.get(4)?, wire_config: row.get(22)? })
 }
 
 pub(super) const SUBSCRIPTION_COLUMNS: &str = "id, channel_id, pattern, filter, valid_from, valid_to";
@@ -561,18 +587,4 @@ pub(super) fn read_subscription(row: &Row<'_>) -> rusqlite::Result<Subscription>
         valid_from: ConfigVersion(row.get(4)?),
         valid_to: row.get::<_, Option<i64>>(5)?.map(ConfigVersion),
     })
-}
-
-fn as_ms(wait: Duration) -> i64 {
-    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn retry_json(schedule: &Schedule) -> String {
-    let waits: Vec<i64> = schedule.waits().iter().map(|wait| as_ms(*wait)).collect();
-    serde_json::to_string(&waits).expect("a list of numbers is JSON")
-}
-
-fn read_retry(json: &str) -> Option<Schedule> {
-    let waits: Vec<u64> = serde_json::from_str(json).ok()?;
-    Schedule::new(waits.into_iter().map(Duration::from_millis).collect()).ok()
 }

@@ -65,17 +65,8 @@ impl Provider for Scripted {
 
 fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
     let settings = ChannelSettings {
-        name: String::new(),
-        provider: SPEC.name.to_owned(),
-        config: Secret::new("{}"),
-        is_active: true,
-        subject_template: None,
-        body_template: None,
-        retry: None,
-        time_to_live: None,
         concurrency: 1,
-        dialect: None,
-        shard: 0,
+        ..ChannelSettings::new(String::new(), SPEC.name.to_owned(), Secret::new("{}"))
     };
     let (id, tenant) = (ChannelId(1), TenantId(1));
     let channel = Channel { id, tenant, settings, pause: None, created_at: NOW, updated_at: None, deleted_at: None };

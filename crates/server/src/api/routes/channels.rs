@@ -3,13 +3,13 @@
 use domain::tenant::Scope::{ChannelsRead, ChannelsWrite};
 use serde_json::{Value, json};
 
+use super::super::channel_schemas::examples;
 use super::super::channels::{self, ChannelIn, ChannelOut, TestOut};
 use super::super::event_types::{self, EventTypeIn, EventTypeOut};
-use super::super::openapi::channels::examples;
-use super::super::openapi::operation::Operation;
 use super::super::preview::{self, PreviewIn, PreviewOut};
 use super::super::subscriptions::{self, SubscriptionIn, SubscriptionOut};
 use super::Routes;
+use crate::openapi::Operation;
 
 pub(super) fn declare(routes: Routes) -> Routes {
     event_types(subscriptions(of_channels(routes)))
@@ -61,6 +61,8 @@ fn create() -> Operation {
 
 fn update() -> Operation {
     let example = ("headers".to_owned(), json!({"config": {"headers": {"x-team": "billing"}}}));
+    let slow = json!({"rate_limit": {"count": 20, "per": "minute"}, "digest": {"window_seconds": 60, "max_items": 50}});
+    let merged = ("digest".to_owned(), slow);
     let active = ("mended".to_owned(), json!({"is_active": true}));
     Operation::new("updateChannel", "channels", "Changes a channel.")
         .detail(
@@ -68,7 +70,7 @@ fn update() -> Operation {
              `config`, ends a pause.",
         )
         .scope(ChannelsWrite)
-        .media("application/json", json!({"$ref": "#/components/schemas/ChannelPatch"}), vec![example, active])
+        .media("application/json", json!({"$ref": "#/components/schemas/ChannelPatch"}), vec![example, merged, active])
         .answers::<ChannelOut>(200, "The channel.", channel())
 }
 
@@ -214,6 +216,7 @@ fn channel() -> Value {
         "config": {"url": "https://example.com/hooks/postrider", "format": "standard", "secret": domain::secret::MASK},
         "is_active": true, "paused": null, "event_types": ["invoice.*"], "filter": "amount > 10",
         "subject_template": null, "body_template": null, "retry": {"delays_seconds": [5.0, 300.0]},
-        "time_to_live_seconds": 345_600, "concurrency": 8, "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
+        "time_to_live_seconds": 345_600, "concurrency": 8, "rate_limit": {"count": 20, "per": "minute", "burst": null},
+        "digest": null, "fifo": false, "on_unknown": "retry", "dialect": null, "managed": false, "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
     })
 }

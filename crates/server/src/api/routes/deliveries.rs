@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::super::attempts::{self, AttemptOut};
 use super::super::deliveries::{self, DeliveryOut};
-use super::super::openapi::operation::Operation;
 use super::super::stats::{self, StatsIn, StatsOut};
 use super::Routes;
+use crate::openapi::Operation;
 
 pub(super) fn declare(routes: Routes) -> Routes {
     let operation = |id, about| Operation::new(id, "deliveries", about);

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::events::{self, AcceptedOut, EventOut, ExplainIn, ExplainedOut, ListIn, ListedOut};
 use super::super::incoming::{CLOUD_BATCH, CLOUD_EVENT, CloudWire, EventWire};
-use super::super::openapi::operation::Operation;
 use super::Routes;
+use crate::openapi::Operation;
 
 const TIME: &str = "2026-11-22T08:46:21.550Z";
 

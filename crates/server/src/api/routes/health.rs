@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::super::openapi::operation::Operation;
-use super::super::{health, reference};
+use super::super::health;
 use super::Routes;
+use crate::openapi::{Operation, reference};
 use crate::telemetry;
 
 pub(super) fn declare(routes: Routes) -> Routes {
@@ -29,9 +29,9 @@ pub(super) fn declare(routes: Routes) -> Routes {
                 .answer(200, "It can.", status("ready"), json!({"status": "ready"}))
                 .refuses(503, "The database cannot be read."),
         )
-        .get(
+        .elsewhere(
+            "get",
             reference::DOCUMENT,
-            reference::document,
             operation("getDocument", "This document.").answer(
                 200,
                 "OpenAPI 3.1.",
@@ -39,14 +39,14 @@ pub(super) fn declare(routes: Routes) -> Routes {
                 json!({"openapi": "3.1.0", "paths": {}}),
             ),
         )
-        .get(
+        .elsewhere(
+            "get",
             reference::PAGE,
-            reference::page,
             operation("getReference", "This document, for people.").text(200, "A page.", "text/html"),
         )
-        .get(
+        .elsewhere(
+            "get",
             reference::STYLE,
-            reference::style,
             operation("getReferenceStyle", "How the page looks.").text(200, "A style sheet.", "text/css"),
         )
         .elsewhere(

@@ -4,8 +4,8 @@ use domain::tenant::Scope::Inbox;
 use serde_json::{Value, json};
 
 use super::super::inbox::{self, CountIn, CountOut, EntryOut, ListIn, MarkAllIn, MarkedOut};
-use super::super::openapi::operation::Operation;
 use super::Routes;
+use crate::openapi::Operation;
 
 pub(super) fn declare(routes: Routes) -> Routes {
     let operation = |id, about| Operation::new(id, "inbox", about).scope(Inbox);

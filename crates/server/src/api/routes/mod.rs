@@ -1,7 +1,6 @@
 //! Every route of the native API, declared once: its path, its handler, and what the document says of it.
 //!
-//! One file for each part of the API. A route cannot be made without its [`Operation`], so none is missing in the
-//! document.
+//! One file for each part of the API.
 
 mod channels;
 mod deliveries;
@@ -11,49 +10,42 @@ mod inbox;
 mod tenants;
 
 use axum::Router;
-use axum::handler::Handler;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use serde_json::Value;
 
-use super::App;
-use super::openapi::Declared;
-use super::openapi::operation::Operation;
+use super::problem::{self, Problem};
+use super::{App, channel_schemas, words};
+use crate::openapi::Declared;
 
-/// The routes so far, and what was declared of them.
-pub(super) struct Routes {
-    router: Router<App>,
-    declared: Declared,
-}
+type Routes = crate::openapi::Routes<App>;
 
-macro_rules! methods {
-    ($($method:ident),+) => {$(
-        fn $method<H: Handler<T, App>, T: 'static>(self, path: &str, handler: H, operation: Operation) -> Self {
-            self.add(stringify!($method), path, $method(handler), operation)
-        }
-    )+};
-}
+/// The parts of the API, in the order in which people are shown them.
+const TAGS: [(&str, &str); 11] = [
+    ("events", "What happened, and what became of it."),
+    ("channels", "The destinations of a tenant."),
+    ("subscriptions", "What brings events to channels, one by one."),
+    ("event types", "What types are called for people, and which variables their data holds."),
+    ("deliveries", "One event for one channel."),
+    ("attempts", "Every try."),
+    ("stats", "Sums."),
+    ("inbox", "What an application shows to its users."),
+    ("tenants", "Who uses this server. For the platform."),
+    ("keys", "What tenants call with. For the platform."),
+    ("health", "How the server is doing, and what it can do."),
+];
 
-impl Routes {
-    methods!(get, post, put, patch, delete);
-
-    fn add(mut self, method: &str, path: &str, route: MethodRouter<App>, operation: Operation) -> Self {
-        self.router = self.router.route(path, route);
-        self.declared.add(method, path, operation);
-        self
-    }
-
-    /// A route that another part of the server answers.
-    fn elsewhere(mut self, method: &str, path: &str, operation: Operation) -> Self {
-        self.declared.add(method, path, operation);
-        self
-    }
-}
-
-/// The router, and the document without its `servers`.
-pub(super) fn declared() -> (Router<App>, Value) {
-    let routes = Routes { router: Router::new(), declared: Declared::default() };
+/// The router, and what the document says of it.
+pub(super) fn declared() -> (Router<App>, Declared) {
+    let routes = TAGS.iter().fold(Routes::new(), |routes, (name, about)| routes.tag(name, about));
     let parts =
         [health::declare, events::declare, channels::declare, deliveries::declare, inbox::declare, tenants::declare];
-    let Routes { router, declared } = parts.into_iter().fold(routes, |routes, declare| declare(routes));
-    (router, declared.document())
+    let (router, mut declared) = parts.into_iter().fold(routes, |routes, declare| declare(routes)).finish();
+    declared.register::<Problem>();
+    declared.change_parameters(words::parameter);
+    let schemas = declared.schemas_mut();
+    let types = problem::TYPES.map(|name| format!("urn:postrider:{name}"));
+    schemas["Problem"]["properties"]["type"]["enum"] = types.to_vec().into();
+    channel_schemas::by_provider(schemas);
+    for (name, schema) in schemas {
+        words::fill_in(name, schema);
+    }
+    (router, declared)
 }

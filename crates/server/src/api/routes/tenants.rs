@@ -3,9 +3,9 @@
 use domain::tenant::Scope::Platform;
 use serde_json::{Value, json};
 
-use super::super::openapi::operation::Operation;
 use super::super::tenants::{self, KeyIn, KeyOut, KeysIn, ListIn, TenantIn, TenantOut};
 use super::Routes;
+use crate::openapi::Operation;
 
 pub(super) fn declare(routes: Routes) -> Routes {
     keys(of_tenants(routes))

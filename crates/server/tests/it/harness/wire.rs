@@ -113,6 +113,12 @@ pub(crate) struct Channel {
     pub(crate) retry: Value,
     pub(crate) time_to_live_seconds: u64,
     pub(crate) concurrency: u32,
+    pub(crate) rate_limit: Value,
+    pub(crate) digest: Value,
+    pub(crate) fifo: bool,
+    pub(crate) on_unknown: String,
+    pub(crate) dialect: Option<String>,
+    pub(crate) managed: bool,
     pub(crate) created_at: String,
     pub(crate) updated_at: Option<String>,
 }

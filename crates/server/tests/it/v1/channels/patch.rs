@@ -42,7 +42,8 @@ async fn a_mask_means_unchanged_and_null_clears() {
 async fn fields_are_changed_one_by_one() {
     let (server, _) = start().await;
     let settings = json!({"filter": "x", "body_template": "{}", "time_to_live_seconds": 60, "event_types": ["a"],
-                          "retry": {"delays_seconds": [1]}});
+                          "retry": {"delays_seconds": [1]}, "rate_limit": {"count": 1, "per": "hour"},
+                          "digest": {"window_seconds": 5}});
     let before = server.client.webhook("https://example.com/", settings).await;
     let renamed = server.client.patch_channel(before.id, &json!({"name": "Renamed"})).await;
     let mut expected = before.clone().unmasked(&renamed);
@@ -50,9 +51,11 @@ async fn fields_are_changed_one_by_one() {
     assert!(renamed.updated_at.is_some());
     assert_eq!(renamed, expected);
 
-    let cleared = json!({"filter": null, "body_template": null, "time_to_live_seconds": null, "retry": null});
+    let cleared = json!({"filter": null, "body_template": null, "time_to_live_seconds": null, "retry": null,
+                         "rate_limit": null, "digest": null});
     let cleared = server.client.patch_channel(before.id, &cleared).await;
     assert_eq!((cleared.filter, cleared.body_template), (None, None));
+    assert_eq!((cleared.rate_limit, cleared.digest), (Value::Null, Value::Null));
     assert_eq!(cleared.time_to_live_seconds, 4 * 86_400);
     assert_eq!(cleared.retry["delays_seconds"].as_array().map(Vec::len), Some(9));
     assert_eq!(cleared.event_types, ["a"]);

@@ -40,6 +40,8 @@ async fn every_setting_is_taken() {
     let settings = json!({
         "is_active": false, "event_types": ["a", "b.*"], "filter": "x > 1", "subject_template": "{{ x }}",
         "body_template": "{}", "retry": {"delays_seconds": [0.5, 60]}, "time_to_live_seconds": 3600, "concurrency": 64,
+        "rate_limit": {"count": 30, "per": "minute", "burst": 5}, "fifo": true, "on_unknown": "give_up",
+        "digest": {"window_seconds": 60, "max_items": 20, "immediate_severity": "critical", "group_by": "customer.id"},
     });
     let made = server.client.webhook("https://example.com/", settings).await;
     assert_eq!(made, server.client.channel(made.id).await.unmasked(&made));
@@ -48,6 +50,14 @@ async fn every_setting_is_taken() {
     assert_eq!((made.subject_template.as_deref(), made.body_template.as_deref()), (Some("{{ x }}"), Some("{}")));
     assert_eq!(made.retry, json!({"delays_seconds": [0.5, 60.0]}));
     assert_eq!((made.time_to_live_seconds, made.concurrency), (3600, 64));
+    assert_eq!(made.rate_limit, json!({"count": 30, "per": "minute", "burst": 5}));
+    assert_eq!((made.fifo, made.on_unknown.as_str()), (true, "give_up"));
+    assert_eq!(
+        made.digest,
+        json!({"window_seconds": 60, "max_items": 20, "immediate_severity": "critical", "group_by": "customer.id",
+               "enabled": true})
+    );
+    assert_eq!((made.dialect, made.managed), (None, false));
 }
 
 #[tokio::test]
@@ -87,6 +97,15 @@ async fn what_is_wrong_is_named() {
     check("event_types", json!(vec!["a"; 101]), &["event_types"]).await;
     check("concurrency", json!(0), &["concurrency"]).await;
     check("concurrency", json!(65), &["concurrency"]).await;
+    check("rate_limit", json!({"count": 0, "per": "minute"}), &["rate_limit.count"]).await;
+    check("rate_limit", json!({"count": 1, "per": "day"}), &["rate_limit.per"]).await;
+    check("rate_limit", json!({"count": 1, "per": "hour", "burst": 0}), &["rate_limit.burst"]).await;
+    let digest = |key: &str, value: Value| json!({"window_seconds": 60, key: value});
+    check("digest", json!({"window_seconds": 7 * 86_400 + 1}), &["digest.window_seconds"]).await;
+    check("digest", digest("max_items", json!(1001)), &["digest.max_items"]).await;
+    check("digest", digest("immediate_severity", json!("loud")), &["digest.immediate_severity"]).await;
+    check("digest", digest("group_by", json!("x >")), &["digest.group_by"]).await;
+    check("on_unknown", json!("hope"), &["on_unknown"]).await;
     check("time_to_live_seconds", json!(0), &["time_to_live_seconds"]).await;
     check("time_to_live_seconds", json!(30 * 86_400 + 1), &["time_to_live_seconds"]).await;
     check("retry", json!({"delays_seconds": vec![1; 20]}), &["retry.delays_seconds"]).await;

@@ -2,41 +2,45 @@
 
 mod operations;
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::routes;
 use crate::http::client::Client;
 use crate::http::page;
 
-pub(super) const DOCUMENT: &str = "/openapi.json";
-pub(super) const PAGE: &str = "/docs";
-pub(super) const STYLE: &str = "/docs/style.css";
+pub(crate) const DOCUMENT: &str = "/openapi.json";
+pub(crate) const PAGE: &str = "/docs";
+pub(crate) const STYLE: &str = "/docs/style.css";
 
-/// Made once: the routes do not change while the process lives.
-static DECLARED: LazyLock<Value> = LazyLock::new(|| routes::declared().1);
+/// Serves this document, which lacks its `servers`: each client is told the address that it came by.
+pub(crate) fn router(document: Value) -> Router {
+    let routes = Router::new().route(DOCUMENT, get(for_programs)).route(PAGE, get(page)).route(STYLE, get(style));
+    routes.with_state(Arc::new(document))
+}
 
-pub(super) async fn document(request: Request) -> axum::Json<Value> {
-    let mut document = DECLARED.clone();
+async fn for_programs(State(document): State<Arc<Value>>, request: Request) -> axum::Json<Value> {
+    let mut document = Value::clone(&document);
     document["servers"] = json!([{"url": base(&request)}]);
     axum::Json(document)
 }
 
-pub(super) async fn page(request: Request) -> Response {
-    let mut response = Html(whole(&DECLARED, &base(&request)).into_string()).into_response();
+async fn page(State(document): State<Arc<Value>>, request: Request) -> Response {
+    let mut response = Html(whole(&document, &base(&request)).into_string()).into_response();
     for (name, value) in page::PROTECTION {
         response.headers_mut().insert::<HeaderName>(name, HeaderValue::from_static(value));
     }
     response
 }
 
-pub(super) async fn style() -> Response {
+async fn style() -> Response {
     let sheet = concat!(include_str!("../http/style.css"), include_str!("reference/style.css"));
     ([(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], sheet).into_response()
 }

@@ -3,6 +3,7 @@
 //! The types of the wire say what is a text and what is a number; bounds, forms and lists of values come from here, and
 //! here from the domain.
 
+use domain::channel::{OnUnknown, RatePeriod};
 use domain::delivery::State;
 use domain::event::Severity;
 use domain::event_type::VariableKind;
@@ -14,7 +15,7 @@ use engine::accept;
 use engine::ops::{EVENT_TYPES_MAX, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, TEXT_CHARS_MAX};
 use serde_json::{Map, Value, json};
 
-use super::super::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 
 /// What every schema gets from the names of its fields.
 pub(super) fn fill_in(name: &str, schema: &mut Value) {
@@ -105,6 +106,13 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         ("NewChannel" | "ChannelPatch", "concurrency") => {
             json!({"minimum": 1, "maximum": channel::CONCURRENCY_MAX, "default": channel::CONCURRENCY_DEFAULT})
         }
+        ("RateLimitIn", "count" | "burst") => json!({"minimum": 1, "maximum": channel::RATE_COUNT_MAX}),
+        ("RateLimitIn" | "RateLimit", "per") => json!({"enum": RatePeriod::ALL.map(RatePeriod::name)}),
+        ("DigestIn", "window_seconds") => json!({"minimum": 0, "maximum": channel::DIGEST_WINDOW_MAX.as_secs()}),
+        ("DigestIn", "max_items") => json!({"minimum": 0, "maximum": channel::DIGEST_ITEMS_MAX}),
+        ("NewChannel" | "ChannelPatch" | "Channel", "on_unknown") => {
+            json!({"enum": OnUnknown::ALL.map(OnUnknown::name)})
+        }
         ("RetryIn", "delays_seconds") => {
             let longest = schedule::WAIT_MAX.as_secs();
             json!({"maxItems": schedule::ATTEMPTS_MAX - 1,
@@ -112,7 +120,7 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         }
         (_, "filter") => json!({"description": "An expression over the event.", "example": "amount > 10"}),
         (_, "slug") => json!({"minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9-]+$", "example": "acme"}),
-        (_, "severity") => json!({"enum": Severity::ALL.map(Severity::name)}),
+        (_, "severity" | "immediate_severity") => json!({"enum": Severity::ALL.map(Severity::name)}),
         (_, "id" | "channel_id" | "delivery_id") => id(),
         _ if is_time => json!({"format": "date-time", "example": "2026-11-22T07:00:00.000Z"}),
         _ => return None,

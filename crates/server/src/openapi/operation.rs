@@ -7,81 +7,91 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{reference, register, words};
-
-/// The parts of the API, in the order in which people are shown them.
-pub(super) const TAGS: [(&str, &str); 11] = [
-    ("events", "What happened, and what became of it."),
-    ("channels", "The destinations of a tenant."),
-    ("subscriptions", "What brings events to channels, one by one."),
-    ("event types", "What types are called for people, and which variables their data holds."),
-    ("deliveries", "One event for one channel."),
-    ("attempts", "Every try."),
-    ("stats", "Sums."),
-    ("inbox", "What an application shows to its users."),
-    ("tenants", "Who uses this server. For the platform."),
-    ("keys", "What tenants call with. For the platform."),
-    ("health", "How the server is doing, and what it can do."),
-];
+use super::{reference, register};
 
 type Register = Box<dyn FnOnce(&mut Map<String, Value>)>;
 
-/// Describes one operation; begun with [`Operation::new`], ended by the routes.
-pub(in crate::api) struct Operation {
+/// Describes one operation; begun with [`Operation::new`] or [`Operation::of_dialect`], ended by the routes.
+pub(crate) struct Operation {
     value: Value,
     parameters: Vec<Value>,
     answers: BTreeMap<u16, Value>,
     registers: Vec<Register>,
     scope: Option<Scope>,
+    refusal: Refusal,
+}
+
+/// What refusals look like.
+struct Refusal {
+    media: &'static str,
+    schema: Value,
+    /// Whether those that follow from what an operation takes are added by themselves.
+    follows: bool,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "examples are made where they are given away")]
 impl Operation {
     /// `about` is a line for people.
-    pub(in crate::api) fn new(id: &str, tag: &str, about: &str) -> Self {
+    pub(crate) fn new(id: &str, tag: &str, about: &str) -> Self {
+        let refusal = Refusal { media: "application/problem+json", schema: reference("Problem"), follows: true };
+        Self::with_refusals(id, tag, about, refusal)
+    }
+
+    /// One of another product's API, whose errors are `E`. Its refusals are those that it names.
+    pub(crate) fn of_dialect<E: ToSchema>(id: &str, tag: &str, about: &str) -> Self {
+        let refusal = Refusal { media: "application/json", schema: reference(&E::name()), follows: false };
+        Self::with_refusals(id, tag, about, refusal).with::<E>()
+    }
+
+    fn with_refusals(id: &str, tag: &str, about: &str, refusal: Refusal) -> Self {
         let value = json!({"operationId": id, "tags": [tag], "summary": about});
-        Self { value, parameters: Vec::new(), answers: BTreeMap::new(), registers: Vec::new(), scope: None }
+        Self { value, parameters: Vec::new(), answers: BTreeMap::new(), registers: Vec::new(), scope: None, refusal }
     }
 
     /// More about it.
-    pub(in crate::api) fn detail(mut self, text: &str) -> Self {
+    pub(crate) fn detail(mut self, text: &str) -> Self {
         self.value["description"] = text.into();
         self
     }
 
     /// What a key needs for it.
-    pub(in crate::api) fn scope(mut self, scope: Scope) -> Self {
+    pub(crate) fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
     }
 
     /// The parameters of the query, from the type that reads them.
-    pub(in crate::api) fn query<T: IntoParams>(mut self) -> Self {
-        let id = self.value["operationId"].as_str().unwrap_or_default().to_owned();
+    pub(crate) fn query<T: IntoParams>(mut self) -> Self {
         for parameter in T::into_params(|| Some(ParameterIn::Query)) {
-            let mut parameter = serde_json::to_value(parameter).expect("a parameter is JSON");
-            words::parameter(&id, &mut parameter);
-            self.parameters.push(parameter);
+            self.parameters.push(serde_json::to_value(parameter).expect("a parameter is JSON"));
         }
         self
     }
 
     /// A header that the request may have.
-    pub(in crate::api) fn header(mut self, name: &str, about: &str, schema: Value, example: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, about: &str, schema: Value, example: &str) -> Self {
         self.parameters.push(json!({
             "name": name, "in": "header", "required": false, "description": about, "schema": schema, "example": example,
         }));
         self
     }
 
+    /// A part of the path that is none of the usual ones.
+    pub(crate) fn part(mut self, name: &str, schema: Value, example: &str) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "path", "required": true, "schema": schema, "example": example,
+        }));
+        self
+    }
+
     /// A JSON body of one type.
-    pub(in crate::api) fn body<T: ToSchema>(self, example: Value) -> Self {
+    pub(crate) fn body<T: ToSchema>(self, example: Value) -> Self {
         let schema = reference(&T::name());
         self.with::<T>().media("application/json", schema, vec![("example".to_owned(), example)])
     }
 
     /// A body of some media type, with named examples.
-    pub(in crate::api) fn media(mut self, media: &str, schema: Value, examples: Vec<(String, Value)>) -> Self {
+    pub(crate) fn media(mut self, media: &str, schema: Value, examples: Vec<(String, Value)>) -> Self {
         let examples: Map<_, _> = examples.into_iter().map(|(name, value)| (name, json!({"value": value}))).collect();
         self.value["requestBody"]["required"] = true.into();
         self.value["requestBody"]["content"][media] = json!({"schema": schema, "examples": examples});
@@ -89,19 +99,19 @@ impl Operation {
     }
 
     /// A type that a schema names by itself.
-    pub(in crate::api) fn with<T: ToSchema>(mut self) -> Self {
+    pub(crate) fn with<T: ToSchema>(mut self) -> Self {
         self.registers.push(Box::new(|schemas| drop(register::<T>(schemas))));
         self
     }
 
     /// An answer of one type.
-    pub(in crate::api) fn answers<T: ToSchema>(self, status: u16, about: &str, example: Value) -> Self {
+    pub(crate) fn answers<T: ToSchema>(self, status: u16, about: &str, example: Value) -> Self {
         let schema = reference(&T::name());
         self.with::<T>().answer(status, about, schema, example)
     }
 
     /// An answer with a page of a list.
-    pub(in crate::api) fn page<T: ToSchema>(self, example: Value) -> Self {
+    pub(crate) fn page<T: ToSchema>(self, example: Value) -> Self {
         let schema = json!({"type": "object", "required": ["data", "next_cursor"], "properties": {
             "data": {"type": "array", "items": reference(&T::name())},
             "next_cursor": {"type": ["string", "null"], "description": "Null on the last page."},
@@ -110,28 +120,28 @@ impl Operation {
     }
 
     /// A JSON answer of any form.
-    pub(in crate::api) fn answer(mut self, status: u16, about: &str, schema: Value, example: Value) -> Self {
+    pub(crate) fn answer(mut self, status: u16, about: &str, schema: Value, example: Value) -> Self {
         let content = json!({"application/json": {"schema": schema, "example": example}});
         self.answers.insert(status, json!({"description": about, "content": content}));
         self
     }
 
     /// An answer in another media type.
-    pub(in crate::api) fn text(mut self, status: u16, about: &str, media: &str) -> Self {
+    pub(crate) fn text(mut self, status: u16, about: &str, media: &str) -> Self {
         let content = json!({media: {"schema": {"type": "string"}}});
         self.answers.insert(status, json!({"description": about, "content": content}));
         self
     }
 
     /// An answer without a body.
-    pub(in crate::api) fn empty(mut self, status: u16, about: &str) -> Self {
+    pub(crate) fn empty(mut self, status: u16, about: &str) -> Self {
         self.answers.insert(status, json!({"description": about}));
         self
     }
 
     /// A refusal beyond those that follow from what the operation takes.
-    pub(in crate::api) fn refuses(mut self, status: u16, about: &str) -> Self {
-        let content = json!({"application/problem+json": {"schema": reference("Problem")}});
+    pub(crate) fn refuses(mut self, status: u16, about: &str) -> Self {
+        let content = json!({self.refusal.media: {"schema": self.refusal.schema}});
         self.answers.insert(status, json!({"description": about, "content": content}));
         self
     }
@@ -157,7 +167,8 @@ impl Operation {
             (self.scope.is_some(), 500, "A fault of the server; its log says more."),
             (self.scope.is_some(), 503, "The database cannot be used now; nothing was kept."),
         ];
-        for (_, status, about) in follow.into_iter().filter(|(applies, ..)| *applies) {
+        let follows = self.refusal.follows;
+        for (_, status, about) in follow.into_iter().filter(|(applies, ..)| *applies && follows) {
             if !self.answers.contains_key(&status) {
                 self = self.refuses(status, about);
             }
@@ -178,7 +189,7 @@ impl Operation {
         if scope != Scope::Platform {
             let about = "The slug of the tenant that a platform key acts for; a tenant's own key may leave it out.";
             self = self.header("Postrider-Tenant", about, json!({"type": "string"}), "default");
-            if !self.answers.contains_key(&400) {
+            if self.refusal.follows && !self.answers.contains_key(&400) {
                 self = self.refuses(400, "The body is not JSON, or a platform key named no tenant.");
             }
         }
@@ -188,6 +199,9 @@ impl Operation {
 
     fn path_parameters(mut self, path: &str) -> Self {
         for name in path.split('{').skip(1).filter_map(|part| part.split('}').next()) {
+            if self.parameters.iter().any(|parameter| parameter["in"] == "path" && parameter["name"] == name) {
+                continue;
+            }
             let is_event = path.starts_with("/v1/events/");
             let (schema, example) = match name {
                 "id" if is_event => (json!({"type": "string", "pattern": "^evt_[0-9]+$"}), json!("evt_1")),

@@ -3,7 +3,7 @@
 use providers::schema;
 use serde_json::{Map, Value, json};
 
-use super::reference;
+use crate::openapi::reference;
 
 /// Gives the schemas of channels a form for each provider, and makes the one of a change.
 pub(super) fn by_provider(schemas: &mut Map<String, Value>) {
@@ -44,7 +44,7 @@ pub(super) fn by_provider(schemas: &mut Map<String, Value>) {
 }
 
 /// A request for each provider, from the examples of its fields.
-pub(in crate::api) fn examples() -> Vec<(String, Value)> {
+pub(super) fn examples() -> Vec<(String, Value)> {
     let example = |provider: &&dyn providers::Provider| {
         let spec = provider.spec();
         (spec.name.to_owned(), json!({"name": spec.title, "provider": spec.name, "config": spec.sample()}))

@@ -1,0 +1,152 @@
+//! The rules of a channel that are objects of their own: its retries, its rate limit, its digests.
+
+use std::time::Duration;
+
+use domain::channel::{DigestRule, OnUnknown, RateLimit, RatePeriod};
+use domain::event::Severity;
+use domain::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+
+/// Reads what a merge patch gives: null clears.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
+pub(super) fn read_option<T, R>(
+    given: Option<Option<T>>,
+    read: impl FnOnce(T) -> Result<R, Problem>,
+) -> Result<Option<Option<R>>, Problem> {
+    given.map(|given| given.map(read).transpose()).transpose()
+}
+
+/// A retry schedule: the waits between attempts.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetryIn)]
+pub(super) struct RetryIn {
+    /// Parts of a second are allowed. None at all: a single attempt.
+    delays_seconds: Vec<f64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
+pub(super) struct RetryOut {
+    delays_seconds: Vec<f64>,
+}
+
+impl RetryIn {
+    pub(super) fn read(self) -> Result<Schedule, Problem> {
+        let wrong = |message: String| Problem::invalid_field("retry.delays_seconds", message);
+        let wait = |seconds: f64| {
+            Duration::try_from_secs_f64(seconds).map_err(|_| wrong("must hold numbers of at least 0".to_owned()))
+        };
+        let waits = self.delays_seconds.into_iter().map(wait).collect::<Result<_, _>>()?;
+        Schedule::new(waits).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+impl From<&Schedule> for RetryOut {
+    fn from(schedule: &Schedule) -> Self {
+        Self { delays_seconds: schedule.waits().iter().map(Duration::as_secs_f64).collect() }
+    }
+}
+
+/// How fast messages may go. What is beyond waits.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RateLimitIn)]
+pub(super) struct RateLimitIn {
+    count: u32,
+    per: String,
+    /// Messages that may go at once after a pause; one period's worth when left out.
+    burst: Option<u32>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RateLimit)]
+pub(super) struct RateLimitOut {
+    count: u32,
+    per: &'static str,
+    burst: Option<u32>,
+}
+
+impl RateLimitIn {
+    pub(super) fn read(self) -> Result<RateLimit, Problem> {
+        let names = RatePeriod::ALL.map(RatePeriod::name).join(", ");
+        let per = RatePeriod::parse(&self.per)
+            .ok_or_else(|| Problem::invalid_field("rate_limit.per", format!("must be one of {names}")))?;
+        Ok(RateLimit { count: self.count, per, burst: self.burst })
+    }
+}
+
+impl From<RateLimit> for RateLimitOut {
+    fn from(limit: RateLimit) -> Self {
+        Self { count: limit.count, per: limit.per.name(), burst: limit.burst }
+    }
+}
+
+/// Several deliveries merged in one message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DigestIn)]
+pub(super) struct DigestIn {
+    /// How long a digest collects from its first delivery on; 0 merges nothing.
+    window_seconds: u64,
+    /// A digest with so many goes at once; 0 for as many as can be.
+    #[serde(default)]
+    max_items: u32,
+    /// Events at least so grave go at once, by themselves.
+    immediate_severity: Option<String>,
+    /// An expression over the event: each value of it has a digest of its own.
+    group_by: Option<String>,
+    #[serde(default = "enabled")]
+    enabled: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Digest)]
+pub(super) struct DigestOut {
+    window_seconds: u64,
+    max_items: u32,
+    immediate_severity: Option<&'static str>,
+    group_by: Option<String>,
+    enabled: bool,
+}
+
+const fn enabled() -> bool {
+    true
+}
+
+impl DigestIn {
+    pub(super) fn read(self) -> Result<DigestRule, Problem> {
+        let read = |text: String| {
+            let names = Severity::ALL.map(Severity::name).join(", ");
+            let wrong = || Problem::invalid_field("digest.immediate_severity", format!("must be one of {names}"));
+            Severity::parse(&text).ok_or_else(wrong)
+        };
+        Ok(DigestRule {
+            is_enabled: self.enabled,
+            window: Duration::from_secs(self.window_seconds),
+            items_max: self.max_items,
+            immediate_from: self.immediate_severity.map(read).transpose()?,
+            group_by: self.group_by,
+        })
+    }
+}
+
+impl From<&DigestRule> for DigestOut {
+    fn from(rule: &DigestRule) -> Self {
+        Self {
+            window_seconds: rule.window.as_secs(),
+            max_items: rule.items_max,
+            immediate_severity: rule.immediate_from.map(Severity::name),
+            group_by: rule.group_by.clone(),
+            enabled: rule.is_enabled,
+        }
+    }
+}
+
+pub(super) fn read_on_unknown(text: &str) -> Result<OnUnknown, Problem> {
+    let names = OnUnknown::ALL.map(OnUnknown::name).join(" or ");
+    OnUnknown::parse(text).ok_or_else(|| Problem::invalid_field("on_unknown", format!("must be {names}")))
+}

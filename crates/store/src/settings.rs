@@ -1,0 +1,64 @@
+//! What a channel's settings look like in a column: JSON, the same in every backend.
+//!
+//! A value that this version cannot read counts as not given, so that a row written by hand stops no start.
+
+use std::time::Duration;
+
+use domain::channel::{DigestRule, RateLimit, RatePeriod};
+use domain::event::Severity;
+use domain::schedule::Schedule;
+use serde_json::{Value, json};
+
+pub(crate) fn as_ms(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The waits of a schedule in milliseconds.
+pub(crate) fn retry_json(schedule: &Schedule) -> String {
+    let waits: Vec<i64> = schedule.waits().iter().map(|wait| as_ms(*wait)).collect();
+    json!(waits).to_string()
+}
+
+pub(crate) fn read_retry(json: &str) -> Option<Schedule> {
+    let waits: Vec<u64> = serde_json::from_str(json).ok()?;
+    Schedule::new(waits.into_iter().map(Duration::from_millis).collect()).ok()
+}
+
+pub(crate) fn rate_limit_json(limit: &RateLimit) -> String {
+    json!({"count": limit.count, "per": limit.per.name(), "burst": limit.burst}).to_string()
+}
+
+pub(crate) fn read_rate_limit(json: &str) -> Option<RateLimit> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    Some(RateLimit {
+        count: number(&value["count"])?,
+        per: RatePeriod::parse(value["per"].as_str()?)?,
+        burst: number(&value["burst"]),
+    })
+}
+
+pub(crate) fn digest_json(rule: &DigestRule) -> String {
+    json!({
+        "is_enabled": rule.is_enabled,
+        "window_ms": as_ms(rule.window),
+        "items_max": rule.items_max,
+        "immediate_from": rule.immediate_from.map(Severity::name),
+        "group_by": rule.group_by,
+    })
+    .to_string()
+}
+
+pub(crate) fn read_digest(json: &str) -> Option<DigestRule> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    Some(DigestRule {
+        is_enabled: value["is_enabled"].as_bool()?,
+        window: Duration::from_millis(value["window_ms"].as_u64()?),
+        items_max: number(&value["items_max"])?,
+        immediate_from: value["immediate_from"].as_str().and_then(Severity::parse),
+        group_by: value["group_by"].as_str().map(ToOwned::to_owned),
+    })
+}
+
+fn number(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|number| u32::try_from(number).ok())
+}
