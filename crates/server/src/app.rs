@@ -180,6 +180,7 @@ impl Parts {
             has_smtp: config.smtp.server.is_some(),
             smtp_from: config.smtp.from.clone(),
             base_urls: config.base_urls.clone(),
+            thulium_time_zone: Some(config.thulium_time_zone.clone()),
         };
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =

@@ -16,7 +16,7 @@ use store::journal::AttemptQuery;
 use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
 
 use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
-use super::{Engine, OpsError, check_name};
+use super::{ChannelFilter, Engine, OpsError, check_name};
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
 
@@ -43,6 +43,13 @@ pub struct NewChannel {
     pub is_managed: bool,
 }
 
+/// How many channels of some kind a tenant may have.
+#[derive(Debug)]
+pub struct Quota {
+    pub of: ChannelFilter,
+    pub max: usize,
+}
+
 /// A channel as its owner sees it: secrets masked, except those just generated.
 #[derive(Debug)]
 pub struct ChannelShown {
@@ -67,6 +74,16 @@ impl Engine {
 
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
     pub async fn create_channel(&self, tenant: TenantId, new: NewChannel) -> Result<ChannelShown, OpsError> {
+        self.create_channel_within(tenant, new, None).await
+    }
+
+    /// The same, unless the tenant has as many channels of its kind as a face lets it have.
+    pub async fn create_channel_within(
+        &self,
+        tenant: TenantId,
+        new: NewChannel,
+        quota: Option<&Quota>,
+    ) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
         let provider = find_provider(&new.provider)?;
         let mut config = providers::create(provider, &new.config).map_err(OpsError::Invalid)?;
@@ -88,6 +105,11 @@ impl Engine {
         let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
+        if let Some(quota) = quota
+            && self.count_channels(tenant, &quota.of) >= quota.max
+        {
+            return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", quota.max)));
+        }
         let made = match self.store.create_channel(new, self.clock.now()).await {
             Ok(made) => made,
             Err(error) => {
