@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::delivery::State;
 use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
 use engine::dispatch::{Action, Input};
-use engine::ops::{Accepted, Explained, OpsError};
+use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
 use engine::{Engine, Settings};
 use providers::step::Reply;
 use store::sqlite::writer;
@@ -257,7 +257,8 @@ impl World {
         self.start_process()?;
         for number in 0..self.scenario.tenants {
             let engine = self.engine();
-            let tenant = self.drive(async move { engine.put_tenant(&format!("t{number}"), "T", None).await })?;
+            let tenant =
+                self.drive(async move { engine.put_tenant(&format!("t{number}"), TenantEdit::named("T")).await })?;
             self.tenants.push(tenant.id);
         }
         for _ in 0..self.scenario.channels {

@@ -86,6 +86,7 @@ impl Engine {
     ) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
         let provider = find_provider(&new.provider)?;
+        self.check_provider(tenant, &new.provider)?;
         let mut config = providers::create(provider, &new.config).map_err(OpsError::Invalid)?;
         let mut entropy = [0; 32];
         self.entropy.fill(&mut entropy);
@@ -146,7 +147,11 @@ impl Engine {
             self.entropy.fill(&mut entropy);
             let (provider, changed) =
                 change.applied(live.provider.0, &config, &self.registry.operator, (entropy, now))?;
-            provider.spec().name.clone_into(&mut settings.provider);
+            let name = provider.spec().name;
+            if name != before.provider {
+                self.check_provider(tenant, name)?;
+            }
+            name.clone_into(&mut settings.provider);
             settings.config = Secret::new(changed.to_json());
             settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
             config = changed;
@@ -185,6 +190,18 @@ impl Engine {
         self.registry.remove_channel(channel, changed.after.config_version);
         self.tell_dispatch(channel, &changed, "the channel was deleted");
         Ok(())
+    }
+
+    /// That the platform allows the tenant this provider.
+    fn check_provider(&self, tenant: TenantId, provider: &str) -> Result<(), OpsError> {
+        match self.registry.tenant_with(tenant) {
+            Some(refusing) if !refusing.may_have(provider) => {
+                let allowed = refusing.providers.unwrap_or_default().join(", ");
+                let message = format!("is not one that the platform allows this tenant, which may have {allowed}");
+                Err(OpsError::invalid("provider", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {

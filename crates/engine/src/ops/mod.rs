@@ -43,7 +43,9 @@ pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
 pub use subscriptions::NewSubscription;
-pub use tenants::{BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, hash_key};
+pub use tenants::{
+    BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, ProvidersEdit, TenantEdit, hash_key,
+};
 
 /// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
 /// milliseconds of a reader. The page is then short, and the next goes on behind them.

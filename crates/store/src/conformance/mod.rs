@@ -118,6 +118,7 @@ cases! { $
     }
     directory {
         a_tenant_is_made_once_and_renamed,
+        the_providers_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,

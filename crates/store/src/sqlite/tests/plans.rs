@@ -106,7 +106,7 @@ fn work(stepped: &Stepped, channel: ChannelId) {
 /// A tenant comes and goes.
 fn purge(stepped: &Stepped) {
     let store = &stepped.store;
-    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None };
+    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None, providers: None };
     let tenant = stepped.run(store.put_tenant(new, NOW)).unwrap().id;
     stepped.run(store.suspend_tenant(tenant, NOW)).unwrap();
     stepped.run(store.resume_tenant(tenant)).unwrap();
@@ -219,7 +219,7 @@ fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'s
 fn every_query_on_a_growing_table_is_indexed() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
     stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap();
     let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
     let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;
