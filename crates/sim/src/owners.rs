@@ -7,7 +7,7 @@ use domain::channel::ChannelSettings;
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -217,7 +217,7 @@ impl World {
                     engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
-                Order::Test(channel) => engine.test_channel(owner, *channel).await.map(|_| order.clone()),
+                Order::Test(channel) => engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone()),
                 Order::Look(state) => {
                     let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
                     engine.deliveries(tenant, filter).await.map(|page| {

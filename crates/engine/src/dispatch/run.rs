@@ -3,6 +3,7 @@
 //! One task owns the [`Dispatcher`] and takes inputs in batches; sends and store calls run in tasks of their own and
 //! come back as inputs. All of them are tracked, so that stopping can wait for them.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -32,6 +33,8 @@ enum Message {
     Input(Input),
     /// Which of these are under way.
     UnderWay(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Vec<DeliveryId>>),
+    /// How many deliveries to these channels are under way.
+    UnderWayCount(BTreeSet<ChannelId>, oneshot::Sender<usize>),
     /// Tell when this test is settled; at once when it is not under way.
     TestSettled(DeliveryId, oneshot::Sender<()>),
     /// What is due and not started.
@@ -75,6 +78,13 @@ impl Handle {
     pub async fn under_way(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Vec<DeliveryId> {
         let (reply, answer) = oneshot::channel();
         let _ = self.0.send(Message::UnderWay(deliveries, reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub(crate) async fn under_way_count(&self, channels: BTreeSet<ChannelId>) -> usize {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.0.send(Message::UnderWayCount(channels, reply));
         answer.await.unwrap_or_default()
     }
 
@@ -140,6 +150,7 @@ impl Inbox {
                 let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
             }
             // Whoever asked may have gone.
+            Message::UnderWayCount(channels, reply) => drop(reply.send(dispatcher.under_way_count(&channels))),
             Message::Due(reply) => drop(reply.send(dispatcher.due())),
             Message::TestSettled(test, reply) => self.waiting_for_tests.push((test, reply)),
             Message::Idle(reply) => self.waiting_for_idle.push(reply),
