@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::ChannelSettings;
+use domain::channel::{ChannelSettings, OnUnknown};
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
@@ -58,6 +58,7 @@ impl World {
         edit.retry = Some(Some(schedule.expect("a schedule")));
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
+        edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -86,6 +87,7 @@ impl World {
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
+            on_unknown: live.channel.settings.on_unknown,
             is_deleted: false,
             is_off: false,
             is_refused: false,

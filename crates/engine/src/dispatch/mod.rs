@@ -10,6 +10,8 @@
 pub mod attempt;
 pub mod decide;
 pub mod hands;
+pub mod in_flight;
+pub mod recovery;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use crate::registry::{Hold, LiveChannel, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
+use in_flight::Slots;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
@@ -126,6 +129,8 @@ pub struct Dispatcher {
     lanes: Lanes<Content>,
     /// Tests under way, and where they go: they use no lane.
     tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Where sends under way are noted.
+    slots: Slots,
     /// Results that the store does not have yet.
     unsaved: Vec<Settlement>,
     /// Before this, the store is not asked to take results or load: it has just failed.
@@ -158,6 +163,7 @@ impl Dispatcher {
             entropy,
             lanes: Lanes::new(settings.bounds()),
             tests: BTreeMap::new(),
+            slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
@@ -318,7 +324,8 @@ impl Dispatcher {
             None => (Cause::Cancel, "the channel was deleted"),
             Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                let slot = self.slots.take(delivery);
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content, slot })));
                 return;
             }
         };
@@ -381,6 +388,7 @@ impl Dispatcher {
 
     fn settled(&mut self, settlement: &Settlement) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
+        self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
@@ -419,15 +427,10 @@ impl Dispatcher {
             is_drained: rows.len() < load.items_max,
         };
         for row in rows.into_iter().filter(|row| !self.tests.contains_key(&row.delivery)) {
-            let due_since = due_since(&row, now);
-            let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
-            match row.event {
-                Some(event) => {
-                    let content =
-                        Content { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done };
-                    result.ready.push(ready(delivery, content));
-                }
-                None => result.later.push((delivery, row.due_at)),
+            let (delivery, due_at) = (row.delivery, row.due_at);
+            match Content::of_row(row, now) {
+                Some(content) => result.ready.push(ready(delivery, content)),
+                None => result.later.push((delivery, due_at)),
             }
         }
         self.lanes.loaded(&load, result, now);
