@@ -132,12 +132,7 @@ impl Engine {
     }
 
     /// A page of attempts, newest first, and how many there are.
-    pub async fn attempt_log(
-        &self,
-        tenant: TenantId,
-        sight: Sight,
-        query: LogQuery,
-    ) -> Result<AttemptPage, OpsError> {
+    pub async fn attempt_log(&self, tenant: TenantId, sight: Sight, query: LogQuery) -> Result<AttemptPage, OpsError> {
         let managed = |live: &LiveChannel| live.channel.settings.is_managed;
         let managed = self.registry.channels_that(tenant, ChannelId(0), usize::MAX, managed);
         let is_asked = |name: &&&str| query.provider.as_ref().is_none_or(|provider| provider == **name);
