@@ -31,10 +31,9 @@ fn of_tenants(routes: Routes) -> Routes {
         .put(
             "/v1/tenants/{slug}",
             tenants::put,
-            shown(operation("putTenant", "Makes a tenant, or changes it."))
-                .body::<TenantIn>(json!({
-                    "name": "Acme", "email": "ops@example.com", "providers": ["email", "webhook"],
-                })),
+            shown(operation("putTenant", "Makes a tenant, or changes it.")).body::<TenantIn>(json!({
+                "name": "Acme", "email": "ops@example.com", "providers": ["email", "webhook"],
+            })),
         )
         .delete(
             "/v1/tenants/{slug}",

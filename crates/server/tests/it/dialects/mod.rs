@@ -1,0 +1,3 @@
+//! The APIs of other products, as their clients use them.
+
+mod altum;
