@@ -217,7 +217,9 @@ impl World {
                     engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
-                Order::Test(channel) => engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone()),
+                Order::Test(channel) => {
+                    engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone())
+                }
                 Order::Look(state) => {
                     let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
                     engine.deliveries(tenant, filter).await.map(|page| {

@@ -45,7 +45,9 @@ pub use inbox::Unread;
 pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
 pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::inbox::{InboxQuery, InboxRow};
-pub use store::journal::{AttemptPage, AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
+pub use store::journal::{
+    AttemptPage, AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text,
+};
 pub use subscriptions::NewSubscription;
 pub use tenants::{IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, hash_key};
 

@@ -131,13 +131,22 @@ impl Engine {
         Ok(found)
     }
 
-    /// A page of attempts, newest first, and how many there are.
-    pub async fn attempt_log(
+    /// Tries a delivery again, as [`Engine::retry_delivery`] does, if the face knows its channel.
+    pub async fn retry_in_sight(
         &self,
         tenant: TenantId,
         sight: Sight,
-        query: LogQuery,
-    ) -> Result<AttemptPage, OpsError> {
+        delivery: DeliveryId,
+    ) -> Result<Delivery, OpsError> {
+        let channel = self.delivery(tenant, delivery).await?.channel;
+        if self.registry.channel_of(tenant, channel).is_some_and(|live| !sight.shows(&live)) {
+            return Err(OpsError::NotFound(format!("delivery {delivery}")));
+        }
+        self.retry_delivery(tenant, delivery).await
+    }
+
+    /// A page of attempts, newest first, and how many there are.
+    pub async fn attempt_log(&self, tenant: TenantId, sight: Sight, query: LogQuery) -> Result<AttemptPage, OpsError> {
         let managed = |live: &LiveChannel| live.channel.settings.is_managed;
         let managed = self.registry.channels_that(tenant, ChannelId(0), usize::MAX, managed);
         let is_asked = |name: &&&str| query.provider.as_ref().is_none_or(|provider| provider == **name);

@@ -21,13 +21,14 @@ use domain::secret::MASK;
 use engine::Settings;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, header, network, origin};
+use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use smtp::Smtp;
 
@@ -52,8 +53,15 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    pub lenz: LenzConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// What clients of Lenz are told.
+#[derive(Clone, Debug)]
+pub struct LenzConfig {
+    pub time_zone: TimeZone,
 }
 
 /// Where traces go.
@@ -173,6 +181,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
 }

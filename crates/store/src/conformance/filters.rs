@@ -13,7 +13,9 @@ use super::Factory;
 use super::fixtures::{
     OTHER_TENANT, TENANT, World, content, event, later, over, record, request, retrying, sent, settlement,
 };
-use crate::journal::{AttemptPage, AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, EventSummary, Span, StateFilter, Text};
+use crate::journal::{
+    AttemptPage, AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, EventSummary, Span, StateFilter, Text,
+};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::{Journal as _, Queue as _};
 

@@ -9,8 +9,8 @@ use domain::{ChannelId, TenantId};
 
 use super::Factory;
 use super::fixtures::{
-    DAY_MS, EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent, settings,
-    untried,
+    DAY_MS, EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent,
+    settings, untried,
 };
 use crate::directory::ChannelChange;
 use crate::journal::{ChannelStats, StateFilter, Stats, StatsQuery};

@@ -408,9 +408,8 @@ pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: 
          WHERE kind = ?1 AND last_id >= ?2 AND first_id <= ?3
          ORDER BY number DESC",
     )?;
-    let segment = |row: &Row<'_>| {
-        Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)?, form: row.get(2)? })
-    };
+    let segment =
+        |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)?, form: row.get(2)? });
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
 }
 

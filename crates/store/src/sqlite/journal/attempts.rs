@@ -97,7 +97,8 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
 }
 
 /// The columns that every segment has.
-pub(super) const COLUMNS: &str = "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code,
+pub(super) const COLUMNS: &str =
+    "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code,
      hint_ms, reference, note, body, started_at, duration_ms";
 
 /// Reads [`COLUMNS`] and after them whether the delivery was given up.

@@ -73,7 +73,10 @@ fn passes(query: &AttemptPageQuery, row: &Row<'_>) -> rusqlite::Result<bool> {
     let result = AttemptResult::of(class, row.get(5)?);
     Ok(query.result.is_none_or(|wanted| result == wanted)
         && query.providers.contains(row.get_ref(2)?.as_str()?)
-        && query.event_type.as_deref().is_none_or(|wanted| row.get_ref(3).is_ok_and(|kept| kept.as_str() == Ok(wanted)))
+        && query
+            .event_type
+            .as_deref()
+            .is_none_or(|wanted| row.get_ref(3).is_ok_and(|kept| kept.as_str() == Ok(wanted)))
         && !query.except.contains(&domain::ChannelId(row.get(1)?)))
 }
 

@@ -17,8 +17,8 @@ use super::segments::{self, Kind, Segment};
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::journal::{
-    AttemptPage, AttemptPageQuery, AttemptQuery, ChannelStats, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Lifetime, Page, Stats,
-    StatsQuery,
+    AttemptPage, AttemptPageQuery, AttemptQuery, ChannelStats, ChannelTotals, DeliveryQuery, EventQuery, EventRecord,
+    EventSummary, Journal, Lifetime, Page, Stats, StatsQuery,
 };
 
 pub(super) use deliveries::settled;
