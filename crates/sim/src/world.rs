@@ -156,6 +156,7 @@ impl Scenario {
                 lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
+                keeps_provider_rates: true,
             },
             segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
             tenants: dice.position(3) + 1,
@@ -485,6 +486,7 @@ impl World {
                 Action::Settle(settlements) => hands.settle(settlements).await,
                 Action::Load(load) => hands.load(load).await,
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
                 Action::Send(_) => unreachable!("handled above"),
             };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::ChannelSettings;
+use domain::channel::{ChannelSettings, shard_of};
 use domain::delivery::{Attempt, Delivery};
 use domain::event::NewEvent;
 use domain::verdict::Verdicts;
@@ -15,7 +15,9 @@ use store::directory::{Changed, ChannelChange};
 use store::journal::AttemptQuery;
 use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
 
-use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
+use super::channel_edit::{
+    ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider, shard_of_credential,
+};
 use super::{Engine, OpsError, check_name};
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
@@ -85,7 +87,9 @@ impl Engine {
         if self.registry.channels_count(tenant) >= CHANNELS_MAX {
             return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
         }
-        let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
+        let shard = shard_of_credential(provider, &config);
+        settings.shard = shard.unwrap_or_default();
+        let new = store::directory::NewChannel { tenant, settings, derives_shard: shard.is_none(), routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
         let made = match self.store.create_channel(new, self.clock.now()).await {
@@ -127,6 +131,8 @@ impl Engine {
             provider.spec().name.clone_into(&mut settings.provider);
             settings.config = Secret::new(changed.to_json());
             settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
+            let own = || shard_of(&channel.0.to_be_bytes());
+            settings.shard = shard_of_credential(provider, &changed).unwrap_or_else(own);
             config = changed;
         }
         apply(&mut settings, &edit)?;
