@@ -139,7 +139,10 @@ fn a_message_that_cannot_be_read_goes_again_as_plain_text() {
     assert_eq!(answered.outcome.class, Class::Delivered);
     assert_eq!(answered.records.len(), 4);
     let (_, dead) = ABC.run(&["garbled", "garbled"]);
-    assert_eq!((dead.outcome.class, dead.outcome.note.as_str()), (Class::Permanent, "1 of 3 failed for good, the first: garbled"));
+    assert_eq!(
+        (dead.outcome.class, dead.outcome.note.as_str()),
+        (Class::Permanent, "1 of 3 failed for good, the first: garbled")
+    );
     let (sent, _) = ABC.run(&["moved", "garbled", "ok", "ok", "ok"]);
     assert_eq!(sent[2], "a plain to elsewhere");
 }
