@@ -216,6 +216,7 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
         ..Settings::default()
     }
 }
