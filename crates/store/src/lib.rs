@@ -15,6 +15,7 @@ pub mod error;
 pub mod inbox;
 pub mod journal;
 pub mod observe;
+pub mod postgres;
 pub mod queue;
 mod settings;
 pub mod sqlite;
