@@ -229,6 +229,11 @@ impl Registry {
         state.tenants.get(state.slugs.get(slug)?).cloned()
     }
 
+    /// The tenant with this id.
+    pub(crate) fn tenant_with(&self, id: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&id).cloned()
+    }
+
     /// Tenants in order of id, those above `after` that `passes` lets through.
     pub fn tenants_that(&self, after: TenantId, rows_max: usize, passes: impl Fn(&Tenant) -> bool) -> Vec<Tenant> {
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
@@ -328,6 +333,10 @@ impl Registry {
 
     pub(crate) fn remove_event_type(&self, tenant: TenantId, name: &str) {
         self.write().event_types.remove(&(tenant, name.to_owned()));
+    }
+
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.settings.in_proportion(schedule)
     }
 
     /// A channel that nobody has saved: for a preview.

@@ -3,6 +3,8 @@
 //! A dialect translates and adds no behaviour: every call ends in an operation of the engine. Each has its own form of
 //! errors, for everything under its paths, and none knows another.
 
+mod thulium;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +17,7 @@ type Dialect = fn(Arc<Engine>) -> (Router, Declared);
 
 /// The routes of every dialect, and what the document says of them.
 pub(crate) fn router(engine: &Arc<Engine>) -> (Router, Declared) {
-    let dialects: [Dialect; 0] = [];
+    let dialects: [Dialect; 1] = [thulium::router];
     let nothing = (Router::new(), Declared::default());
     dialects.into_iter().fold(nothing, |(router, declared), dialect| {
         let (more, also_declared) = dialect(Arc::clone(engine));
