@@ -308,6 +308,8 @@ CREATE TABLE attempts (
     started_at   BIGINT  NOT NULL,
     duration_ms  BIGINT  NOT NULL,
     digest_id    BIGINT,
+    -- Whether the delivery was given up with it.
+    gave_up      BOOLEAN NOT NULL,
     PRIMARY KEY (tenant_id, id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_by_delivery ON attempts (delivery_id, id);

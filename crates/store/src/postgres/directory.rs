@@ -7,21 +7,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
-use domain::routing::{ConfigVersion, Pattern, Subscription};
+use domain::routing::{ConfigVersion, Subscription};
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
-use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Error, Row};
 
 use super::statements::{
     Connection, execute, from_postgres, query, query_one, query_opt, text, unsigned, unsigned_opt,
 };
+use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::tx::{Tx, next};
 use super::{PostgresStore, event_types, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
 };
-use crate::settings::{as_ms, digest_json, rate_limit_json, read_digest, read_rate_limit, read_retry, retry_json};
+use crate::settings::{
+    as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
+    tenant_patch_json,
+};
 use crate::{StoreError, Vault};
 
 #[async_trait]
@@ -181,18 +184,24 @@ async fn all_subscriptions(connection: &Connection) -> Result<Vec<Subscription>,
 
 async fn put_tenant(tx: &mut Tx, tenant: &NewTenant, now: Timestamp) -> Result<Tenant, Error> {
     let (slug, name, email) = (text(&tenant.slug), text(&tenant.name), tenant.email.as_deref().map(text));
-    let sql = "UPDATE tenants SET name = $2, email = $3, updated_at = $4 WHERE slug = $1 AND deleted_at IS NULL";
-    if execute(&tx.connection, sql, &[&slug, &name, &email, &now.as_ms()]).await? == 0 {
-        let sql = "INSERT INTO tenants (id, slug, name, email, created_at) VALUES ($1, $2, $3, $4, $5)";
+    let settings = tenant_patch_json(tenant.providers.as_deref());
+    // A merge patch: null removes, and other settings stay as they are.
+    let sql = "UPDATE tenants
+               SET name = $2, email = $3, settings = jsonb_strip_nulls(settings::jsonb || $4::text::jsonb)::text,
+                   updated_at = $5
+               WHERE slug = $1 AND deleted_at IS NULL";
+    if execute(&tx.connection, sql, &[&slug, &name, &email, &settings, &now.as_ms()]).await? == 0 {
+        let sql = "INSERT INTO tenants (id, slug, name, email, settings, created_at)
+                   VALUES ($1, $2, $3, $4, jsonb_strip_nulls($5::text::jsonb)::text, $6)";
         let id = next(&mut tx.sequences.tenant);
-        execute(&tx.connection, sql, &[&id, &slug, &name, &email, &now.as_ms()]).await?;
+        execute(&tx.connection, sql, &[&id, &slug, &name, &email, &settings, &now.as_ms()]).await?;
     }
     tx.sequences.config_version += 1;
     let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE slug = $1 AND deleted_at IS NULL");
     read_tenant(&query_one(&tx.connection, &sql, &[&slug]).await?)
 }
 
-pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at";
+pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at, settings";
 
 pub(super) fn read_tenant(row: &Row) -> Result<Tenant, Error> {
     Ok(Tenant {
@@ -203,6 +212,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, Error> {
         created_at: Timestamp::from_ms(row.try_get(4)?),
         updated_at: row.try_get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
         suspended_at: row.try_get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
+        providers: read_providers(row.try_get(7)?),
     })
 }
 
@@ -570,31 +580,4 @@ fn read_channel(row: &Row) -> Result<SealedChannel, Error> {
         deleted_at: time(17)?,
     };
     Ok(SealedChannel { channel, config: row.try_get(4)?, wire_config: row.try_get(22)? })
-}
-
-pub(super) const SUBSCRIPTION_COLUMNS: &str = "id, channel_id, pattern, filter, valid_from, valid_to";
-
-pub(super) fn read_subscription(row: &Row) -> Result<Subscription, Error> {
-    let KeptPattern(pattern) = row.try_get(2)?;
-    Ok(Subscription {
-        id: SubscriptionId(row.try_get(0)?),
-        channel: ChannelId(row.try_get(1)?),
-        pattern,
-        filter: row.try_get::<_, Option<&str>>(3)?.map(Into::into),
-        valid_from: ConfigVersion(row.try_get(4)?),
-        valid_to: row.try_get::<_, Option<i64>>(5)?.map(ConfigVersion),
-    })
-}
-
-/// A pattern as its column holds it: a text that is none is an error of the row.
-struct KeptPattern(Pattern);
-
-impl<'a> FromSql<'a> for KeptPattern {
-    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(Pattern::parse(<&str>::from_sql(kind, raw)?)?))
-    }
-
-    fn accepts(kind: &Type) -> bool {
-        <&str>::accepts(kind)
-    }
 }

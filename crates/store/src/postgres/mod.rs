@@ -22,6 +22,7 @@ mod rows;
 mod segments;
 mod session;
 mod statements;
+mod subscriptions;
 pub mod target;
 mod tenants;
 #[cfg(test)]

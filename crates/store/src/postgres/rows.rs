@@ -64,6 +64,7 @@ pub(super) struct NewAttemptRow {
     pub id: i64,
     pub by: Effective,
     pub position: usize,
+    pub gave_up: bool,
 }
 
 impl NewAttemptRow {
@@ -281,11 +282,11 @@ async fn write_attempts(connection: &Connection, rows: &[NewAttemptRow]) -> Resu
         |row: &NewAttemptRow| row.record().outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
     let sql = "INSERT INTO attempts (id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number,
                                      step, class, scope, code, hint_ms, reference, note, body, started_at,
-                                     duration_ms)
+                                     duration_ms, gave_up)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
                                     $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[],
                                     $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bigint[],
-                                    $18::bigint[])";
+                                    $18::bigint[], $19::boolean[])";
     execute(
         connection,
         sql,
@@ -308,6 +309,7 @@ async fn write_attempts(connection: &Connection, rows: &[NewAttemptRow]) -> Resu
             &column(rows, |row| text(&row.record().body)),
             &column(rows, |row| row.record().started_at.as_ms()),
             &column(rows, |row| i64::from(row.record().duration_ms)),
+            &column(rows, |row| row.gave_up),
         ],
     )
     .await

@@ -65,11 +65,7 @@ async fn rows_below(
     below: i64,
 ) -> Result<Vec<(i64, Attempt)>, Error> {
     let select = |condition: &str| {
-        format!(
-            "SELECT id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class,
-                    scope, code, hint_ms, reference, note, body, started_at, duration_ms
-             FROM attempts WHERE {condition} AND id < $2 ORDER BY id DESC LIMIT $3"
-        )
+        format!("SELECT {COLUMNS} FROM attempts WHERE {condition} AND id < $2 ORDER BY id DESC LIMIT $3")
     };
     let chunk = limit(CHUNK);
     let rows = match lookup {
@@ -98,7 +94,10 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
         && query.text.as_ref().is_none_or(|text| text.is_in(&record.outcome.note) || text.is_in(&record.body))
 }
 
-fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
+pub(super) const COLUMNS: &str = "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code, \
+     hint_ms, reference, note, body, started_at, duration_ms, gave_up";
+
+pub(super) fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
     let outcome = Outcome {
         class: Class::parse(row.try_get(9)?).unwrap_or(Class::Unknown),
         scope: Scope::parse(row.try_get(10)?).unwrap_or(Scope::Message),
@@ -125,6 +124,7 @@ fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
         provider: row.try_get(5)?,
         event_type: row.try_get(6)?,
         record,
+        gave_up: row.try_get(18)?,
     };
     Ok((id, attempt))
 }

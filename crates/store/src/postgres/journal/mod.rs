@@ -1,6 +1,7 @@
 //! History in SQL, one file for each thing that is read. The order of functions is that of the trait.
 
 mod attempts;
+mod attempts_page;
 mod deliveries;
 mod events;
 mod stats;
@@ -12,12 +13,12 @@ use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::PostgresStore;
-use super::directory::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::statements::{Connection, query, query_opt};
+use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
 use crate::StoreError;
 use crate::journal::{
-    AttemptQuery, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Lifetime, Page, Stats,
-    StatsQuery,
+    AttemptPage, AttemptPageQuery, AttemptQuery, ChannelStats, ChannelTotals, DeliveryQuery, EventQuery, EventRecord,
+    EventSummary, Journal, Lifetime, Page, Stats, StatsQuery,
 };
 
 pub(super) use deliveries::settled;
@@ -71,8 +72,16 @@ impl Journal for PostgresStore {
         self.read(move |connection| Box::pin(attempts::attempts(connection, tenant, query))).await
     }
 
+    async fn attempts_page(&self, tenant: TenantId, query: AttemptPageQuery) -> Result<AttemptPage, StoreError> {
+        self.read(move |connection| Box::pin(attempts_page::attempts_page(connection, tenant, query))).await
+    }
+
     async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<Stats, StoreError> {
         self.read(move |connection| Box::pin(stats::stats(connection, tenant, query))).await
+    }
+
+    async fn stats_by_channel(&self, tenant: TenantId, since: Timestamp) -> Result<Vec<ChannelStats>, StoreError> {
+        self.read(move |connection| Box::pin(stats::stats_by_channel(connection, tenant, since))).await
     }
 
     async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError> {

@@ -1,13 +1,15 @@
 //! Sums: from the counters and from what is kept with every move, never by counting rows.
 
+use std::collections::BTreeMap;
+
 use domain::routing::Pattern;
-use domain::{ChannelId, TenantId};
+use domain::{ChannelId, TenantId, Timestamp};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, query};
 use super::super::tx::BUCKET_MS;
-use crate::journal::{ChannelTotals, Stats, StatsQuery};
+use crate::journal::{ChannelStats, ChannelTotals, Stats, StatsQuery};
 
 pub(super) async fn stats(connection: &Connection, tenant: TenantId, query: StatsQuery) -> Result<Stats, Error> {
     let mut stats = Stats::default();
@@ -90,6 +92,40 @@ async fn waiting(
         }
     }
     Ok(())
+}
+
+pub(super) async fn stats_by_channel(
+    connection: &Connection,
+    tenant: TenantId,
+    since: Timestamp,
+) -> Result<Vec<ChannelStats>, Error> {
+    let mut by_channel = BTreeMap::new();
+    let since = since.as_ms().div_euclid(BUCKET_MS);
+    let sql = "SELECT channel_id, status, sum(count)::bigint FROM counters
+               WHERE tenant_id = $1 AND bucket >= $2 AND channel_id > 0 AND status IN ('sent', 'failed')
+               GROUP BY channel_id, status";
+    for row in query(connection, sql, &[&tenant.0, &since]).await? {
+        let stats: &mut ChannelStats = of(&mut by_channel, ChannelId(row.try_get(0)?));
+        let sum = u64::try_from(row.try_get::<_, i64>(2)?).unwrap_or(0);
+        match row.try_get(1)? {
+            "sent" => stats.sent = sum,
+            _ => stats.failed_attempts = sum,
+        }
+    }
+    let sql = "SELECT channel_id, pending, retrying, dead FROM waiting WHERE tenant_id = $1";
+    for row in query(connection, sql, &[&tenant.0]).await? {
+        let ChannelTotals { channel, pending, retrying, dead } = read_totals(&row)?;
+        if pending + retrying + dead > 0 {
+            let stats = of(&mut by_channel, channel);
+            (stats.pending, stats.retrying, stats.dead) = (pending, retrying, dead);
+        }
+    }
+    Ok(by_channel.into_values().collect())
+}
+
+fn of(by_channel: &mut BTreeMap<ChannelId, ChannelStats>, channel: ChannelId) -> &mut ChannelStats {
+    let nothing = ChannelStats { channel, sent: 0, failed_attempts: 0, pending: 0, retrying: 0, dead: 0 };
+    by_channel.entry(channel).or_insert(nothing)
 }
 
 /// What waits and what is dead, of every channel that has any.

@@ -136,9 +136,10 @@ fn ids(rows: &[tokio_postgres::Row]) -> Result<Vec<i64>, Error> {
 
 fn insert_attempts(tx: &mut Tx, by: &Effective) {
     let settlement = by.settlement();
+    let given_up_with = settlement.given_up_with();
     for (position, record) in settlement.records.iter().enumerate() {
         let id = next(&mut tx.sequences.attempt);
-        tx.rows.attempts.push(NewAttemptRow { id, by: by.clone(), position });
+        tx.rows.attempts.push(NewAttemptRow { id, by: by.clone(), position, gave_up: given_up_with == Some(position) });
         if record.outcome.class != Class::Delivered {
             tx.count(settlement.tenant, settlement.channel, &settlement.event_type, "failed", settlement.settled_at);
         }
