@@ -14,6 +14,7 @@ pub mod directory;
 pub mod error;
 pub mod inbox;
 pub mod journal;
+pub mod lock;
 pub mod observe;
 pub mod postgres;
 pub mod queue;

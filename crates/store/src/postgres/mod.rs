@@ -15,6 +15,7 @@ pub mod cluster;
 mod directory;
 mod event_types;
 mod inbox;
+pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
@@ -30,10 +31,13 @@ mod tests;
 mod tx;
 mod writer;
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::lock::lock;
 use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
@@ -43,10 +47,16 @@ use target::Target;
 use tx::Tx;
 use writer::{Job, Write, WriterHandle};
 
+/// Enough to keep a server's cores busy with what people ask, and few enough for the bound of connections that a database
+/// shares with others.
+const READERS: usize = 4;
+
 /// Where a store lives.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
+    /// Holds what is not in the database: the key, the lock, and the socket for commands.
+    pub data_dir: PathBuf,
     /// Reading connections.
     pub readers: usize,
     /// Ids in one partition of history.
@@ -56,9 +66,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a database.
-    pub fn new(target: Target) -> Self {
-        Self { target, readers: 4, segment_rows_max: segments::ROWS_MAX, observed: None }
+    /// The defaults for a database and a data directory.
+    pub fn new(target: Target, data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self { target, data_dir, readers: READERS, segment_rows_max: segments::ROWS_MAX, observed: None }
     }
 }
 
@@ -68,15 +79,18 @@ pub struct PostgresStore {
     writes: WriterHandle,
     vault: Arc<Vault>,
     observed: Option<Observed>,
+    /// Dropped last.
+    _lock: File,
 }
 
 impl PostgresStore {
-    /// Takes the database for this process, brings its schema up to date, and starts the writer and the readers. `feed`
-    /// hears of every delivery as it becomes durable.
+    /// Takes the data directory and the database for this process, brings its schema up to date, and starts the writer
+    /// and the readers. `feed` hears of every delivery as it becomes durable.
     pub async fn open(options: &Options, vault: Arc<Vault>, feed: Feed) -> Result<Self, StoreError> {
+        let lock = lock(&options.data_dir)?;
         let reads = Readers::new(options)?;
         let writes = WriterHandle::start(options, feed).await?;
-        Ok(Self { reads, writes, vault, observed: options.observed.clone() })
+        Ok(Self { reads, writes, vault, observed: options.observed.clone(), _lock: lock })
     }
 
     /// Does `work`, which writes about so many rows, in the next batch.

@@ -43,8 +43,7 @@ pub(super) struct Session {
 
 /// Connects, and takes the database. `predecessor` is the backend of a connection of our own that was lost.
 pub(super) async fn begin(target: &Target, predecessor: Option<&Backend>) -> Result<Session, StoreError> {
-    let connection = connect(target).await.map_err(|error| cannot_connect(target, &error))?;
-    refuse_older_server(&connection).await?;
+    let connection = connect_to_look(target).await?;
     set_up(&connection).await.map_err(from_postgres)?;
     if let Some(predecessor) = predecessor {
         end(&connection, predecessor).await.map_err(from_postgres)?;
@@ -52,6 +51,13 @@ pub(super) async fn begin(target: &Target, predecessor: Option<&Backend>) -> Res
     take(&connection, target).await?;
     let backend = backend(&connection).await.map_err(from_postgres)?;
     Ok(Session { connection, backend })
+}
+
+/// Connects, and takes nothing.
+pub(super) async fn connect_to_look(target: &Target) -> Result<Connection, StoreError> {
+    let connection = connect(target).await.map_err(|error| cannot_connect(target, &error))?;
+    refuse_older_server(&connection).await?;
+    Ok(connection)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the connection owns the task, and ends it when it is dropped")]
@@ -132,22 +138,26 @@ async fn take(connection: &Connection, target: &Target) -> Result<(), StoreError
     }
 }
 
-/// Refuses a database that a newer version has written, and applies the migrations that are missing.
-pub(super) async fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreError> {
+/// Refuses a database that a newer version has written, before anything in it is touched.
+pub(super) async fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
     let runner = migrations::migrations::runner();
     let known = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
-    let (known, found) = (u64::try_from(known).unwrap_or(0), schema_version(connection).await.map_err(from_postgres)?);
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
-    runner
+    let known = u64::try_from(known).unwrap_or(0);
+    let found = schema_version(connection).await.map_err(from_postgres)?;
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
+}
+
+/// Applies the migrations that are missing.
+pub(super) async fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreError> {
+    refuse_newer(connection).await?;
+    migrations::migrations::runner()
         .run_async(&mut **connection)
         .await
         .map(drop)
         .map_err(|error| StoreError::Unusable(format!("the database could not be brought up to date: {error}")))
 }
 
-async fn schema_version(connection: &Connection) -> Result<u64, Error> {
+pub(super) async fn schema_version(connection: &Connection) -> Result<u64, Error> {
     let is_new = connection
         .query_one("SELECT to_regclass('refinery_schema_history') IS NULL", &[])
         .await?

@@ -3,8 +3,11 @@
 //! The cluster is one for all tests of the process, and each test has a database of its own.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use tempfile::TempDir;
 
 use super::cluster::{Cluster, Durability};
 use super::target::Target;
@@ -18,20 +21,28 @@ mod conformance {
 }
 
 /// A database of the tests' cluster.
-struct OneDatabase(String);
+struct OneDatabase {
+    name: String,
+    /// The data directory.
+    directory: TempDir,
+}
 
 impl OneDatabase {
     fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("case_{}", MADE.fetch_add(1, Ordering::Relaxed));
         cluster().create_database(&name).unwrap();
-        Self(name)
+        Self { name, directory: tempfile::tempdir().unwrap() }
     }
 
     fn options(&self) -> Options {
-        let target = Target::parse(&cluster().url(&self.0), None).unwrap();
-        Options { segment_rows_max: SEGMENT_ROWS, readers: 2, ..Options::new(target) }
+        let target = Target::parse(&cluster().url(&self.name), None).unwrap();
+        options(target, self.directory.path())
     }
+}
+
+fn options(target: Target, data_dir: &Path) -> Options {
+    Options { segment_rows_max: SEGMENT_ROWS, readers: 2, ..Options::new(target, data_dir) }
 }
 
 fn cluster() -> &'static Cluster {
