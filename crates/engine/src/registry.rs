@@ -335,6 +335,10 @@ impl Registry {
         self.write().event_types.remove(&(tenant, name.to_owned()));
     }
 
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.settings.in_proportion(schedule)
+    }
+
     /// A channel that nobody has saved: for a preview.
     pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
         let config_version = self.config_version();

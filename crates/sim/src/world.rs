@@ -26,6 +26,7 @@ use crate::owners::{Order, Owner};
 use crate::process::{Process, Task, poll};
 use crate::properties;
 use crate::receivers::{Fate, Mood};
+use crate::slots::MemorySlots;
 use crate::trace::Trace;
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -182,6 +183,8 @@ pub(crate) struct World {
     trace: Trace,
     pub(crate) entropy: Arc<SeededEntropy>,
     pub(crate) data_dir: TempDir,
+    /// What a crash leaves of the sends under way.
+    pub(crate) slots: Arc<MemorySlots>,
     pub(crate) life: u32,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
@@ -236,6 +239,7 @@ impl World {
             trace: Trace::new(options.prints_trace),
             entropy,
             data_dir: tempfile::tempdir()?,
+            slots: Arc::default(),
             life: 0,
             queue: BTreeMap::new(),
             queued: 0,

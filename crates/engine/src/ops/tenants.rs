@@ -70,6 +70,15 @@ pub struct IssuedKey {
     pub secret: Secret,
 }
 
+/// Why a secret is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadKey {
+    /// Nobody has such a key, or it was revoked.
+    Unknown,
+    /// Its time is over.
+    Expired,
+}
+
 /// What stands for a key's secret in the store.
 pub fn hash_key(secret: &str) -> KeyHash {
     Sha256::digest(secret.as_bytes()).into()
@@ -265,10 +274,10 @@ impl Engine {
         Err(OpsError::NotFound(format!("key {key}")))
     }
 
-    /// The key with this secret, unless it has expired.
-    pub fn authenticate(&self, secret: &str) -> Option<Arc<Key>> {
-        let key = self.registry.key(&hash_key(secret))?;
-        (!key.is_expired(self.clock.now())).then_some(key)
+    /// The key with this secret, if it is good now.
+    pub fn authenticate(&self, secret: &str) -> Result<Arc<Key>, BadKey> {
+        let key = self.registry.key(&hash_key(secret)).ok_or(BadKey::Unknown)?;
+        if key.is_expired(self.clock.now()) { Err(BadKey::Expired) } else { Ok(key) }
     }
 
     fn make_secret(&self, is_platform: bool) -> Secret {

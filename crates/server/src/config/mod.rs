@@ -21,13 +21,14 @@ use domain::secret::MASK;
 use engine::Settings;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, header, network, origin};
+use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use smtp::Smtp;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// What Thulium's receivers are told local times in.
+    pub thulium_time_zone: TimeZone,
     pub altum: AltumConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
@@ -183,6 +186,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
         altum: altum(reader),
         base_urls: base_urls(reader),
     }

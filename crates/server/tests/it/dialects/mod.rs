@@ -1,3 +1,4 @@
-//! The APIs of other products, as their clients use them.
+//! The APIs of other products, against the pages that describe them and as their clients use them.
 
 mod altum;
+mod thulium;

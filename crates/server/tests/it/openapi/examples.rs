@@ -14,6 +14,8 @@ struct Furnished {
     key: i64,
     entry: i64,
     delivery: i64,
+    /// A webhook of Thulium's format.
+    thulium: i64,
 }
 
 impl Furnished {
@@ -30,6 +32,8 @@ impl Furnished {
         assert_eq!(hook.id, 1, "the examples name the first channel");
         let inbox = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
         client.create_channel(&inbox).await;
+        let form = json!({"config": {"format": "thulium"}, "event_types": []});
+        let thulium = client.webhook(&receiver.url("/form"), form).await.id;
         let accepted: Accepted = client.accept(&json!({"type": "invoice.paid", "data": {"amount": 50}})).await;
         let of = |channel: i64| accepted.deliveries.iter().find(|made| made.channel_id == channel).unwrap().id;
         let (delivery, entry) = (of(1), of(2));
@@ -40,7 +44,7 @@ impl Furnished {
         let described = json!({"label": "Invoice paid"}).to_string();
         client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
         let document = document(&server).await;
-        Self { server, _receiver: receiver, document, key, entry, delivery }
+        Self { server, _receiver: receiver, document, key, entry, delivery, thulium }
     }
 
     /// A documented path with real ids.
@@ -54,6 +58,7 @@ impl Furnished {
                 "id" if path.starts_with("/v1/inbox") => self.entry.to_string(),
                 "id" if path.starts_with("/v1/deliveries") => self.delivery.to_string(),
                 "id" if path.contains("/keys/") => self.key.to_string(),
+                "id" if path.starts_with("/api/webhooks") => self.thulium.to_string(),
                 _ => text(&parameter["example"]),
             };
             concrete = concrete.replace(&format!("{{{name}}}"), &value);

@@ -19,7 +19,7 @@ use crate::conformance::fixtures::{
 };
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
 use crate::inbox::{Inbox as _, InboxQuery};
-use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
+use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
 use crate::sqlite::writer::Writer;
 use crate::{Directory as _, Journal as _, Queue as _};
@@ -125,6 +125,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
     stepped.run(store.totals()).unwrap();
+    stepped.run(store.stats_by_channel(TENANT, NOW)).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
     stepped.run(store.lifetime(TENANT, channel)).unwrap();
     stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
@@ -159,6 +160,18 @@ fn lists(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
         stepped.run(store.events(TENANT, query)).unwrap();
     }
     for channel in [None, Some(channel)] {
+        let query = AttemptPageQuery {
+            channel,
+            except: BTreeSet::from([ChannelId(9)]),
+            providers: BTreeSet::from(["webhook".to_owned()]),
+            event_type: Some("invoice.paid".to_owned()),
+            result: None,
+            skip: 1,
+            rows_max: 5,
+            examined_max: 1000,
+        };
+        let page = stepped.run(store.attempts_page(TENANT, query)).unwrap();
+        assert!(channel.is_some() || !page.rows.is_empty(), "whole rows are read");
         for state in [
             None,
             Some(StateFilter::Pending),
