@@ -56,6 +56,7 @@ pub struct Config {
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
     pub altum: AltumConfig,
+    pub lenz: LenzConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
 }
@@ -67,6 +68,12 @@ pub struct AltumConfig {
     pub requests_per_minute: u32,
     /// What wrong fields are answered with.
     pub validation_status: StatusCode,
+}
+
+/// What clients of Lenz are told.
+#[derive(Clone, Debug)]
+pub struct LenzConfig {
+    pub time_zone: TimeZone,
 }
 
 /// Where traces go.
@@ -188,6 +195,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         smtp: smtp::read(reader),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
         altum: altum(reader),
+        lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
 }
