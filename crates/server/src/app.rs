@@ -126,7 +126,7 @@ impl App {
 fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine);
+    let (dialects, also_declared) = dialects::router(&engine, config);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(

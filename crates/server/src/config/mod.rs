@@ -19,7 +19,7 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use store::postgres::target::Target;
@@ -59,8 +59,25 @@ pub struct Config {
     pub smtp: Smtp,
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
+    pub altum: AltumConfig,
+    pub lenz: LenzConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// How the Altum dialect answers.
+#[derive(Clone, Copy, Debug)]
+pub struct AltumConfig {
+    /// Of each key.
+    pub requests_per_minute: u32,
+    /// What wrong fields are answered with.
+    pub validation_status: StatusCode,
+}
+
+/// What clients of Lenz are told.
+#[derive(Clone, Debug)]
+pub struct LenzConfig {
+    pub time_zone: TimeZone,
 }
 
 /// Where traces go.
@@ -180,6 +197,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         otel: otel(reader),
         smtp: smtp::read(reader),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
+        altum: altum(reader),
+        lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
 }
@@ -211,6 +230,7 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
         ..Settings::default()
     }
 }
@@ -248,6 +268,14 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn altum(reader: &mut Reader<'_>) -> AltumConfig {
+    let statuses = [("400", StatusCode::BAD_REQUEST), ("401", StatusCode::UNAUTHORIZED)];
+    AltumConfig {
+        requests_per_minute: reader.number("altum.requests_per_minute", 1..=1_000_000),
+        validation_status: reader.choice("altum.validation_status", &statuses),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
+mod reconfigure;
 mod segments;
 mod tenants;
 #[cfg(test)]
