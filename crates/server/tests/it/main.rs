@@ -18,6 +18,7 @@ mod logs;
 mod mail;
 mod metrics;
 mod openapi;
+mod postgres;
 mod providers;
 mod traces;
 mod v1;
