@@ -14,9 +14,9 @@ use store::journal::{AttemptPage, AttemptPageQuery, DeliveryQuery, StateFilter};
 use super::{ChannelShown, Engine, OpsError};
 use crate::registry::LiveChannel;
 
-/// The log covers so many of the newest attempts of a tenant, or of the channel that is asked for: what can be counted
-/// in some tens of milliseconds of a reader.
-pub const LOG_ROWS_MAX: usize = 100_000;
+/// The log covers so many of the newest attempts of a tenant, or of the channel that is asked for: what a reader counts
+/// in less than a tenth of a second.
+pub const LOG_ROWS_MAX: usize = 20_000;
 
 /// The list of dead letters covers so many of a tenant's newest.
 pub const DEAD_LETTERS_MAX: usize = 10_000;

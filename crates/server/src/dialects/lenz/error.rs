@@ -127,3 +127,37 @@ impl IntoResponse for Error {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::tenant::Scope;
+    use providers::FieldError;
+
+    use super::*;
+
+    #[test]
+    fn whatever_goes_wrong_has_a_status_and_a_text() {
+        let check = |error: Error, status: u16, message: &str| {
+            assert_eq!((error.status.as_u16(), error.message.as_str()), (status, message));
+        };
+        let of = |error| Error::of(error, NO_CHANNEL);
+        let invalid = |field: &str, message: &str| {
+            of(OpsError::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }]))
+        };
+        check(invalid("name", "must be 1 to 128 characters"), 400, INVALID);
+        check(invalid("config.smtp_password", "is required with smtp_user"), 400, "password is required");
+        check(of(OpsError::NotFound("channel 7".into())), 404, NO_CHANNEL);
+        check(of(OpsError::Conflict("it is sent".into())), 400, INVALID);
+        check(of(OpsError::TooLarge("by far".into())), 413, "request too large");
+        check(of(OpsError::Unavailable("busy".into())), 503, "service unavailable");
+        // What went wrong within is for the log.
+        check(of(OpsError::Internal("a table is missing".into())), 500, "internal server error");
+        check(BodyError::TooLarge(7).into(), 413, "request too large");
+        check(BodyError::TooSlow(Duration::from_secs(1)).into(), 408, "request timeout");
+        check(BodyError::Broken.into(), 400, INVALID);
+        check(Refusal::BadKey.into(), 401, "unauthorized");
+        check(Refusal::NoScope(Scope::ChannelsRead).into(), 403, "forbidden");
+    }
+}
