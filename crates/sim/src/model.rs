@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::channel::OnUnknown;
 use domain::delivery::{EDGES, State};
 use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use engine::dispatch::attempt::Flight;
 use store::queue::{Next, Settlement};
+
+use crate::limits::Limits;
 
 /// Something that must not be.
 pub type Broken = String;
@@ -27,6 +30,8 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
+    /// Never changed in a simulation.
+    pub on_unknown: OnUnknown,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -84,7 +89,7 @@ pub struct Model {
     /// Started and not durably settled in this life: its exchange.
     pub under_way: BTreeMap<DeliveryId, u64>,
     /// Tries whose result may have been lost in a crash.
-    pub interrupted: BTreeMap<(DeliveryId, u32), u32>,
+    pub interrupted: BTreeSet<(DeliveryId, u32)>,
     /// When the dispatcher said that a delivery is due again.
     pub due: BTreeMap<DeliveryId, Timestamp>,
     /// Over, as the dispatcher was told by the store.
@@ -99,6 +104,7 @@ pub struct Model {
     pub posted_in_peace: BTreeSet<u64>,
     /// Whether the wall clock went back in this life: then nothing is said about due times.
     pub clock_went_back: bool,
+    pub limits: Limits,
     pub counts: Counts,
 }
 
@@ -129,6 +135,11 @@ impl Model {
             heard: None,
         };
         self.may_send(flight, is_test, bounds)?;
+        if !is_test {
+            let others = self.under_way.values().map(|id| &self.exchanges[id]);
+            let others = others.filter(|other| other.channel == channel && !other.is_test).count();
+            self.limits.start(flight, others, changes, bounds.now)?;
+        }
         self.counts.sends += 1;
         self.exchanges.insert(id, exchange);
         self.under_way.insert(delivery, id);
@@ -213,6 +224,8 @@ impl Model {
     /// The dispatcher wants results written down.
     pub fn decides(&mut self, settlements: &[Settlement]) -> Result<(), Broken> {
         for settlement in settlements {
+            let changes = self.channels.get(&settlement.channel).map_or(0, |belief| belief.changes);
+            self.limits.decide(settlement, changes);
             match &settlement.next {
                 Next::Wait { due_at, .. } => drop(self.due.insert(settlement.delivery, *due_at)),
                 Next::Over { state, note } => {
@@ -250,7 +263,7 @@ impl Model {
     pub fn dies(&mut self) {
         for id in std::mem::take(&mut self.under_way).into_values() {
             let exchange = &self.exchanges[&id];
-            *self.interrupted.entry((exchange.delivery, exchange.number)).or_default() += 1;
+            self.interrupted.insert((exchange.delivery, exchange.number));
         }
         for belief in self.channels.values_mut() {
             // Both are known in memory only, at least until the store has them.
@@ -258,6 +271,7 @@ impl Model {
             belief.is_refused = false;
         }
         self.due.clear();
+        self.limits.die();
         self.clock_went_back = false;
         self.counts.lives += 1;
     }

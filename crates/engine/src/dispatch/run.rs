@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{AttemptRun, Flight};
 use super::hands::Hands;
+use super::in_flight::InFlight;
 use super::{Action, Dispatcher, Input};
 use crate::observe::Observer;
 use crate::registry::Registry;
@@ -162,6 +163,7 @@ impl Inbox {
 pub struct Shell<T> {
     pub handle: Handle,
     pub hands: Hands,
+    pub in_flight: InFlight,
     pub registry: Arc<Registry>,
     pub transport: Arc<T>,
     pub clock: Arc<dyn Clock>,
@@ -199,6 +201,7 @@ impl<T: Transport> Shell<T> {
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);
@@ -211,10 +214,16 @@ impl<T: Transport> Shell<T> {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
             let reply = match step {
                 Step::Inbox(entry) => run.keep(entry),
-                step => unwound(self.transport.send(step)).await,
+                step => {
+                    if let Err(error) = self.in_flight.note(run.slot(), &run.note(started_at)) {
+                        run.not_noted(&error, started_at);
+                        continue;
+                    }
+                    unwound(self.transport.send(step)).await
+                }
             };
             let took = self.clock.monotonic().saturating_sub(started);
-            run.answer(&reply, started_at, took, self.clock.now());
+            run.answer(&reply, (started_at, took), &self.registry, self.clock.now());
         }
         let answered = run.finish();
         self.observer.attempted(&answered);

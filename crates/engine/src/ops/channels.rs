@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::channel::ChannelSettings;
+use domain::channel::{ChannelSettings, shard_of};
 use domain::schedule::Schedule;
 use domain::{ChannelId, Secret, TenantId};
 use providers::Config;
@@ -11,8 +11,10 @@ use store::StoreError;
 use store::directory::{Changed, ChannelChange};
 use store::queue::Cancellation;
 
-use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
-use super::{Engine, OpsError, check_name};
+use super::channel_edit::{
+    ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider, shard_of_credential,
+};
+use super::{ChannelFilter, Engine, OpsError, check_name};
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
 
@@ -31,6 +33,13 @@ pub struct NewChannel {
     pub dialect: Option<String>,
     /// Made and steered by settings of that face.
     pub is_managed: bool,
+}
+
+/// How many channels of some kind a tenant may have.
+#[derive(Debug)]
+pub struct Quota {
+    pub of: ChannelFilter,
+    pub max: usize,
 }
 
 /// A channel as its owner sees it: secrets masked, except those just generated.
@@ -55,8 +64,19 @@ impl Engine {
 
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
     pub async fn create_channel(&self, tenant: TenantId, new: NewChannel) -> Result<ChannelShown, OpsError> {
+        self.create_channel_within(tenant, new, None).await
+    }
+
+    /// The same, unless the tenant has as many channels of its kind as a face lets it have.
+    pub async fn create_channel_within(
+        &self,
+        tenant: TenantId,
+        new: NewChannel,
+        quota: Option<&Quota>,
+    ) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
         let provider = find_provider(&new.provider)?;
+        self.check_provider(tenant, &new.provider)?;
         let mut config = providers::create(provider, &new.config).map_err(OpsError::Invalid)?;
         let mut entropy = [0; 32];
         self.entropy.fill(&mut entropy);
@@ -73,9 +93,16 @@ impl Engine {
         if self.registry.channels_count(tenant) >= CHANNELS_MAX {
             return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
         }
-        let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
+        let shard = shard_of_credential(provider, &config);
+        settings.shard = shard.unwrap_or_default();
+        let new = store::directory::NewChannel { tenant, settings, derives_shard: shard.is_none(), routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
+        if let Some(quota) = quota
+            && self.count_channels(tenant, &quota.of) >= quota.max
+        {
+            return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", quota.max)));
+        }
         let made = match self.store.create_channel(new, self.clock.now()).await {
             Ok(made) => made,
             Err(error) => {
@@ -112,9 +139,15 @@ impl Engine {
             self.entropy.fill(&mut entropy);
             let (provider, changed) =
                 change.applied(live.provider.0, &config, &self.registry.operator, (entropy, now))?;
-            provider.spec().name.clone_into(&mut settings.provider);
+            let name = provider.spec().name;
+            if name != before.provider {
+                self.check_provider(tenant, name)?;
+            }
+            name.clone_into(&mut settings.provider);
             settings.config = Secret::new(changed.to_json());
             settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
+            let own = || shard_of(&channel.0.to_be_bytes());
+            settings.shard = shard_of_credential(provider, &changed).unwrap_or_else(own);
             config = changed;
         }
         apply(&mut settings, &edit)?;
@@ -151,6 +184,18 @@ impl Engine {
         self.registry.remove_channel(channel, changed.after.config_version);
         self.tell_dispatch(channel, &changed, "the channel was deleted");
         Ok(())
+    }
+
+    /// That the platform allows the tenant this provider.
+    fn check_provider(&self, tenant: TenantId, provider: &str) -> Result<(), OpsError> {
+        match self.registry.tenant_with(tenant) {
+            Some(refusing) if !refusing.may_have(provider) => {
+                let allowed = refusing.providers.unwrap_or_default().join(", ");
+                let message = format!("is not one that the platform allows this tenant, which may have {allowed}");
+                Err(OpsError::invalid("provider", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {

@@ -36,7 +36,7 @@ pub use attention::{Attention, FailingChannel, PausedChannel};
 pub use channel_edit::{ChannelEdit, ConfigEdit, EVENT_TYPES_MAX, WireConfig};
 pub use channel_list::{ChannelFilter, ChannelOrder, ChannelPage, ChannelPageQuery, OrderBy};
 pub use channel_test::{ChannelTest, TestEvent, TestResult};
-pub use channels::{ChannelShown, NewChannel};
+pub use channels::{ChannelShown, NewChannel, Quota};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
@@ -49,7 +49,9 @@ pub use store::journal::{
     AttemptPage, AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text,
 };
 pub use subscriptions::NewSubscription;
-pub use tenants::{IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, hash_key};
+pub use tenants::{
+    BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, ProvidersEdit, TenantEdit, hash_key,
+};
 
 /// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
 /// milliseconds of a reader. The page is then short, and the next goes on behind them.

@@ -119,6 +119,7 @@ cases! { $
     }
     directory {
         a_tenant_is_made_once_and_renamed,
+        the_providers_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -127,6 +128,7 @@ cases! { $
         past_subscriptions_stay_known,
         a_deleted_channel_is_gone_and_what_waits_is_cancelled,
         a_pause_lasts_until_it_is_resumed,
+        a_config_is_replaced_only_where_it_is_as_before,
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,

@@ -94,11 +94,13 @@ impl Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoKey | Refusal::BadKey => Self::new(StatusCode::UNAUTHORIZED, "unauthorized"),
-            Refusal::NoScope(_) | Refusal::OtherTenant | Refusal::Suspended => {
-                Self::new(StatusCode::FORBIDDEN, "forbidden")
+            Refusal::NoKey | Refusal::BadKey | Refusal::ExpiredKey => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized")
             }
-            // Of keys that no client of Lenz has: whoever holds one reads what to do.
+            // Of these Lenz says nothing: whoever holds the key reads what to do.
+            Refusal::NoScope(_) | Refusal::OtherTenant | Refusal::Suspended => {
+                Self::new(StatusCode::FORBIDDEN, refusal.to_string())
+            }
             Refusal::NoTenant => Self::new(StatusCode::BAD_REQUEST, refusal.to_string()),
             Refusal::UnknownTenant(_) => Self::new(StatusCode::NOT_FOUND, refusal.to_string()),
         }
@@ -158,6 +160,6 @@ mod tests {
         check(BodyError::TooSlow(Duration::from_secs(1)).into(), 408, "request timeout");
         check(BodyError::Broken.into(), 400, INVALID);
         check(Refusal::BadKey.into(), 401, "unauthorized");
-        check(Refusal::NoScope(Scope::ChannelsRead).into(), 403, "forbidden");
+        check(Refusal::NoScope(Scope::ChannelsRead).into(), 403, "the key lacks the scope channels:read");
     }
 }

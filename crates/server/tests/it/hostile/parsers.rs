@@ -11,7 +11,7 @@ use super::strategies::{header, text};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "LISTEN",
     "DATA_DIR",
     "DATABASE_URL",
@@ -29,6 +29,8 @@ const NAMES: [&str; 17] = [
     "LENZ__TIME_ZONE",
     "SMTP__URL",
     "SMTP__FROM",
+    "ALTUM__REQUESTS_PER_MINUTE",
+    "ALTUM__VALIDATION_STATUS",
 ];
 
 #[test]

@@ -158,7 +158,7 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
 fn no_secret_reaches_the_disk_in_clear() {
     let factory = OneDirectory::new();
     let stepped = Stepped::open(factory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
     let tenant = stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap().id;
     let with_secret = |secret: &str| {
         let config = domain::Secret::new(format!("{{\"token\":\"{secret}\"}}"));

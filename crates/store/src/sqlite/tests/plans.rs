@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use domain::delivery::State;
 use domain::event_type::EventType;
 use domain::routing::{ConfigVersion, Pattern};
-use domain::{ChannelId, DeliveryId};
+use domain::{ChannelId, DeliveryId, Secret};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
@@ -17,7 +17,7 @@ use super::{OneDirectory, Stepped};
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
-use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::directory::{ChannelChange, ConfigChange, NewChannel, NewTenant};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
@@ -89,6 +89,9 @@ fn work(stepped: &Stepped, channel: ChannelId) {
         cancels: Some("off".to_owned()),
     };
     stepped.run(store.update_channel(change, NOW)).unwrap();
+    let (before, after) = (settings().config, Secret::new("{}"));
+    let change = ConfigChange { tenant: TENANT, channel, before, after };
+    assert!(stepped.run(store.replace_config(change, NOW)).unwrap());
     let route = routes(&["b"]).remove(0);
     let added = stepped.run(store.add_subscription(TENANT, channel, route)).unwrap().unwrap();
     stepped.run(store.end_subscription(TENANT, added.subscriptions[0].id)).unwrap();
@@ -106,7 +109,7 @@ fn work(stepped: &Stepped, channel: ChannelId) {
 /// A tenant comes and goes.
 fn purge(stepped: &Stepped) {
     let store = &stepped.store;
-    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None };
+    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None, providers: None };
     let tenant = stepped.run(store.put_tenant(new, NOW)).unwrap().id;
     stepped.run(store.suspend_tenant(tenant, NOW)).unwrap();
     stepped.run(store.resume_tenant(tenant)).unwrap();
@@ -232,7 +235,7 @@ fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'s
 fn every_query_on_a_growing_table_is_indexed() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
     stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap();
     let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
     let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;
