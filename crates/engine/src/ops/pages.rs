@@ -110,7 +110,7 @@ impl Engine {
         rows_max: usize,
     ) -> Result<Vec<(Delivery, Arc<LiveChannel>)>, OpsError> {
         let (mut found, mut passed, mut examined, mut before) = (Vec::new(), 0, 0, None::<DeliveryId>);
-        while examined < DEAD_LETTERS_MAX {
+        while examined < DEAD_LETTERS_MAX && skip < DEAD_LETTERS_MAX {
             let wanted = skip.saturating_add(rows_max).clamp(1, LOOK_ROWS);
             let query = DeliveryQuery { state: Some(StateFilter::Dead), before, ..DeliveryQuery::newest(wanted) };
             let page = self.store.deliveries(tenant, query).await?;
@@ -182,7 +182,8 @@ impl Engine {
             if live.is_some() {
                 waiting += one.pending + one.retrying;
                 figures.dead += one.dead;
-                channels.insert(one.channel);
+                // What is under way still waits in the table.
+                channels.extend((one.pending + one.retrying > 0).then_some(one.channel));
             }
         }
         let under_way = self.dispatch.under_way_count(channels).await;
