@@ -14,18 +14,22 @@ struct Furnished {
     key: i64,
     entry: i64,
     delivery: i64,
+    /// A channel for the dialects to change, test and delete.
+    spare: i64,
     /// A webhook of Thulium's format.
     thulium: i64,
 }
 
 impl Furnished {
     async fn new() -> Self {
+        let receiver = Receiver::start().await;
         let setup = Setup::new()
             .set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "3600000")
             .set("POSTRIDER_SMTP__URL", "smtp://127.0.0.1:9")
-            .set("POSTRIDER_SMTP__FROM", "postrider@example.com");
+            .set("POSTRIDER_SMTP__FROM", "postrider@example.com")
+            // A channel that an example makes hears of events that others post.
+            .set("POSTRIDER_PROVIDERS__TELEGRAM__BASE_URL", &receiver.url("/telegram"));
         let server = setup.start().await;
-        let receiver = Receiver::start().await;
         receiver.always("/hook", Reply::status(503));
         let client = &server.client;
         let hook = client.webhook(&receiver.url("/hook"), json!({})).await;
@@ -43,8 +47,9 @@ impl Furnished {
         let key = client.create_key("acme", &["events:read"]).await.id;
         let described = json!({"label": "Invoice paid"}).to_string();
         client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
+        let spare = client.webhook(&receiver.url("/spare"), json!({"event_types": []})).await.id;
         let document = document(&server).await;
-        Self { server, _receiver: receiver, document, key, entry, delivery, thulium }
+        Self { server, _receiver: receiver, document, key, entry, delivery, spare, thulium }
     }
 
     /// A documented path with real ids.
@@ -56,7 +61,10 @@ impl Furnished {
             let name = parameter["name"].as_str().unwrap();
             let value = match name {
                 "id" if path.starts_with("/v1/inbox") => self.entry.to_string(),
-                "id" if path.starts_with("/v1/deliveries") => self.delivery.to_string(),
+                "id" if path.starts_with("/v1/deliveries") || path.starts_with("/api/notification-queue") => {
+                    self.delivery.to_string()
+                }
+                "id" if path.starts_with("/api/notification-channels") => self.spare.to_string(),
                 "id" if path.contains("/keys/") => self.key.to_string(),
                 "id" if path.starts_with("/api/webhooks") => self.thulium.to_string(),
                 _ => text(&parameter["example"]),
