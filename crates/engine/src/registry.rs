@@ -13,9 +13,9 @@ use domain::event_type::KeptEventType;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, TenantId, Timestamp};
+use domain::{ChannelId, KeyId, Secret, TenantId, Timestamp};
 use providers::{Config, Operator, Provider};
-use store::directory::{ChannelWithRoutes, Snapshot};
+use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use crate::accept::filter::Filter;
 use crate::render::Templates;
@@ -155,6 +155,7 @@ struct State {
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
+    dialect_settings: BTreeMap<(TenantId, String), Secret>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
 }
@@ -191,6 +192,9 @@ impl Registry {
         for kept in snapshot.event_types {
             state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
         }
+        for set in snapshot.dialect_settings {
+            state.dialect_settings.insert((set.tenant, set.dialect), set.settings);
+        }
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension)?;
@@ -222,6 +226,10 @@ impl Registry {
         let mine: BTreeMap<KeyId, &Arc<Key>> =
             state.keys.values().filter(|key| key.tenant == tenant).map(|key| (key.id, key)).collect();
         mine.into_values().cloned().collect()
+    }
+
+    pub(crate) fn tenant_of(&self, tenant: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&tenant).cloned()
     }
 
     pub fn tenant(&self, slug: &str) -> Option<Tenant> {
@@ -330,6 +338,21 @@ impl Registry {
         self.write().event_types.remove(&(tenant, name.to_owned()));
     }
 
+    /// What a tenant has set in a dialect; `None` when it has set nothing.
+    pub(crate) fn dialect_settings(&self, tenant: TenantId, dialect: &str) -> Option<Secret> {
+        self.read().dialect_settings.get(&(tenant, dialect.to_owned())).cloned()
+    }
+
+    /// The tenants that have set something in a dialect.
+    pub(crate) fn tenants_with_settings(&self, dialect: &str) -> Vec<TenantId> {
+        let state = self.read();
+        state.dialect_settings.keys().filter(|(_, of)| of == dialect).map(|(tenant, _)| *tenant).collect()
+    }
+
+    pub(crate) fn put_dialect_settings(&self, set: DialectSettings) {
+        self.write().dialect_settings.insert((set.tenant, set.dialect), set.settings);
+    }
+
     /// A channel that nobody has saved: for a preview.
     pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
         let config_version = self.config_version();
@@ -352,6 +375,7 @@ impl Registry {
         state.keys.retain(|_, key| key.tenant != Some(tenant));
         state.routes.remove(&tenant);
         state.event_types.retain(|(of, _), _| *of != tenant);
+        state.dialect_settings.retain(|(of, _), _| *of != tenant);
         let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
         for channel in &channels {
             state.channels.remove(channel);

@@ -14,6 +14,7 @@ mod events;
 mod figures;
 mod inbox;
 mod preview;
+mod steering;
 mod subscriptions;
 mod tenants;
 mod warnings;
@@ -40,6 +41,7 @@ pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use inbox::Unread;
 pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use steering::{SteeredChannel, Steering};
 pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
 pub use subscriptions::NewSubscription;
@@ -57,6 +59,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Option<Arc<dyn Observer>>,
+    steering: Vec<Arc<dyn Steering>>,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -119,13 +122,29 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, registry, dispatch, clock, entropy, observer: None, changing: Mutex::default() }
+        Self {
+            store,
+            registry,
+            dispatch,
+            clock,
+            entropy,
+            observer: None,
+            steering: Vec::new(),
+            changing: Mutex::default(),
+        }
     }
 
     /// The same, and `observer` hears what it does.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// The same, and the settings of a dialect steer channels.
+    #[must_use]
+    pub fn steered_by(mut self, steering: Arc<dyn Steering>) -> Self {
+        self.steering.push(steering);
+        self
     }
 
     /// The time that operations go by.

@@ -76,6 +76,7 @@ impl Engine {
         let _changing = self.changing.lock().await;
         let tenant = self.store.put_tenant(new, self.clock.now()).await?;
         self.registry.put_tenant(tenant.clone());
+        self.steer_anew(tenant.id).await?;
         Ok(tenant)
     }
 

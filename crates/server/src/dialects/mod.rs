@@ -3,6 +3,7 @@
 //! A dialect translates and adds no behaviour: every call ends in an operation of the engine. Each has its own form of
 //! errors, for everything under its paths, and none knows another.
 
+pub(crate) mod aether365;
 mod thulium;
 
 use std::sync::Arc;
@@ -11,16 +12,13 @@ use axum::Router;
 use engine::Engine;
 
 use crate::openapi::Declared;
-
-/// What a dialect is to the server: its routes, and what the document says of them.
-type Dialect = fn(Arc<Engine>) -> (Router, Declared);
+use aether365::Links;
 
 /// The routes of every dialect, and what the document says of them.
-pub(crate) fn router(engine: &Arc<Engine>) -> (Router, Declared) {
-    let dialects: [Dialect; 1] = [thulium::router];
+pub(crate) fn router(engine: &Arc<Engine>, links: Arc<Links>) -> (Router, Declared) {
+    let dialects = [aether365::router(Arc::clone(engine), links), thulium::router(Arc::clone(engine))];
     let nothing = (Router::new(), Declared::default());
-    dialects.into_iter().fold(nothing, |(router, declared), dialect| {
-        let (more, also_declared) = dialect(Arc::clone(engine));
-        (router.merge(more), declared.and(also_declared))
-    })
+    dialects
+        .into_iter()
+        .fold(nothing, |(router, declared), (more, also_declared)| (router.merge(more), declared.and(also_declared)))
 }

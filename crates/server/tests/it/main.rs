@@ -19,5 +19,6 @@ mod mail;
 mod metrics;
 mod openapi;
 mod providers;
+mod tokens;
 mod traces;
 mod v1;

@@ -13,9 +13,10 @@ use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, event_types, from_sqlite, tenants};
+use super::{SqliteStore, event_types, from_sqlite, steering, tenants};
 use crate::directory::{
-    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
+    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot, Steered,
+    SteeringChange,
 };
 use crate::settings::{as_ms, digest_json, rate_limit_json, read_digest, read_rate_limit, read_retry, retry_json};
 use crate::{StoreError, Vault};
@@ -103,6 +104,11 @@ impl Directory for SqliteStore {
         self.write(1, move |tx| event_types::put(tx, tenant, &event_type, now).map_err(from_sqlite)).await
     }
 
+    async fn put_dialect_settings(&self, change: SteeringChange, now: Timestamp) -> Result<Steered, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(8, move |tx| steering::put(tx, &vault, &change, now)).await
+    }
+
     async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError> {
         self.write(1, move |tx| event_types::delete(tx, tenant, &name).map_err(from_sqlite)).await
     }
@@ -126,7 +132,8 @@ fn load(connection: &Connection, vault: &Vault) -> Result<Snapshot, StoreError> 
     let tenants = all_tenants(connection).map_err(from_sqlite)?;
     let keys = all_keys(connection).map_err(from_sqlite)?;
     let event_types = event_types::all(connection).map_err(from_sqlite)?;
-    Ok(Snapshot { config_version, instance, tenants, keys, channels, event_types })
+    let dialect_settings = steering::all(connection, vault)?;
+    Ok(Snapshot { config_version, instance, tenants, keys, channels, event_types, dialect_settings })
 }
 
 fn all_tenants(connection: &Connection) -> rusqlite::Result<Vec<Tenant>> {
@@ -256,7 +263,7 @@ fn revoke_key(tx: &mut Tx<'_>, tenant: Option<TenantId>, key: KeyId, now: Timest
     Ok(revoked > 0)
 }
 
-fn create_channel(
+pub(super) fn create_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     new: &NewChannel,
@@ -324,7 +331,7 @@ fn insert_routes(
     Ok(subscriptions)
 }
 
-fn update_channel(
+pub(super) fn update_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     change: &ChannelChange,
@@ -435,7 +442,7 @@ fn with_routes(tx: &Tx<'_>, vault: &Vault, channel: ChannelId) -> Result<Channel
     Ok(ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version })
 }
 
-fn delete_channel(
+pub(super) fn delete_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     tenant: TenantId,

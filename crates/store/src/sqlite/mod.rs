@@ -13,6 +13,7 @@ mod journal;
 mod queue;
 mod readers;
 mod segments;
+mod steering;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,8 @@ async fn each_path_knows_exactly_the_documented_methods() {
     let server = Setup::new().start().await;
     let document = document(&server).await;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let concrete = path.replace("{id}", "1").replace("{slug}", "nobody").replace("{type}", "no.type");
+        let concrete =
+            path.replace("{id}", "1").replace("{slug}", "nobody").replace("{type}", "no.type").replace("{token}", "x");
         let answer = server.client.send(Method::OPTIONS, &concrete, &[], "").await;
         assert_eq!(answer.status.as_u16(), 405, "{path}");
         let allowed = answer.header("allow").unwrap_or_default();
@@ -103,7 +104,8 @@ async fn what_needs_a_key_says_so_and_which_scope() {
         let without: Vec<_> = scopes.into_iter().filter(|name| *name != scope).collect();
         let key = server.client.create_key("acme", &without).await;
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
-        let concrete = path.replace("{id}", "1").replace("{slug}", "acme").replace("{type}", "no.type");
+        let concrete =
+            path.replace("{id}", "1").replace("{slug}", "acme").replace("{type}", "no.type").replace("{token}", "x");
         let send = async |key: &str| server.client_with(key).send(method.clone(), &concrete, &[], "").await;
         let (missing, lacking) = (send("").await, send(key.key.as_deref().unwrap_or_default()).await);
         assert_eq!((missing.status.as_u16(), lacking.status.as_u16()), (401, 403), "{method} {path}");

@@ -7,10 +7,10 @@ use super::{document, faults, operations};
 use crate::harness::{Accepted, Client, Receiver, Reply, Server, Setup};
 
 /// A server with something under every id that the examples name.
-struct Furnished {
-    server: Server,
-    _receiver: Receiver,
-    document: Value,
+pub(super) struct Furnished {
+    pub(super) server: Server,
+    receiver: Receiver,
+    pub(super) document: Value,
     key: i64,
     entry: i64,
     delivery: i64,
@@ -19,7 +19,7 @@ struct Furnished {
 }
 
 impl Furnished {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let server = Setup::new().set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "3600000").start().await;
         let receiver = Receiver::start().await;
         receiver.always("/hook", Reply::status(503));
@@ -40,11 +40,27 @@ impl Furnished {
         let described = json!({"label": "Invoice paid"}).to_string();
         client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
         let document = document(&server).await;
-        Self { server, _receiver: receiver, document, key, entry, delivery, thulium }
+        Self { server, receiver, document, key, entry, delivery, thulium }
+    }
+
+    /// Stands in what its tenant has, and nowhere else.
+    pub(super) fn canary(&self) -> String {
+        self.receiver.url("")
+    }
+
+    /// The examples of a body with their media types; one that is empty where there is none.
+    pub(super) fn bodies(operation: &Value) -> Vec<(String, String)> {
+        let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
+        let examples = content.flat_map(|(media, content)| {
+            let examples = content["examples"].as_object().expect("examples").values();
+            examples.map(|example| (media.clone(), example["value"].to_string()))
+        });
+        let all: Vec<_> = examples.collect();
+        if all.is_empty() { vec![("application/json".to_owned(), String::new())] } else { all }
     }
 
     /// A documented path with real ids.
-    fn path(&self, path: &str, operation: &Value) -> String {
+    pub(super) fn path(&self, path: &str, operation: &Value) -> String {
         let mut concrete = path.to_owned();
         let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
@@ -109,7 +125,8 @@ async fn every_example_is_taken_and_answered_as_documented() {
     let furnished = Furnished::new().await;
     let mut operations = operations(&furnished.document);
     operations.sort_by_key(|(path, method, _)| turn(method, path));
-    for (path, method, operation) in &operations {
+    // A link that unsubscribes is only in mails; `dialects::aether365` follows one.
+    for (path, method, operation) in operations.iter().filter(|(path, ..)| !path.starts_with("/u/")) {
         furnished.check(path, method, operation).await;
     }
 }
