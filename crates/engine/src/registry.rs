@@ -237,6 +237,11 @@ impl Registry {
         state.tenants.get(state.slugs.get(slug)?).cloned()
     }
 
+    /// The tenant with this id.
+    pub(crate) fn tenant_with(&self, id: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&id).cloned()
+    }
+
     /// Tenants in order of id, those above `after` that `passes` lets through.
     pub fn tenants_that(&self, after: TenantId, rows_max: usize, passes: impl Fn(&Tenant) -> bool) -> Vec<Tenant> {
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
@@ -351,6 +356,10 @@ impl Registry {
 
     pub(crate) fn put_dialect_settings(&self, set: DialectSettings) {
         self.write().dialect_settings.insert((set.tenant, set.dialect), set.settings);
+    }
+
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.settings.in_proportion(schedule)
     }
 
     /// A channel that nobody has saved: for a preview.

@@ -17,6 +17,8 @@ use axum::Router;
 use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
+use engine::dispatch::in_flight::InFlight;
+use engine::dispatch::recovery::recover;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found, Input};
 use engine::observe::Observer;
@@ -49,6 +51,7 @@ use crate::http::listener::{self, Listener};
 use crate::http::observe::Observing;
 use crate::http::socket::SocketListener;
 use crate::http::{cors, observe};
+use crate::in_flight::{IN_FLIGHT_FILE, InFlightFile};
 use crate::openapi::reference;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -140,7 +143,7 @@ fn router(
 ) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine, links);
+    let (dialects, also_declared) = dialects::router(&engine, config, links);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
@@ -213,7 +216,8 @@ impl Parts {
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)).steered_by(notices));
         let hands = Hands { store, clock: Arc::clone(&clock) };
-        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
+        let in_flight = open_in_flight(config, &registry.instance)?;
+        let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
 }
@@ -256,6 +260,31 @@ fn open_store(
     Ok((Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?), link_key))
 }
 
+fn open_in_flight(config: &Config, instance: &str) -> anyhow::Result<InFlight> {
+    let file = InFlightFile::open(&config.data_dir, config.engine.in_flight_max)
+        .with_context(|| format!("{} cannot be used", config.data_dir.join(IN_FLIGHT_FILE).display()))?;
+    Ok(InFlight::new(Arc::new(file), instance))
+}
+
+/// Writes down what was under way when the last process ended. Before anything is started, so that nothing is sent again
+/// whose first sending is not on record.
+async fn recover_sends(shell: &Shell<Outbound>) -> anyhow::Result<()> {
+    let found = shell.in_flight.read().with_context(|| format!("{IN_FLIGHT_FILE} cannot be read"))?;
+    if found.unreadable > 0 {
+        let slots = found.unreadable;
+        tracing::warn!(
+            slots,
+            "some notes of sends under way cannot be read: such a send is made again without a record"
+        );
+    }
+    let now = shell.clock.now();
+    let sends = recover(&*shell.hands.store, &shell.registry, &SystemEntropy, found.notes, now).await?;
+    if sends > 0 {
+        tracing::warn!(sends, "the last process ended with sends under way; each is on record as an unknown attempt");
+    }
+    Ok(())
+}
+
 /// The socket for commands on this machine. A server that cannot have one serves all the same.
 fn bind_socket(data_dir: &Path) -> Option<SocketListener> {
     let bound = SocketListener::bind(data_dir);
@@ -276,6 +305,7 @@ async fn start_dispatch(
     config: &Config,
     starts: Starts,
 ) -> anyhow::Result<()> {
+    recover_sends(&shell).await?;
     let found = Found::in_store(&*shell.hands.store).await?;
     let now = shell.clock.now();
     let registry = Arc::clone(&shell.registry);

@@ -10,6 +10,8 @@
 pub mod attempt;
 pub mod decide;
 pub mod hands;
+pub mod in_flight;
+pub mod recovery;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use crate::registry::{Hold, LiveChannel, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
+use in_flight::Slots;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
@@ -124,8 +127,10 @@ pub struct Dispatcher {
     registry: Arc<Registry>,
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
-    /// Tests under way: they use no lane.
-    tests: BTreeSet<DeliveryId>,
+    /// Tests under way, and where they go: they use no lane.
+    tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Where sends under way are noted.
+    slots: Slots,
     /// Results that the store does not have yet.
     unsaved: Vec<Settlement>,
     /// Before this, the store is not asked to take results or load: it has just failed.
@@ -157,7 +162,8 @@ impl Dispatcher {
             registry,
             entropy,
             lanes: Lanes::new(settings.bounds()),
-            tests: BTreeSet::new(),
+            tests: BTreeMap::new(),
+            slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
@@ -259,12 +265,18 @@ impl Dispatcher {
 
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
+        self.tests.contains_key(&delivery) || self.lanes.is_under_way(channel, delivery)
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
+        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
+        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
     }
 
     /// Whether this test is started and not durably settled.
     pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains(&test)
+        self.tests.contains_key(&test)
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -285,7 +297,7 @@ impl Dispatcher {
             if self.lanes.has_passed(channel, delivery) {
                 return;
             }
-            self.tests.insert(delivery);
+            self.tests.insert(delivery, channel);
             self.start(channel, delivery, content, now);
             return;
         }
@@ -312,7 +324,8 @@ impl Dispatcher {
             None => (Cause::Cancel, "the channel was deleted"),
             Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                let slot = self.slots.take(delivery);
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content, slot })));
                 return;
             }
         };
@@ -321,7 +334,7 @@ impl Dispatcher {
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
-        if !self.tests.contains(&delivery) {
+        if !self.tests.contains_key(&delivery) {
             self.lanes.answered(channel, now);
         }
     }
@@ -375,11 +388,12 @@ impl Dispatcher {
 
     fn settled(&mut self, settlement: &Settlement) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
+        self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
-        if self.tests.remove(&delivery) {
+        if self.tests.remove(&delivery).is_some() {
             self.lanes.settled_elsewhere(channel, delivery);
             return;
         }
@@ -412,16 +426,11 @@ impl Dispatcher {
             reached: rows.last().map(|row| row.delivery),
             is_drained: rows.len() < load.items_max,
         };
-        for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
-            let due_since = due_since(&row, now);
-            let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
-            match row.event {
-                Some(event) => {
-                    let content =
-                        Content { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done };
-                    result.ready.push(ready(delivery, content));
-                }
-                None => result.later.push((delivery, row.due_at)),
+        for row in rows.into_iter().filter(|row| !self.tests.contains_key(&row.delivery)) {
+            let (delivery, due_at) = (row.delivery, row.due_at);
+            match Content::of_row(row, now) {
+                Some(content) => result.ready.push(ready(delivery, content)),
+                None => result.later.push((delivery, due_at)),
             }
         }
         self.lanes.loaded(&load, result, now);
@@ -502,7 +511,7 @@ impl Dispatcher {
     /// What is under way to a channel. Tests are few: those of all channels are given.
     fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
-        under_way.extend(&self.tests);
+        under_way.extend(self.tests.keys());
         under_way
     }
 

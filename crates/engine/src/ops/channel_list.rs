@@ -13,6 +13,8 @@ use crate::registry::LiveChannel;
 #[derive(Clone, Debug, Default)]
 pub struct ChannelFilter {
     pub provider: Option<String>,
+    /// Only those of these providers: what a face has words for.
+    pub among: Option<&'static [&'static str]>,
     pub is_active: Option<bool>,
     /// What a field of the config says: its key and the whole text.
     pub config: Option<(&'static str, &'static str)>,
@@ -31,6 +33,7 @@ impl ChannelFilter {
     fn passes(&self, live: &LiveChannel) -> bool {
         let settings = &live.channel.settings;
         self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
+            && self.among.is_none_or(|names| names.contains(&settings.provider.as_str()))
             && self.config.is_none_or(|(key, text)| live.config.text(key) == Some(text))
             && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
             && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)

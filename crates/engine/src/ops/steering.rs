@@ -161,8 +161,12 @@ impl Engine {
         };
         let mut change =
             SteeringChange { settings: set.clone(), makes: Vec::new(), changes: Vec::new(), deletes: Vec::new() };
-        for wanted in steering.channels(&owner, settings) {
-            match present.remove(wanted.provider) {
+        for mut wanted in steering.channels(&owner, settings) {
+            let before = present.remove(wanted.provider);
+            // What the platform does not let a tenant have is not had by another way. What there is already stays.
+            let is_had = before.as_ref().is_some_and(|live| live.channel.settings.is_active);
+            wanted.is_active &= is_had || owner.may_have(wanted.provider);
+            match before {
                 None => change.makes.push(made(tenant, dialect, wanted)?),
                 Some(live) => change.changes.extend(changed(&live, wanted, cause)?),
             }

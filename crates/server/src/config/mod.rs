@@ -20,7 +20,7 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use url::Url;
@@ -61,8 +61,18 @@ pub struct Config {
     pub aether365_mails_by_default: bool,
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
+    pub altum: AltumConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// How the Altum dialect answers.
+#[derive(Clone, Copy, Debug)]
+pub struct AltumConfig {
+    /// Of each key.
+    pub requests_per_minute: u32,
+    /// What wrong fields are answered with.
+    pub validation_status: StatusCode,
 }
 
 /// Where traces go.
@@ -185,6 +195,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         smtp: smtp::read(reader),
         aether365_mails_by_default: reader.choice("aether365.mails_by_default", &[("true", true), ("false", false)]),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
+        altum: altum(reader),
         base_urls: base_urls(reader),
     }
 }
@@ -242,6 +253,14 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn altum(reader: &mut Reader<'_>) -> AltumConfig {
+    let statuses = [("400", StatusCode::BAD_REQUEST), ("401", StatusCode::UNAUTHORIZED)];
+    AltumConfig {
+        requests_per_minute: reader.number("altum.requests_per_minute", 1..=1_000_000),
+        validation_status: reader.choice("altum.validation_status", &statuses),
     }
 }
 

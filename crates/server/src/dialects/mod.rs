@@ -4,6 +4,7 @@
 //! errors, for everything under its paths, and none knows another.
 
 pub(crate) mod aether365;
+mod altum;
 mod thulium;
 
 use std::sync::Arc;
@@ -11,14 +12,19 @@ use std::sync::Arc;
 use axum::Router;
 use engine::Engine;
 
+use crate::config::Config;
 use crate::openapi::Declared;
 use aether365::Links;
 
-/// The routes of every dialect, and what the document says of them.
-pub(crate) fn router(engine: &Arc<Engine>, links: Arc<Links>) -> (Router, Declared) {
-    let dialects = [aether365::router(Arc::clone(engine), links), thulium::router(Arc::clone(engine))];
-    let nothing = (Router::new(), Declared::default());
-    dialects
-        .into_iter()
-        .fold(nothing, |(router, declared), (more, also_declared)| (router.merge(more), declared.and(also_declared)))
+/// What a dialect is to the server: its routes, and what the document says of them.
+type Dialect = fn(Arc<Engine>, &Config) -> (Router, Declared);
+
+/// The routes of every dialect, and what the document says of them. `links` are those in mails, which one of them answers.
+pub(crate) fn router(engine: &Arc<Engine>, config: &Config, links: Arc<Links>) -> (Router, Declared) {
+    let dialects: [Dialect; 2] = [altum::router, thulium::router];
+    let first = aether365::router(Arc::clone(engine), links);
+    dialects.into_iter().fold(first, |(router, declared), dialect| {
+        let (more, also_declared) = dialect(Arc::clone(engine), config);
+        (router.merge(more), declared.and(also_declared))
+    })
 }

@@ -39,6 +39,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// What answers at a path of which the document says nothing: another spelling of one that it has, or whatever is
+    /// asked for below those.
+    pub(crate) fn unlisted(mut self, path: &str, route: MethodRouter<S>) -> Self {
+        self.router = self.router.route(path, route);
+        self
+    }
+
     /// A route that another part of the server answers.
     pub(crate) fn elsewhere(mut self, method: &str, path: &str, operation: Operation) -> Self {
         self.declared.add(method, path, operation);

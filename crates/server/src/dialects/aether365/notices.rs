@@ -97,6 +97,7 @@ mod tests {
             slug: "acme".to_owned(),
             name: r#"A "{{ x }}" @unsubscribe@ \ B"#.to_owned(),
             email: email.map(ToOwned::to_owned),
+            providers: None,
             suspended_at: None,
             created_at: Timestamp::from_ms(0),
             updated_at: None,

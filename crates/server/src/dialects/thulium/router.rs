@@ -16,12 +16,13 @@ use super::extract::{Id, Reader, Writer};
 use super::list;
 use super::map;
 use super::wire::{WebhookIn, WebhookOut};
+use crate::config::Config;
 use crate::openapi::{Declared, Operation, Routes, reference};
 
 const TAG: &str = "thulium";
 
 /// The routes, and what the document says of them.
-pub(in super::super) fn router(engine: Arc<Engine>) -> (Router, Declared) {
+pub(in super::super) fn router(engine: Arc<Engine>, _: &Config) -> (Router, Declared) {
     let (router, declared) = declared().finish();
     let router = router
         .method_not_allowed_fallback(async || Fault::method_not_allowed())
