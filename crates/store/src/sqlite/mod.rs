@@ -11,6 +11,7 @@ mod folding;
 mod inbox;
 pub mod inspect;
 mod journal;
+mod keys;
 mod queue;
 mod readers;
 mod segments;

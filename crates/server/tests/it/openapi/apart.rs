@@ -26,7 +26,14 @@ async fn view(furnished: &Furnished, client: &Client) -> BTreeMap<String, (u16, 
         if method == "get" && is_for_tenants(&operation) {
             let concrete = furnished.path(&path, &operation);
             let answer = client.get(&concrete).await;
-            seen.insert(concrete, (answer.status.as_u16(), answer.text()));
+            let mut text = answer.text();
+            if path == "/v1/stats" {
+                // Sums of a day that ends now.
+                let mut sums: Value = answer.read(200);
+                sums["since"] = Value::Null;
+                text = sums.to_string();
+            }
+            seen.insert(concrete, (answer.status.as_u16(), text));
         }
     }
     seen

@@ -172,7 +172,8 @@ async fn every_parameter_takes_what_the_document_says() {
         for one in parameters.iter().filter(|one| one["in"] == "query" && one["required"] != true) {
             let value = one.get("example").or(one["schema"]["enum"].get(0)).cloned().unwrap_or(json!(true));
             let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-            let pair = format!("{}={value}", one["name"].as_str().unwrap());
+            let pair = [(one["name"].as_str().unwrap(), value)];
+            let pair = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pair).finish();
             let concrete = furnished.path(path, operation);
             let joint = if concrete.contains('?') { '&' } else { '?' };
             let answer = client.get(&format!("{concrete}{joint}{pair}")).await;
