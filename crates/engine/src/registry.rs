@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use domain::channel::{Channel, Pause};
 use domain::event_type::KeptEventType;
+use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, Secret, TenantId, Timestamp};
-use providers::{Config, Operator, Provider};
+use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
+use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use crate::accept::filter::Filter;
@@ -33,6 +34,8 @@ pub struct LiveChannel {
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
+    /// What it shares with other channels, and the provider's rates.
+    pub scopes: Scopes,
     pub(crate) suspension: Arc<Suspension>,
 }
 
@@ -117,6 +120,23 @@ impl LiveChannel {
         suspended.or_else(|| self.channel.pause.clone().map(Hold::Paused))
     }
 
+    /// Whether a rate counts what is sent to it.
+    pub fn is_metered(&self) -> bool {
+        !self.scopes.rates.is_empty() || self.channel.settings.rate_limit.is_some()
+    }
+
+    /// What its lane keeps to.
+    pub(crate) fn lane_rules(&self) -> LaneRules {
+        let Channel { tenant, ref settings, .. } = self.channel;
+        let scopes = [self.scopes.place, self.scopes.credential, self.scopes.provider];
+        let metering = Metering {
+            rate_limit: settings.rate_limit,
+            rates: self.scopes.rates.clone(),
+            scopes: scopes.into_iter().flatten().collect(),
+        };
+        LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
+    }
+
     fn new(stored: ChannelWithRoutes, settings: &Settings, suspension: Arc<Suspension>) -> Result<Self, RegistryError> {
         let ChannelWithRoutes { channel, subscriptions, .. } = stored;
         let provider = providers::find(&channel.settings.provider)
@@ -124,7 +144,12 @@ impl LiveChannel {
         let spec = provider.spec();
         let config = Config::parse(channel.settings.config.reveal())
             .map_err(|error| RegistryError::Config(channel.id, error))?;
+        let mut scopes = Scopes::of(provider, &config);
+        if !settings.keeps_provider_rates {
+            scopes.rates.clear();
+        }
         Ok(Self {
+            scopes,
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             templates: Templates::compile(&channel.settings, provider.markup(&config)),
@@ -427,21 +452,41 @@ impl Registry {
 
     /// Pauses a channel, unless it was changed or paused since `used` was taken from here. Returns whether it did.
     pub(crate) fn pause(&self, used: &Arc<LiveChannel>, pause: Pause) -> bool {
+        self.replace(used, |channel| channel.pause = Some(pause))
+    }
+
+    /// Gives a channel another config, unless it was changed or paused since `used` was taken from here. Its words in a
+    /// dialect are dropped. Returns whether it did.
+    pub(crate) fn reconfigure(&self, used: &Arc<LiveChannel>, config: &Config) -> bool {
+        self.replace(used, |channel| {
+            channel.settings.config = Secret::new(config.to_json());
+            channel.settings.wire_config = None;
+        })
+    }
+
+    /// Every running channel with this credential.
+    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
+        let state = self.read();
+        let running = state.channels.values().filter(|live| live.channel.pause.is_none());
+        running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
+    }
+
+    fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
         let id = used.channel.id;
         let mut state = self.write();
         if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
             return false;
         }
         let mut channel = used.channel.clone();
-        channel.pause = Some(pause);
+        change(&mut channel);
         let stored = ChannelWithRoutes {
             channel,
             subscriptions: used.subscriptions.clone(),
             config_version: state.config_version,
         };
         let suspension = Arc::clone(&used.suspension);
-        let Ok(paused) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
-        state.channels.insert(id, Arc::new(paused));
+        let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
+        state.channels.insert(id, Arc::new(changed));
         true
     }
 }

@@ -55,6 +55,10 @@ pub trait Directory: Send + Sync {
     /// Pauses a channel for a reason. Returns whether it was running.
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
 
+    /// Gives a channel another config if it still has the one before, and drops its words in a dialect. Returns whether it
+    /// did.
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError>;
+
     /// Begins a subscription of a channel, beside those that it has. `None` when the tenant has no such channel.
     async fn add_subscription(
         &self,
@@ -183,6 +187,15 @@ pub struct ChannelChange {
     pub resumes: bool,
     /// Orders what waits cancelled, for this reason.
     pub cancels: Option<String>,
+}
+
+/// A change of a channel's config that its owner did not ask for.
+#[derive(Clone, Debug)]
+pub struct ConfigChange {
+    pub tenant: TenantId,
+    pub channel: ChannelId,
+    pub before: Secret,
+    pub after: Secret,
 }
 
 /// A channel after its change.

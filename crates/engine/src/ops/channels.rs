@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::channel::ChannelSettings;
+use domain::channel::{ChannelSettings, shard_of};
 use domain::schedule::Schedule;
 use domain::{ChannelId, Secret, TenantId};
 use providers::Config;
@@ -11,7 +11,9 @@ use store::StoreError;
 use store::directory::{Changed, ChannelChange};
 use store::queue::Cancellation;
 
-use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
+use super::channel_edit::{
+    ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider, shard_of_credential,
+};
 use super::{ChannelFilter, Engine, OpsError, check_name};
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
@@ -91,7 +93,9 @@ impl Engine {
         if self.registry.channels_count(tenant) >= CHANNELS_MAX {
             return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
         }
-        let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
+        let shard = shard_of_credential(provider, &config);
+        settings.shard = shard.unwrap_or_default();
+        let new = store::directory::NewChannel { tenant, settings, derives_shard: shard.is_none(), routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
         if let Some(quota) = quota
@@ -142,6 +146,8 @@ impl Engine {
             name.clone_into(&mut settings.provider);
             settings.config = Secret::new(changed.to_json());
             settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
+            let own = || shard_of(&channel.0.to_be_bytes());
+            settings.shard = shard_of_credential(provider, &changed).unwrap_or_else(own);
             config = changed;
         }
         apply(&mut settings, &edit)?;

@@ -5,6 +5,7 @@
 
 pub(crate) mod aether365;
 mod altum;
+mod lenz;
 mod thulium;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ type Dialect = fn(Arc<Engine>, &Config) -> (Router, Declared);
 
 /// The routes of every dialect, and what the document says of them. `links` are those in mails, which one of them answers.
 pub(crate) fn router(engine: &Arc<Engine>, config: &Config, links: Arc<Links>) -> (Router, Declared) {
-    let dialects: [Dialect; 2] = [altum::router, thulium::router];
+    let dialects: [Dialect; 3] = [altum::router, lenz::router, thulium::router];
     let first = aether365::router(Arc::clone(engine), links);
     dialects.into_iter().fold(first, |(router, declared), dialect| {
         let (more, also_declared) = dialect(Arc::clone(engine), config);

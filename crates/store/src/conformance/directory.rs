@@ -13,7 +13,7 @@ use domain::{ChannelId, KeyId, Secret, TenantId};
 use super::Factory;
 use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
 use crate::directory::{
-    ChannelChange, DialectSettings, NewChannel, NewKey, NewRoute, NewTenant, Snapshot, SteeringChange,
+    ChannelChange, ConfigChange, DialectSettings, NewChannel, NewKey, NewRoute, NewTenant, Snapshot, SteeringChange,
 };
 use crate::journal::Lifetime;
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
@@ -282,6 +282,31 @@ pub async fn a_pause_lasts_until_it_is_resumed<F: Factory>(world: World<'_, F>) 
     assert_eq!(resumed.after.channel.pause, None);
     assert!(store.pause_channel(id, second.clone()).await.unwrap());
     assert_eq!(load(&world).await.channels[0].channel.pause, Some(second));
+}
+
+pub async fn a_config_is_replaced_only_where_it_is_as_before<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let id = world.create_channel(acme, &["*"]).await.channel.id;
+    let store = world.store();
+    let worded = ChannelSettings { wire_config: Some(Secret::new("{}")), ..settings() };
+    let change = ChannelChange { settings: worded, ..change(acme, id) };
+    let before = store.update_channel(change, NOW).await.unwrap().unwrap().after.channel.settings.config;
+    let after = Secret::new(r#"{"moved": true}"#);
+    let replace = |tenant, before: &Secret| {
+        let (before, after) = (before.clone(), after.clone());
+        store.replace_config(ConfigChange { tenant, channel: id, before, after }, later(9))
+    };
+    assert!(!replace(other, &before).await.unwrap());
+    assert!(!replace(acme, &Secret::new("{}")).await.unwrap(), "its owner has changed it");
+    let version = load(&world).await.config_version;
+    assert!(replace(acme, &before).await.unwrap());
+    let loaded = load(&world).await;
+    let channel = &loaded.channels[0].channel;
+    assert_eq!(channel.settings.config.reveal(), after.reveal());
+    assert!(channel.settings.wire_config.is_none());
+    assert_eq!(channel.updated_at, Some(later(9)));
+    assert!(loaded.config_version > version);
+    assert!(!replace(acme, &before).await.unwrap(), "it has moved already");
 }
 
 pub async fn every_change_raises_the_version<F: Factory>(world: World<'_, F>) {

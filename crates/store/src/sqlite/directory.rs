@@ -13,10 +13,10 @@ use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, event_types, from_sqlite, keys, steering, tenants};
+use super::{SqliteStore, event_types, from_sqlite, keys, reconfigure, steering, tenants};
 use crate::directory::{
-    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot, Steered,
-    SteeringChange,
+    Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
+    Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
     as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
@@ -77,6 +77,11 @@ impl Directory for SqliteStore {
 
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, move |tx| pause_channel(tx, channel, &pause).map_err(from_sqlite)).await
+    }
+
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(1, move |tx| reconfigure::replace_config(tx, &vault, &change, now)).await
     }
 
     async fn add_subscription(

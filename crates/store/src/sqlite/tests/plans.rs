@@ -17,7 +17,7 @@ use super::{OneDirectory, Stepped};
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
-use crate::directory::{ChannelChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
+use crate::directory::{ChannelChange, ConfigChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
@@ -90,6 +90,9 @@ fn work(stepped: &Stepped, channel: ChannelId) {
         cancels: Some("off".to_owned()),
     };
     stepped.run(store.update_channel(change, NOW)).unwrap();
+    let (before, after) = (settings().config, Secret::new("{}"));
+    let change = ConfigChange { tenant: TENANT, channel, before, after };
+    assert!(stepped.run(store.replace_config(change, NOW)).unwrap());
     let route = routes(&["b"]).remove(0);
     let added = stepped.run(store.add_subscription(TENANT, channel, route)).unwrap().unwrap();
     stepped.run(store.end_subscription(TENANT, added.subscriptions[0].id)).unwrap();
