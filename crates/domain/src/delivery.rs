@@ -85,6 +85,8 @@ pub enum Cause {
     Fail,
     /// The provider asked for a pause: the attempt does not count.
     Throttle,
+    /// A part of the message was taken and others are left, which have turns of their own.
+    GoOn,
     /// The attempt failed and no other is left, or the next would come after the time-to-live.
     GiveUp,
     /// Its channel was paused, or its tenant suspended.
@@ -108,6 +110,7 @@ impl Cause {
             Self::Deliver => "deliver",
             Self::Fail => "fail",
             Self::Throttle => "throttle",
+            Self::GoOn => "go on",
             Self::GiveUp => "give up",
             Self::Hold => "hold",
             Self::Resume => "resume",
@@ -128,6 +131,7 @@ pub const EDGES: &[(State, Cause, State)] = &[
     (State::Processing, Cause::Deliver, State::Sent),
     (State::Processing, Cause::Fail, State::Retrying),
     (State::Processing, Cause::Throttle, State::Retrying),
+    (State::Processing, Cause::GoOn, State::Retrying),
     (State::Processing, Cause::GiveUp, State::Dead),
     (State::Processing, Cause::Hold, State::Held),
     (State::Processing, Cause::Cancel, State::Cancelled),

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use domain::channel::{Channel, Pause};
 use domain::event_type::KeptEventType;
+use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, TenantId, Timestamp};
-use providers::{Config, Operator, Provider};
-use store::directory::{ChannelWithRoutes, Snapshot};
+use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
+use providers::{Config, Operator, Provider, Scopes};
+use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use crate::accept::filter::Filter;
 use crate::render::Templates;
@@ -33,6 +34,8 @@ pub struct LiveChannel {
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
+    /// What it shares with other channels, and the provider's rates.
+    pub scopes: Scopes,
     pub(crate) suspension: Arc<Suspension>,
 }
 
@@ -117,6 +120,23 @@ impl LiveChannel {
         suspended.or_else(|| self.channel.pause.clone().map(Hold::Paused))
     }
 
+    /// Whether a rate counts what is sent to it.
+    pub fn is_metered(&self) -> bool {
+        !self.scopes.rates.is_empty() || self.channel.settings.rate_limit.is_some()
+    }
+
+    /// What its lane keeps to.
+    pub(crate) fn lane_rules(&self) -> LaneRules {
+        let Channel { tenant, ref settings, .. } = self.channel;
+        let scopes = [self.scopes.place, self.scopes.credential, self.scopes.provider];
+        let metering = Metering {
+            rate_limit: settings.rate_limit,
+            rates: self.scopes.rates.clone(),
+            scopes: scopes.into_iter().flatten().collect(),
+        };
+        LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
+    }
+
     fn new(stored: ChannelWithRoutes, settings: &Settings, suspension: Arc<Suspension>) -> Result<Self, RegistryError> {
         let ChannelWithRoutes { channel, subscriptions, .. } = stored;
         let provider = providers::find(&channel.settings.provider)
@@ -124,7 +144,12 @@ impl LiveChannel {
         let spec = provider.spec();
         let config = Config::parse(channel.settings.config.reveal())
             .map_err(|error| RegistryError::Config(channel.id, error))?;
+        let mut scopes = Scopes::of(provider, &config);
+        if !settings.keeps_provider_rates {
+            scopes.rates.clear();
+        }
         Ok(Self {
+            scopes,
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             templates: Templates::compile(&channel.settings, provider.markup(&config)),
@@ -155,6 +180,7 @@ struct State {
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
+    dialect_settings: BTreeMap<(TenantId, String), Secret>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
 }
@@ -191,6 +217,9 @@ impl Registry {
         for kept in snapshot.event_types {
             state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
         }
+        for set in snapshot.dialect_settings {
+            state.dialect_settings.insert((set.tenant, set.dialect), set.settings);
+        }
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension)?;
@@ -222,6 +251,10 @@ impl Registry {
         let mine: BTreeMap<KeyId, &Arc<Key>> =
             state.keys.values().filter(|key| key.tenant == tenant).map(|key| (key.id, key)).collect();
         mine.into_values().cloned().collect()
+    }
+
+    pub(crate) fn tenant_of(&self, tenant: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&tenant).cloned()
     }
 
     pub fn tenant(&self, slug: &str) -> Option<Tenant> {
@@ -335,6 +368,21 @@ impl Registry {
         self.write().event_types.remove(&(tenant, name.to_owned()));
     }
 
+    /// What a tenant has set in a dialect; `None` when it has set nothing.
+    pub(crate) fn dialect_settings(&self, tenant: TenantId, dialect: &str) -> Option<Secret> {
+        self.read().dialect_settings.get(&(tenant, dialect.to_owned())).cloned()
+    }
+
+    /// The tenants that have set something in a dialect.
+    pub(crate) fn tenants_with_settings(&self, dialect: &str) -> Vec<TenantId> {
+        let state = self.read();
+        state.dialect_settings.keys().filter(|(_, of)| of == dialect).map(|(tenant, _)| *tenant).collect()
+    }
+
+    pub(crate) fn put_dialect_settings(&self, set: DialectSettings) {
+        self.write().dialect_settings.insert((set.tenant, set.dialect), set.settings);
+    }
+
     pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
         self.settings.in_proportion(schedule)
     }
@@ -361,6 +409,7 @@ impl Registry {
         state.keys.retain(|_, key| key.tenant != Some(tenant));
         state.routes.remove(&tenant);
         state.event_types.retain(|(of, _), _| *of != tenant);
+        state.dialect_settings.retain(|(of, _), _| *of != tenant);
         let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
         for channel in &channels {
             state.channels.remove(channel);
@@ -403,21 +452,41 @@ impl Registry {
 
     /// Pauses a channel, unless it was changed or paused since `used` was taken from here. Returns whether it did.
     pub(crate) fn pause(&self, used: &Arc<LiveChannel>, pause: Pause) -> bool {
+        self.replace(used, |channel| channel.pause = Some(pause))
+    }
+
+    /// Gives a channel another config, unless it was changed or paused since `used` was taken from here. Its words in a
+    /// dialect are dropped. Returns whether it did.
+    pub(crate) fn reconfigure(&self, used: &Arc<LiveChannel>, config: &Config) -> bool {
+        self.replace(used, |channel| {
+            channel.settings.config = Secret::new(config.to_json());
+            channel.settings.wire_config = None;
+        })
+    }
+
+    /// Every running channel with this credential.
+    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
+        let state = self.read();
+        let running = state.channels.values().filter(|live| live.channel.pause.is_none());
+        running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
+    }
+
+    fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
         let id = used.channel.id;
         let mut state = self.write();
         if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
             return false;
         }
         let mut channel = used.channel.clone();
-        channel.pause = Some(pause);
+        change(&mut channel);
         let stored = ChannelWithRoutes {
             channel,
             subscriptions: used.subscriptions.clone(),
             config_version: state.config_version,
         };
         let suspension = Arc::clone(&used.suspension);
-        let Ok(paused) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
-        state.channels.insert(id, Arc::new(paused));
+        let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
+        state.channels.insert(id, Arc::new(changed));
         true
     }
 }

@@ -118,7 +118,8 @@ fn nothing_secret_is_in_debug_or_in_errors() {
             subject: None,
             body: None,
         };
-        let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: NOW, operator: &Operator::default() };
+        let context =
+            PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
         let steps = provider.plan(&config, &message, &context).unwrap();
         // Every secret in the place of every field, where most are wrong.
         let misplaced = spec.fields.iter().flat_map(|field| {

@@ -1,10 +1,11 @@
-//! The composition root: the only place that names a backend and puts the parts together.
+//! The composition root: puts the parts together. `app/backend.rs` is the only place that names a backend.
 //!
 //! [`App`] is a server; [`InProcess`] is the same without a port, for a command that finds no server.
 //!
 //! Starting: the store is opened and locked, configuration read into memory, dispatch goes on where it ended, and
 //! last the port opens. Stopping goes the other way: the port closes, what is under way is finished and written down.
 
+mod backend;
 mod in_process;
 
 use std::net::SocketAddr;
@@ -26,23 +27,22 @@ use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, Outbound, TlsRoots};
 use providers::Operator;
+use store::Store;
 use store::directory::Snapshot;
 use store::observe::Observed;
-use store::sqlite::{Options, SqliteStore};
-use store::{Store, StoreError, Vault};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+pub(crate) use backend::{Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, restore};
 pub(crate) use in_process::{InProcess, Starts};
-pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
-pub(crate) use store::sqlite::inspect::Inspection;
-pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
 
-use crate::auth::LocalRouter;
+use crate::auth::{self, LocalRouter, Tokens};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::console::{self, Console};
 use crate::dialects;
+use crate::dialects::aether365::{Links, Notices};
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
@@ -72,12 +72,14 @@ pub struct App {
 impl App {
     /// Starts everything and returns once the port is open.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let parts = Parts::open(&config).await?;
+        let mut parts = Parts::open(&config).await?;
         let (clock, entropy, metrics) =
             (Arc::clone(&parts.clock), Arc::clone(&parts.entropy), Arc::clone(&parts.metrics));
         let built_in = BuiltIn::bind(&config, &parts.snapshot, Arc::clone(&clock)).await?;
         let listener = Listener::bind(&config).await?;
         let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+        parts.address = format!("{scheme}://{address}");
+        let links = parts.links(&config);
         let mut tasks = JoinSet::new();
         let otel = config.otel.as_ref();
         let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
@@ -91,7 +93,12 @@ impl App {
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
         let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
-        let router = observe::observed(router(engine, &config, metrics, entropy), observing);
+        engine.steer_all_anew().await?;
+        let mut router = router(engine, links, &config, metrics, entropy);
+        if let Some(jwt) = &config.jwt {
+            router = auth::with_tokens(router, Arc::new(Tokens::new(jwt.clone(), Arc::clone(&clock))?));
+        }
+        let router = observe::observed(router, observing);
         tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
         if let Some(socket) = socket {
             let router = LocalRouter::new(router, config.limits.into());
@@ -125,10 +132,16 @@ impl App {
 }
 
 /// Every route of the server.
-fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
+fn router(
+    engine: Arc<Engine>,
+    links: Arc<Links>,
+    config: &Config,
+    metrics: Arc<Metrics>,
+    entropy: Arc<dyn Entropy>,
+) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine, config);
+    let (dialects, also_declared) = dialects::router(&engine, config, links);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
@@ -147,6 +160,10 @@ struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
+    /// Signs links in mails.
+    link_key: [u8; 32],
+    /// Where this server is reached when the settings do not say.
+    address: String,
 }
 
 /// The parts put together; nothing runs yet.
@@ -164,9 +181,15 @@ impl Parts {
         let (dispatch, inbox) = run::channel();
         let metrics = Metrics::new(clock.now());
         let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
-        let store = open_store(config, &entropy, &dispatch, observed)?;
+        let (store, link_key) = backend::open_store(config, &entropy, &dispatch, observed).await?;
         let snapshot = store.load().await?;
-        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics })
+        let address = format!("http://{}", config.listen);
+        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics, link_key, address })
+    }
+
+    fn links(&self, config: &Config) -> Arc<Links> {
+        let base = config.server.public_url.as_ref().map_or(self.address.as_str(), Url::as_str);
+        Arc::new(Links::new(self.link_key, base))
     }
 
     /// `receiver` is the one socket of this machine that the egress rules let through.
@@ -176,6 +199,7 @@ impl Parts {
         receiver: Option<SocketAddr>,
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Assembled> {
+        let notices = Arc::new(Notices::new(self.links(config), config.aether365_mails_by_default));
         let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
         let transport = Arc::new(Outbound::new(rules, &TlsRoots::system(), config.smtp.server.clone())?);
@@ -188,48 +212,12 @@ impl Parts {
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
-        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)).steered_by(notices));
         let hands = Hands { store, clock: Arc::clone(&clock) };
         let in_flight = open_in_flight(config, &registry.instance)?;
         let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
-}
-
-/// Makes the data directory where it is missing: for its owner alone, because the database and the socket are in it.
-fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .with_context(|| format!("the data directory {} cannot be made", data_dir.display()))
-}
-
-fn open_store(
-    config: &Config,
-    entropy: &Arc<dyn Entropy>,
-    dispatch: &Handle,
-    observed: Observed,
-) -> anyhow::Result<Arc<dyn Store>> {
-    make_data_dir(&config.data_dir)?;
-    let key = config.data_dir.join(KEY_FILE);
-    if config.data_dir.join(DATABASE_FILE).exists() && !key.exists() {
-        // A new key would fit nothing that is there, and stand in the way of the right one.
-        anyhow::bail!(
-            "{} is missing, and the channels in the database are encrypted with it: put your copy of it back, or use \
-             another data directory",
-            key.display()
-        );
-    }
-    let bytes = Arc::clone(entropy);
-    let vault = Vault::open(&key, move |buffer: &mut [u8]| bytes.fill(buffer))?;
-    let feed = {
-        let dispatch = dispatch.clone();
-        Box::new(move |arrivals| dispatch.arrived(arrivals))
-    };
-    let options = Options { observed: Some(observed), ..Options::new(&config.data_dir) };
-    Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
 }
 
 fn open_in_flight(config: &Config, instance: &str) -> anyhow::Result<InFlight> {
@@ -289,25 +277,9 @@ async fn start_dispatch(
     Ok(())
 }
 
-/// Copies the database of a data directory to a file that is not there or empty, whether a server uses it or not.
-pub(crate) fn back_up(data_dir: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
-    store::sqlite::backup::copy(data_dir, to, on_progress)
-}
-
-/// Puts such a copy into a data directory without a database.
-pub(crate) fn restore(from: &Path, data_dir: &Path, on_progress: OnProgress<'_>) -> anyhow::Result<Copied> {
-    make_data_dir(data_dir)?;
-    Ok(store::sqlite::backup::restore(from, data_dir, on_progress)?)
-}
-
 /// Whether the database can be opened and read with the key that lies beside it.
 pub(crate) async fn check_opens(config: &Config) -> anyhow::Result<()> {
     Parts::open(config).await.map(drop)
-}
-
-/// Looks at the database of a data directory from outside; `None` when there is none.
-pub(crate) fn inspect(data_dir: &Path) -> Result<Option<Inspection>, StoreError> {
-    store::sqlite::inspect::inspect(data_dir)
 }
 
 /// Whether nobody has used this database before.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{ChannelSettings, OnUnknown};
+use domain::channel::{ChannelSettings, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
@@ -59,6 +59,7 @@ impl World {
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
+        self.wish(&mut edit);
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -68,6 +69,17 @@ impl World {
             is_managed: false,
         };
         (tenant, new)
+    }
+
+    /// Some owners limit the rate of a channel, and some want what it gets in order.
+    fn wish(&mut self, edit: &mut ChannelEdit) {
+        if self.wishes.chance(300) {
+            let (count, per) =
+                self.wishes.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
+            let burst = self.wishes.pick(&[None, Some(1), Some(3)]);
+            edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
+        }
+        edit.is_fifo = Some(self.wishes.chance(250));
     }
 
     fn draw_routes(&mut self) -> ChannelEdit {

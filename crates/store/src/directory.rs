@@ -7,7 +7,7 @@ use domain::channel::{Channel, ChannelSettings, Pause};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, KeyHash, Scope, Tenant};
-use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, KeyId, Secret, SubscriptionId, TenantId, Timestamp};
 
 use crate::StoreError;
 
@@ -55,6 +55,10 @@ pub trait Directory: Send + Sync {
     /// Pauses a channel for a reason. Returns whether it was running.
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
 
+    /// Gives a channel another config if it still has the one before, and drops its words in a dialect. Returns whether it
+    /// did.
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError>;
+
     /// Begins a subscription of a channel, beside those that it has. `None` when the tenant has no such channel.
     async fn add_subscription(
         &self,
@@ -78,6 +82,10 @@ pub trait Directory: Send + Sync {
         now: Timestamp,
     ) -> Result<KeptEventType, StoreError>;
 
+    /// Keeps what a tenant has set in a dialect, and makes, changes and deletes the channels that it steers: all of it or
+    /// nothing. A channel to be changed or deleted that the tenant does not have is passed over.
+    async fn put_dialect_settings(&self, change: SteeringChange, now: Timestamp) -> Result<Steered, StoreError>;
+
     /// Forgets the description of an event type. Returns whether there was one.
     async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError>;
 }
@@ -93,6 +101,34 @@ pub struct Snapshot {
     pub channels: Vec<ChannelWithRoutes>,
     /// In order of tenant and name.
     pub event_types: Vec<KeptEventType>,
+    /// In order of tenant and dialect.
+    pub dialect_settings: Vec<DialectSettings>,
+}
+
+/// What a tenant has set in a dialect whose settings steer channels.
+#[derive(Clone, Debug)]
+pub struct DialectSettings {
+    pub tenant: TenantId,
+    pub dialect: String,
+    /// A JSON object in the dialect's words. Encrypted at rest, never logged.
+    pub settings: Secret,
+}
+
+/// New settings of a dialect, and what becomes of the tenant's channels.
+#[derive(Clone, Debug)]
+pub struct SteeringChange {
+    pub settings: DialectSettings,
+    pub makes: Vec<NewChannel>,
+    pub changes: Vec<ChannelChange>,
+    pub deletes: Vec<ChannelId>,
+}
+
+/// The channels after a change of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Steered {
+    pub made: Vec<ChannelWithRoutes>,
+    pub changed: Vec<Changed>,
+    pub deleted: Vec<Changed>,
 }
 
 /// A channel and its valid subscriptions.
@@ -151,6 +187,15 @@ pub struct ChannelChange {
     pub resumes: bool,
     /// Orders what waits cancelled, for this reason.
     pub cancels: Option<String>,
+}
+
+/// A change of a channel's config that its owner did not ask for.
+#[derive(Clone, Debug)]
+pub struct ConfigChange {
+    pub tenant: TenantId,
+    pub channel: ChannelId,
+    pub before: Secret,
+    pub after: Secret,
 }
 
 /// A channel after its change.

@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod decide;
 pub mod hands;
 pub mod in_flight;
+mod reach;
 pub mod recovery;
 pub mod run;
 
@@ -18,19 +19,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{CONCURRENCY_DEFAULT, Pause};
+use domain::channel::Pause;
 use domain::delivery::Cause;
-use domain::lane::{DueNow, Lanes, Load, Loaded, Ready};
+use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
+use store::directory::ConfigChange;
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use crate::random::Entropy;
-use crate::registry::{Hold, LiveChannel, Registry};
+use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
-use decide::{Decision, ForChannel, decide};
+use decide::{Decision, decide};
 use in_flight::Slots;
 
 /// How long to wait before the store is asked again after it failed.
@@ -66,6 +68,8 @@ pub enum Input {
     ExpandAsked,
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
+    /// A config that a provider changed was written down, or could not be: then this is it.
+    ReconfigureDone(Option<ConfigChange>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
     WorkDone(Work, Option<bool>),
     /// Start nothing more.
@@ -96,6 +100,8 @@ pub enum Action {
     Load(Load),
     /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
     Pause(ChannelId, Pause),
+    /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
+    Reconfigure(ConfigChange),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -142,6 +148,8 @@ pub struct Dispatcher {
     paused: BTreeSet<ChannelId>,
     /// Pauses that the store does not have yet and could not take the last time.
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
+    /// Configs that providers changed, which the store could not take the last time.
+    unsaved_configs: Vec<ConfigChange>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
     expiry_due: Timestamp,
@@ -161,7 +169,7 @@ impl Dispatcher {
         let mut dispatcher = Self {
             registry,
             entropy,
-            lanes: Lanes::new(settings.bounds()),
+            lanes: Lanes::new(settings.bounds(), now),
             tests: BTreeMap::new(),
             slots: Slots::default(),
             unsaved: Vec::new(),
@@ -170,6 +178,7 @@ impl Dispatcher {
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
+            unsaved_configs: Vec::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
             expiry_due: now,
@@ -194,7 +203,7 @@ impl Dispatcher {
         match input {
             Input::Arrived(arrivals) => arrivals.into_iter().for_each(|arrival| self.arrived(arrival, now)),
             Input::Answered(answered) => self.answered(*answered, now),
-            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement)),
+            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement, now)),
             Input::SettleFailed(settlements) => {
                 self.unsaved.extend_from_slice(&settlements);
                 self.rest(now);
@@ -212,6 +221,7 @@ impl Dispatcher {
                 self.work.insert(Work::Expand);
             }
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
+            Input::ReconfigureDone(failed) => self.reconfigure_done(failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
             Input::Stop => self.is_stopping = true,
         }
@@ -233,6 +243,7 @@ impl Dispatcher {
             while let Some((channel, pause)) = self.unsaved_pauses.pop_first() {
                 self.actions.push(Action::Pause(channel, pause));
             }
+            self.actions.extend(self.unsaved_configs.drain(..).map(Action::Reconfigure));
             if !self.is_stopping {
                 self.load_all();
                 self.do_work(now);
@@ -330,12 +341,12 @@ impl Dispatcher {
             }
         };
         self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
-        self.lane_answered(channel, delivery, now);
+        self.lane_answered(channel, delivery, Answer { requests: 0, took: Duration::ZERO }, now);
     }
 
-    fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
+    fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, answer: Answer, now: Timestamp) {
         if !self.tests.contains_key(&delivery) {
-            self.lanes.answered(channel, now);
+            self.lanes.answered(channel, answer, now);
         }
     }
 
@@ -344,6 +355,10 @@ impl Dispatcher {
         let delivery = answered.flight.delivery;
         let class = answered.outcome.class;
         let used = Arc::clone(&answered.flight.live);
+        let answer = answered.answer();
+        if let Some(patch) = &answered.patch {
+            self.reconfigure(&used, patch, now);
+        }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
         match class {
@@ -351,42 +366,17 @@ impl Dispatcher {
             Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
             Class::Retry | Class::Permanent | Class::Unknown => {}
         }
-        match for_channel {
-            ForChannel::GoOn => {}
-            ForChannel::BlockUntil(until) => self.lanes.block(channel, until),
-            ForChannel::Pause(reason) => self.pause(&used, Pause { reason, since: now }),
-        }
+        self.reach(&used, delivery, for_channel, now);
         if let Some((up_to, reason)) = self.cancelled.get(&channel)
             && delivery <= *up_to
         {
             settlement = decide::cancel(settlement, reason);
         }
         self.unsaved.push(settlement);
-        self.lane_answered(channel, delivery, now);
+        self.lane_answered(channel, delivery, answer, now);
     }
 
-    /// Pauses a channel, unless its owner has changed it since: the new config has not been tried.
-    fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause) {
-        let channel = used.channel.id;
-        if self.registry.pause(used, pause.clone()) {
-            tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
-            if self.paused.insert(channel) {
-                self.lanes.pause(channel);
-            }
-            self.actions.push(Action::Pause(channel, pause));
-        }
-    }
-
-    fn pause_done(&mut self, channel: ChannelId, failed: Option<Pause>, now: Timestamp) {
-        let Some(pause) = failed else { return };
-        self.rest(now);
-        // Not when its owner has ended the pause since.
-        if self.registry.channel(channel).is_some_and(|live| live.channel.pause.as_ref() == Some(&pause)) {
-            self.unsaved_pauses.insert(channel, pause);
-        }
-    }
-
-    fn settled(&mut self, settlement: &Settlement) {
+    fn settled(&mut self, settlement: &Settlement, now: Timestamp) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
         self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
@@ -401,7 +391,7 @@ impl Dispatcher {
             Next::Wait { due_at, .. } => Some(*due_at),
             Next::Over { .. } => None,
         };
-        self.lanes.settled(channel, delivery, due);
+        self.lanes.settled(channel, delivery, due, now);
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -438,10 +428,8 @@ impl Dispatcher {
 
     fn channel_changed(&mut self, channel: ChannelId, now: Timestamp) {
         let live = self.registry.channel(channel);
-        let (tenant, concurrency) = live.as_ref().map_or((TenantId(0), CONCURRENCY_DEFAULT), |live| {
-            (live.channel.tenant, live.channel.settings.concurrency)
-        });
-        self.lanes.open(channel, tenant, concurrency, now);
+        let rules = live.as_ref().map_or_else(LaneRules::of_nobody, |live| live.lane_rules());
+        self.lanes.open(channel, &rules, now);
         if live.as_ref().is_none_or(|live| live.channel.pause.is_none()) {
             self.unsaved_pauses.remove(&channel);
         }

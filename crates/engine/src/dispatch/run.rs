@@ -201,6 +201,7 @@ impl<T: Transport> Shell<T> {
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);
@@ -222,7 +223,7 @@ impl<T: Transport> Shell<T> {
                 }
             };
             let took = self.clock.monotonic().saturating_sub(started);
-            run.answer(&reply, started_at, took, self.clock.now());
+            run.answer(&reply, (started_at, took), &self.registry, self.clock.now());
         }
         let answered = run.finish();
         self.observer.attempted(&answered);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use domain::channel::{
     CONCURRENCY_MAX, ChannelSettings, DIGEST_ITEMS_MAX, DIGEST_WINDOW_MAX, DigestRule, OnUnknown, RATE_COUNT_MAX,
-    RateLimit, TIME_TO_LIVE_MAX,
+    RateLimit, TIME_TO_LIVE_MAX, shard_of,
 };
 use domain::routing::Pattern;
 use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
-use providers::{Config, FieldError, Operator, Provider};
+use providers::{Config, FieldError, Operator, Provider, Scopes};
 use serde_json::{Map, Value, json};
 use store::directory::NewRoute;
 
@@ -202,6 +202,11 @@ fn wrong_digest(rule: &DigestRule) -> Vec<FieldError> {
         wrong("group_by", message);
     }
     errors
+}
+
+/// The shard of the channels that share a credential: one owner dispatches them all, so that their limits hold together.
+pub(super) fn shard_of_credential(provider: &dyn Provider, config: &Config) -> Option<u8> {
+    Scopes::of(provider, config).credential.map(|scope| shard_of(&scope.0.to_be_bytes()))
 }
 
 /// A body format that needs a template has one.

@@ -37,7 +37,7 @@ fn event(data: &str) -> Message<'_> {
 }
 
 fn plan_with(config: &Config, message: &Message<'_>, operator: &Operator) -> Result<Vec<SmtpStep>, PlanError> {
-    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, now: NOW, operator };
+    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, is_plain: false, now: NOW, operator };
     let steps = Email.plan(config, message, &context)?;
     let mail = |step| match step {
         Step::Smtp(step) => step,
@@ -92,6 +92,14 @@ fn each_recipient_gets_a_mail_of_their_own() {
     assert_eq!(kinds, ["alternative", "plain", "html"]);
     assert!(steps[1].message.is_ascii());
     assert!(steps[1].message.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
+}
+
+#[test]
+fn an_unsubscribe_url_may_tell_the_type() {
+    let config = config(json!({"to": "ann@a.test", "unsubscribe_url": "https://x.test/u/abc.{event_type}"}));
+    let steps = plan(&config, &event("{}"));
+    let header = parsed(&steps[0]).header_raw("List-Unsubscribe").map(|value| value.trim().to_owned());
+    assert_eq!(header.as_deref(), Some("<https://x.test/u/abc.invoice.paid>"));
 }
 
 #[test]

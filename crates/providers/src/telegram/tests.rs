@@ -30,7 +30,8 @@ fn plan(more: &Value, data: &str, body: Option<&str>) -> Result<Vec<Value>, Plan
         subject: None,
         body,
     };
-    let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: NOW, operator: &Operator::default() };
+    let context =
+        PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
     let steps = Telegram.plan(&config, &message, &context)?;
     let bodies = steps.into_iter().map(|step| {
         let Step::Http(step) = step else { panic!("a request") };
@@ -133,6 +134,15 @@ fn answers_are_judged_by_what_they_say() {
         assert!(outcome.note.contains(note), "{outcome:?}");
     };
     let failed = |text: &str| format!(r#"{{"ok":false,"description":"{text}"}}"#);
+    let remedy = |body: String| {
+        let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+        Telegram.judge(&Reply::Http(HttpReply { status, headers, body: body.into() }), NOW).remedy
+    };
+    let patch = ConfigPatch { key: CHAT_ID, value: "-1005".to_owned() };
+    let moved = r#"{"ok":false,"description":"x","parameters":{"migrate_to_chat_id":-1005}}"#;
+    assert_eq!(remedy(moved.to_owned()), Some(Remedy::Move(patch)));
+    assert_eq!(remedy(failed("Bad Request: can't parse entities: x")), Some(Remedy::Plain));
+    assert_eq!(remedy(failed("Bad Request: message is too long")), None);
     check(200, r#"{"ok":true,"result":{"message_id":5}}"#, Class::Delivered, Scope::Message, None, "");
     check(200, "<html>", Class::Retry, Scope::Message, None, "confirmation");
     let slow = r#"{"ok":false,"description":"Too Many Requests: retry after 7","parameters":{"retry_after":7}}"#;

@@ -5,6 +5,7 @@
 //! makes types of texts and says what would be right.
 
 mod given;
+mod jwt;
 mod read;
 mod smtp;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use engine::Settings;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use store::postgres::target::Target;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
@@ -30,6 +32,7 @@ pub use read::SettingError;
 use given::{SECRETS, Value};
 use read::{Reader, base_url, header, network, origin, time_zone};
 
+pub use jwt::{JwtConfig, KeySource};
 pub use smtp::Smtp;
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
@@ -39,6 +42,9 @@ const DEFAULTS: &str = include_str!("../../defaults.toml");
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// `None`: SQLite in the data directory.
+    pub database: Option<Target>,
+    pub database_readers: usize,
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
     pub log: String,
@@ -52,7 +58,11 @@ pub struct Config {
     /// Whether everybody may read `/metrics`.
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
+    /// Whose bearer tokens are taken.
+    pub jwt: Option<JwtConfig>,
     pub smtp: Smtp,
+    /// Whether a tenant that has set nothing in the Aether365 API gets mail about its scans.
+    pub aether365_mails_by_default: bool,
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
     pub altum: AltumConfig,
@@ -171,9 +181,6 @@ impl Config {
 }
 
 fn read(reader: &mut Reader<'_>) -> Config {
-    if reader.secret("database_url").is_some() {
-        reader.refuse("database_url", "database_url", "is set, and this version keeps everything in SQLite: unset it");
-    }
     Config {
         listen: reader.parsed("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
@@ -181,6 +188,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
+        database: database(reader),
+        database_readers: reader.number("database_readers", 1..=100),
         admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
         log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
@@ -192,12 +201,25 @@ fn read(reader: &mut Reader<'_>) -> Config {
         limits: limits(reader),
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
+        jwt: jwt::read(reader),
         smtp: smtp::read(reader),
+        aether365_mails_by_default: reader.choice("aether365.mails_by_default", &[("true", true), ("false", false)]),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
         altum: altum(reader),
         lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
+}
+
+/// Where PostgreSQL is. What the URL says wrong is said without it: it holds a password.
+fn database(reader: &mut Reader<'_>) -> Option<Target> {
+    let password = reader.secret("database_password");
+    reader.optional("database_url", |url| {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err("must begin with postgres:// or postgresql://".to_owned());
+        }
+        Target::parse(url, password.as_ref().map(Secret::reveal)).map_err(|error| error.to_string())
+    })
 }
 
 /// What no header can carry would be a key that nobody can use.
@@ -216,6 +238,7 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
         ..Settings::default()
     }
 }

@@ -27,6 +27,7 @@ fn the_defaults_are_complete() {
     assert!(config.tls.is_none() && config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert_eq!(config.limits.body_bytes_max, 1 << 20);
     assert_eq!((config.altum.requests_per_minute, config.altum.validation_status.as_u16()), (600, 400));
+    assert!(config.engine.keeps_provider_rates);
 }
 
 #[test]
@@ -36,6 +37,7 @@ fn the_environment_overrides() {
         ("POSTRIDER_ADMIN_KEY", "0123456789012345678901234567890123456789"),
         ("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/8, 127.0.0.1,"),
         ("POSTRIDER_DELIVERY__RETRY_BASE_MS", "10"),
+        ("POSTRIDER_DELIVERY__PROVIDER_RATES", "false"),
         ("POSTRIDER_SERVER__CORS_ORIGINS", "https://a.example,http://localhost:3000"),
     ])
     .unwrap();
@@ -44,6 +46,7 @@ fn the_environment_overrides() {
     assert_eq!(config.egress_allow.len(), 2);
     assert_eq!(config.engine.retry_base, Some(Duration::from_millis(10)));
     assert_eq!(config.server.cors_origins.len(), 2);
+    assert!(!config.engine.keeps_provider_rates);
 }
 
 #[test]

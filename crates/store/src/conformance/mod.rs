@@ -128,11 +128,13 @@ cases! { $
         past_subscriptions_stay_known,
         a_deleted_channel_is_gone_and_what_waits_is_cancelled,
         a_pause_lasts_until_it_is_resumed,
+        a_config_is_replaced_only_where_it_is_as_before,
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,
         subscriptions_come_and_go_one_by_one,
         event_types_are_described_and_forgotten,
+        settings_of_a_dialect_are_kept_with_the_channels_that_they_steer,
     }
     journal {
         deliveries_of_an_event_are_paged,

@@ -21,7 +21,7 @@ fn planned(base: Option<&str>) -> HttpStep {
         subject: None,
         body: None,
     };
-    let context = PlanContext { wire_id: "dlv_1", attempt: 1, now, operator: &operator };
+    let context = PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now, operator: &operator };
     let Step::Http(step) = provider.plan(&config, &message, &context).unwrap().remove(0) else { panic!("a request") };
     step
 }

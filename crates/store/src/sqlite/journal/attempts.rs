@@ -111,6 +111,8 @@ pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
         hint: hint_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
         reference: row.get(13)?,
         note: row.get(14)?,
+        // It was of use when the answer came.
+        remedy: None,
     };
     let record = AttemptRecord {
         number: row.get(7)?,
