@@ -11,8 +11,8 @@ pub mod attempt;
 pub mod decide;
 pub mod hands;
 pub mod in_flight;
-pub mod recovery;
 mod reach;
+pub mod recovery;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};

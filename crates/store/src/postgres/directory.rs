@@ -17,9 +17,10 @@ use super::statements::{
 };
 use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::tx::{Tx, next};
-use super::{PostgresStore, event_types, tenants};
+use super::{PostgresStore, event_types, reconfigure, tenants};
 use crate::directory::{
-    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
+    Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
+    Snapshot,
 };
 use crate::settings::{
     as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
@@ -80,6 +81,11 @@ impl Directory for PostgresStore {
 
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, async move |tx| pause_channel(tx, channel, &pause).await.map_err(from_postgres)).await
+    }
+
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(1, async move |tx| reconfigure::replace_config(tx, &vault, &change, now).await).await
     }
 
     async fn add_subscription(

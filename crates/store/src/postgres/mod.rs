@@ -19,6 +19,7 @@ pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
+mod reconfigure;
 mod rows;
 mod segments;
 mod session;
