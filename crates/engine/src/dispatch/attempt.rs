@@ -190,7 +190,7 @@ impl AttemptRun {
     /// Takes it that the step could not be noted, and so was not carried out: after a crash nobody would know of it.
     pub fn not_noted(&mut self, error: &io::Error, now: Timestamp) {
         let note = format!("not sent, because that could not be noted in the data directory: {error}");
-        self.record(Outcome::retry(note), None, String::new(), now, Duration::ZERO);
+        self.record_step(self.position, Outcome::retry(note), None, String::new(), (now, Duration::ZERO));
     }
 
     /// Whether each part waits for its own turn: a rate counts it. A test goes out at once.

@@ -90,6 +90,8 @@ fn settlements(
         records: vec![record],
         steps_done: note.steps_done,
         outcome,
+        has_more: false,
+        patch: None,
         inbox: Vec::new(),
         trace: None,
     };

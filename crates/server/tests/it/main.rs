@@ -20,5 +20,6 @@ mod metrics;
 mod openapi;
 mod postgres;
 mod providers;
+mod tokens;
 mod traces;
 mod v1;
