@@ -50,7 +50,11 @@ impl Settings {
 
     /// The schedule of a channel that names none.
     pub(crate) fn default_schedule(&self, spec: &Spec) -> Schedule {
-        let schedule = (spec.retry)();
+        self.in_proportion((spec.retry)())
+    }
+
+    /// A schedule that no owner has chosen, in the proportion that the operator decides.
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
         self.retry_base.map_or(schedule.clone(), |base| schedule.with_base(base))
     }
 }

@@ -18,6 +18,7 @@ mod process;
 mod properties;
 mod receivers;
 mod scenario;
+mod slots;
 pub mod trace;
 mod wire;
 pub mod world;

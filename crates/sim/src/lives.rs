@@ -31,6 +31,7 @@ impl World {
             segment_rows_max: self.scenario.segment_rows_max,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.entropy) as Arc<_>,
+            slots: Arc::clone(&self.slots) as Arc<_>,
             hears: Box::new(hears),
         })?);
         let life = self.life;
@@ -81,6 +82,7 @@ impl World {
             self.turn_clock(1);
         } else if self.faults.strikes(Fault::ClockBack) {
             self.model.clock_went_back = true;
+            self.model.limits.doubt_clock();
             self.turn_clock(-1);
         }
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{ChannelSettings, RateLimit, RatePeriod};
+use domain::breaker::BreakerRule;
+use domain::channel::{ChannelSettings, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -58,6 +59,7 @@ impl World {
         edit.retry = Some(Some(schedule.expect("a schedule")));
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
+        edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         self.wish(&mut edit);
         let new = NewChannel {
             name: "C".to_owned(),
@@ -78,6 +80,14 @@ impl World {
             let burst = self.wishes.pick(&[None, Some(1), Some(3)]);
             edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
         }
+        let failures = self.wishes.pick(&[0, 1, 2, 5]);
+        let (lasting, probe_first) = self.wishes.pick(&[(0, 1), (0, 5), (20, 5)]);
+        edit.breaker = Some(Some(BreakerRule {
+            failures,
+            lasting: Duration::from_secs(lasting),
+            probe_first: Duration::from_secs(probe_first),
+            probe_max: Duration::from_secs(20),
+        }));
         edit.is_fifo = Some(self.wishes.chance(250));
     }
 
@@ -98,6 +108,7 @@ impl World {
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
+            on_unknown: live.channel.settings.on_unknown,
             is_deleted: false,
             is_off: false,
             is_refused: false,
@@ -229,7 +240,9 @@ impl World {
                     engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
-                Order::Test(channel) => engine.test_channel(owner, *channel).await.map(|_| order.clone()),
+                Order::Test(channel) => {
+                    engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone())
+                }
                 Order::Look(state) => {
                     let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
                     engine.deliveries(tenant, filter).await.map(|page| {

@@ -13,7 +13,7 @@ use domain::delivery::State;
 use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
 use engine::Engine;
 use engine::dispatch::{Action, Input};
-use engine::ops::{Accepted, Explained, OpsError};
+use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
 use providers::step::Reply;
 use store::sqlite::writer;
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ use crate::process::{Process, Task, poll};
 use crate::properties;
 use crate::receivers::{Fate, Mood};
 use crate::scenario::Scenario;
+use crate::slots::MemorySlots;
 use crate::trace::Trace;
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -150,6 +151,8 @@ pub(crate) struct World {
     trace: Trace,
     pub(crate) entropy: Arc<SeededEntropy>,
     pub(crate) data_dir: TempDir,
+    /// What a crash leaves of the sends under way.
+    pub(crate) slots: Arc<MemorySlots>,
     pub(crate) life: u32,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
@@ -204,6 +207,7 @@ impl World {
             trace: Trace::new(options.prints_trace),
             entropy,
             data_dir: tempfile::tempdir()?,
+            slots: Arc::default(),
             life: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -226,7 +230,8 @@ impl World {
         self.start_process()?;
         for number in 0..self.scenario.tenants {
             let engine = self.engine();
-            let tenant = self.drive(async move { engine.put_tenant(&format!("t{number}"), "T", None).await })?;
+            let tenant =
+                self.drive(async move { engine.put_tenant(&format!("t{number}"), TenantEdit::named("T")).await })?;
             self.tenants.push(tenant.id);
         }
         for _ in 0..self.scenario.channels {
@@ -440,6 +445,7 @@ impl World {
         }
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
+            Action::Tell(moment) => return self.note(format_args!("{moment:?}")),
             other => other,
         };
         let lies = self.sabotages(
@@ -456,7 +462,7 @@ impl World {
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
                 Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
-                Action::Send(_) => unreachable!("handled above"),
+                Action::Send(_) | Action::Tell(_) => unreachable!("handled above"),
             };
             Done::Input(Box::new(input))
         });

@@ -1,9 +1,10 @@
-//! What a channel's settings look like in a column: JSON, the same in every backend.
+//! What settings look like in a column, those of a channel and those of a tenant: JSON, the same in every backend.
 //!
 //! A value that this version cannot read counts as not given, so that a row written by hand stops no start.
 
 use std::time::Duration;
 
+use domain::breaker::BreakerRule;
 use domain::channel::{DigestRule, RateLimit, RatePeriod};
 use domain::event::Severity;
 use domain::schedule::Schedule;
@@ -37,6 +38,27 @@ pub(crate) fn read_rate_limit(json: &str) -> Option<RateLimit> {
     })
 }
 
+pub(crate) fn breaker_json(rule: &BreakerRule) -> String {
+    json!({
+        "failures": rule.failures,
+        "lasting_ms": as_ms(rule.lasting),
+        "probe_first_ms": as_ms(rule.probe_first),
+        "probe_max_ms": as_ms(rule.probe_max),
+    })
+    .to_string()
+}
+
+pub(crate) fn read_breaker(json: &str) -> Option<BreakerRule> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let time = |name: &str| value[name].as_u64().map(Duration::from_millis);
+    Some(BreakerRule {
+        failures: number(&value["failures"])?,
+        lasting: time("lasting_ms")?,
+        probe_first: time("probe_first_ms")?,
+        probe_max: time("probe_max_ms")?,
+    })
+}
+
 pub(crate) fn digest_json(rule: &DigestRule) -> String {
     json!({
         "is_enabled": rule.is_enabled,
@@ -57,6 +79,18 @@ pub(crate) fn read_digest(json: &str) -> Option<DigestRule> {
         immediate_from: value["immediate_from"].as_str().and_then(Severity::parse),
         group_by: value["group_by"].as_str().map(ToOwned::to_owned),
     })
+}
+
+/// What the settings of a tenant change by: a merge patch, which leaves what it does not name.
+pub(crate) fn tenant_patch_json(providers: Option<&[String]>) -> String {
+    json!({"providers": providers}).to_string()
+}
+
+/// The list of providers in the settings of a tenant.
+pub(crate) fn read_providers(json: &str) -> Option<Vec<String>> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let names = value["providers"].as_array()?.iter().filter_map(Value::as_str);
+    Some(names.map(ToOwned::to_owned).collect())
 }
 
 fn number(value: &Value) -> Option<u32> {

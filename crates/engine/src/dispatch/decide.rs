@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::channel::OnUnknown;
 use domain::delivery::{Cause, State};
 use domain::outcome::{Class, Outcome, Scope};
 use domain::{ChannelId, DeliveryId, Timestamp, schedule};
@@ -37,19 +38,42 @@ pub enum ForChannel {
     Pause(Scope, String),
 }
 
-/// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
-pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, random: u64) -> Decision {
+/// What is known of the channel when an outcome comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances {
+    /// The throttled answers of the channel before this one.
+    pub throttled_in_a_row: u32,
+    /// Its breaker is open: what fails is held until then.
+    pub held_until: Option<Timestamp>,
+}
+
+/// Decides what follows.
+pub fn decide(answered: Answered, known: Circumstances, now: Timestamp, random: u64) -> Decision {
     let outcome = answered.outcome.clone();
     let attempts_before = answered.flight.content.attempts;
     let is_test = answered.flight.content.attempts_max.is_some();
+    if outcome.class != Class::Delivered && must_not_repeat(&answered) {
+        let note =
+            format!("gave up, because it may have been taken and the channel says not to repeat: {}", outcome.note);
+        return over(answered, attempts_before + 1, Cause::GiveUp, note, now);
+    }
     match outcome.class {
         Class::Delivered if answered.has_more => wait_for_turn(answered, outcome, now),
         Class::Delivered => deliver(answered, outcome, now),
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
         Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
-        Class::Throttled if !is_test => throttle(answered, outcome, throttled_in_a_row, now, random),
+        Class::Throttled if !is_test => throttle(answered, outcome, known.throttled_in_a_row, now, random),
+        Class::Retry | Class::Unknown if known.held_until.is_some() && !is_test => {
+            trip(answered, outcome, known.held_until.unwrap_or(now), now)
+        }
         Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
     }
+}
+
+/// Whether a step may have been taken without an answer, on a channel where nothing is sent twice.
+fn must_not_repeat(answered: &Answered) -> bool {
+    let is_unknown = answered.records.iter().any(|record| record.outcome.class == Class::Unknown);
+    is_unknown && answered.flight.live.channel.settings.on_unknown == OnUnknown::GiveUp
 }
 
 /// A settlement for a delivery whose turn comes too late, or whose channel no longer wants it.
@@ -81,6 +105,14 @@ fn hold(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     let next = Next::Wait { due_at: now, note: outcome.note.clone() };
     let for_channel = ForChannel::Pause(outcome.scope, outcome.note);
     Decision { settlement: of(answered, attempts, next, now), for_channel }
+}
+
+/// The whole channel fails: the delivery waits, uncounted, with all others.
+fn trip(answered: Answered, outcome: Outcome, until: Timestamp, now: Timestamp) -> Decision {
+    let attempts = answered.flight.content.attempts;
+    let due_at = outcome.hint.map_or(until, |wait| until.max(now.after(wait)));
+    let next = Next::Wait { due_at, note: outcome.note };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
 }
 
 /// A part was taken and others are left: they have turns of their own, and no attempt is counted before the last.

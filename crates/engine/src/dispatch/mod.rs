@@ -8,9 +8,12 @@
 //! meanwhile it counts against the bound on what may start.
 
 pub mod attempt;
+pub mod breakers;
 pub mod decide;
 pub mod hands;
+pub mod in_flight;
 mod reach;
+pub mod recovery;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +33,9 @@ use crate::random::Entropy;
 use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
-use decide::{Decision, decide};
+use breakers::{Breakers, Moment};
+use decide::{Circumstances, Decision, decide};
+use in_flight::Slots;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
@@ -99,6 +104,8 @@ pub enum Action {
     Pause(ChannelId, Pause),
     /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
     Reconfigure(ConfigChange),
+    /// Tell whoever wants to hear of it; nothing comes back.
+    Tell(Moment),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -130,13 +137,16 @@ pub struct Dispatcher {
     registry: Arc<Registry>,
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
-    /// Tests under way: they use no lane.
-    tests: BTreeSet<DeliveryId>,
+    /// Tests under way, and where they go: they use no lane.
+    tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Where sends under way are noted.
+    slots: Slots,
     /// Results that the store does not have yet.
     unsaved: Vec<Settlement>,
     /// Before this, the store is not asked to take results or load: it has just failed.
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
+    breakers: Breakers,
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
     /// Channels whose lanes hold what they have: paused, or their tenant suspended.
@@ -165,10 +175,12 @@ impl Dispatcher {
             registry,
             entropy,
             lanes: Lanes::new(settings.bounds(), now),
-            tests: BTreeSet::new(),
+            tests: BTreeMap::new(),
+            slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
+            breakers: Breakers::default(),
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
@@ -203,7 +215,10 @@ impl Dispatcher {
                 self.rest(now);
             }
             Input::Loaded(load, found) => self.loaded(load, found, now),
-            Input::ChannelChanged(channel) => self.channel_changed(channel, now),
+            Input::ChannelChanged(channel) => {
+                self.reset_breaker(channel, now);
+                self.channel_changed(channel, now);
+            }
             Input::TenantChanged(tenant) => self.tenant_changed(tenant, now),
             Input::TenantDeleted(channels) => self.tenant_deleted(channels, now),
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
@@ -224,6 +239,7 @@ impl Dispatcher {
     /// Moves time on and tells what is to be done now.
     pub fn actions(&mut self, now: Timestamp) -> Vec<Action> {
         self.lanes.advance(now);
+        self.probe(now);
         if !self.is_stopping {
             self.start_all(now);
         }
@@ -249,8 +265,8 @@ impl Dispatcher {
     /// When [`Dispatcher::actions`] has something to do next, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
-        let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
-        [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+        let expiry = (may_work && self.holding().next().is_some()).then_some(self.expiry_due);
+        [self.lanes.wake_at(), self.breakers.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -270,12 +286,18 @@ impl Dispatcher {
 
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
+        self.tests.contains_key(&delivery) || self.lanes.is_under_way(channel, delivery)
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
+        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
+        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
     }
 
     /// Whether this test is started and not durably settled.
     pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains(&test)
+        self.tests.contains_key(&test)
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -296,7 +318,7 @@ impl Dispatcher {
             if self.lanes.has_passed(channel, delivery) {
                 return;
             }
-            self.tests.insert(delivery);
+            self.tests.insert(delivery, channel);
             self.start(channel, delivery, content, now);
             return;
         }
@@ -323,7 +345,8 @@ impl Dispatcher {
             None => (Cause::Cancel, "the channel was deleted"),
             Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                let slot = self.slots.take(delivery);
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content, slot })));
                 return;
             }
         };
@@ -332,7 +355,7 @@ impl Dispatcher {
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, answer: Answer, now: Timestamp) {
-        if !self.tests.contains(&delivery) {
+        if !self.tests.contains_key(&delivery) {
             self.lanes.answered(channel, answer, now);
         }
     }
@@ -347,7 +370,10 @@ impl Dispatcher {
             self.reconfigure(&used, patch, now);
         }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
-        let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
+        let is_test = answered.flight.content.attempts_max.is_some();
+        let held_until = if is_test { None } else { self.feed_breaker(&used, delivery, &answered.outcome, now) };
+        let known = Circumstances { throttled_in_a_row: in_a_row, held_until };
+        let Decision { mut settlement, for_channel } = decide(answered, known, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
             Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
@@ -365,11 +391,12 @@ impl Dispatcher {
 
     fn settled(&mut self, settlement: &Settlement, now: Timestamp) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
+        self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
-        if self.tests.remove(&delivery) {
+        if self.tests.remove(&delivery).is_some() {
             self.lanes.settled_elsewhere(channel, delivery);
             return;
         }
@@ -402,16 +429,11 @@ impl Dispatcher {
             reached: rows.last().map(|row| row.delivery),
             is_drained: rows.len() < load.items_max,
         };
-        for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
-            let due_since = due_since(&row, now);
-            let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
-            match row.event {
-                Some(event) => {
-                    let content =
-                        Content { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done };
-                    result.ready.push(ready(delivery, content));
-                }
-                None => result.later.push((delivery, row.due_at)),
+        for row in rows.into_iter().filter(|row| !self.tests.contains_key(&row.delivery)) {
+            let (delivery, due_at) = (row.delivery, row.due_at);
+            match Content::of_row(row, now) {
+                Some(content) => result.ready.push(ready(delivery, content)),
+                None => result.later.push((delivery, due_at)),
             }
         }
         self.lanes.loaded(&load, result, now);
@@ -469,11 +491,17 @@ impl Dispatcher {
         self.work.insert(Work::Cancel(channel));
     }
 
+    /// Channels that hold what they have, for whatever reason.
+    fn holding(&self) -> impl Iterator<Item = ChannelId> {
+        self.paused.iter().copied().chain(self.breakers.tripped())
+    }
+
     /// Hands out the work that waits, each kind once at a time.
     fn do_work(&mut self, now: Timestamp) {
-        if self.expiry_due <= now && !self.paused.is_empty() {
+        if self.expiry_due <= now && self.holding().next().is_some() {
             self.expiry_due = now.after(EXPIRY_INTERVAL);
-            self.work.extend(self.paused.iter().map(|channel| Work::Expire(*channel)));
+            let due: Vec<Work> = self.holding().map(Work::Expire).collect();
+            self.work.extend(due);
         }
         let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
         for work in due {
@@ -490,7 +518,7 @@ impl Dispatcher {
     /// What is under way to a channel. Tests are few: those of all channels are given.
     fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
-        under_way.extend(&self.tests);
+        under_way.extend(self.tests.keys());
         under_way
     }
 

@@ -19,15 +19,16 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, header, network, origin};
+use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use smtp::Smtp;
 
@@ -52,8 +53,20 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// What Thulium's receivers are told local times in.
+    pub thulium_time_zone: TimeZone,
+    pub altum: AltumConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// How the Altum dialect answers.
+#[derive(Clone, Copy, Debug)]
+pub struct AltumConfig {
+    /// Of each key.
+    pub requests_per_minute: u32,
+    /// What wrong fields are answered with.
+    pub validation_status: StatusCode,
 }
 
 /// Where traces go.
@@ -173,6 +186,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
+        altum: altum(reader),
         base_urls: base_urls(reader),
     }
 }
@@ -231,6 +246,14 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn altum(reader: &mut Reader<'_>) -> AltumConfig {
+    let statuses = [("400", StatusCode::BAD_REQUEST), ("401", StatusCode::UNAUTHORIZED)];
+    AltumConfig {
+        requests_per_minute: reader.number("altum.requests_per_minute", 1..=1_000_000),
+        validation_status: reader.choice("altum.validation_status", &statuses),
     }
 }
 

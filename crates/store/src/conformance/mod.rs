@@ -100,6 +100,7 @@ cases! { $
         settling_twice_is_ignored,
         a_delivery_that_no_longer_waits_is_not_settled,
         every_record_becomes_an_attempt,
+        the_attempt_that_a_delivery_was_given_up_with_says_so,
         what_waits_is_read_in_order,
         these_are_read_as_far_as_they_wait,
         channels_that_wait_are_listed,
@@ -118,6 +119,7 @@ cases! { $
     }
     directory {
         a_tenant_is_made_once_and_renamed,
+        the_providers_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -147,6 +149,7 @@ cases! { $
     filters {
         deliveries_pass_every_filter,
         attempts_pass_every_filter,
+        attempts_are_paged_by_number,
         events_are_listed_newest_first,
         a_page_ends_when_enough_was_examined,
         cursors_hold_while_rows_arrive_and_move,
@@ -163,6 +166,7 @@ cases! { $
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,
+        sums_are_told_by_channel,
     }
     tenants {
         a_suspension_is_kept_until_it_ends,

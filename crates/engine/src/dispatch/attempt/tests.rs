@@ -80,6 +80,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         channel,
         subscriptions: Vec::new(),
         scopes: Scopes::default(),
+        trip: std::sync::Arc::default(),
         suspension: std::sync::Arc::default(),
     };
     let content = NewEvent {
@@ -102,7 +103,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         attempts_max: None,
         steps_done,
     };
-    Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content }
+    Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content, slot: 0 }
 }
 
 fn registry() -> Registry {
