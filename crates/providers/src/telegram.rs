@@ -110,7 +110,8 @@ impl Provider for Telegram {
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
         let mut errors = Vec::new();
         let is_token = |(bot, key): (&str, &str)| {
-            let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            // No token has dots, but documentation cuts tokens short with them, and people try its examples.
+            let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             is_number(bot) && !key.is_empty() && key.chars().all(is_key)
         };
         if !config.text(BOT_TOKEN).and_then(|token| token.split_once(':')).is_some_and(is_token) {

@@ -44,21 +44,21 @@ impl Breakers {
 }
 
 impl Dispatcher {
-    /// Feeds what came of a try. Gives until when the delivery is held, uncounted, because its channel is open.
+    /// Feeds what came of a try. Returns whether the delivery is held, uncounted, because its channel is tripped.
     pub(super) fn feed_breaker(
         &mut self,
         live: &Arc<LiveChannel>,
         delivery: DeliveryId,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> Option<Timestamp> {
+    ) -> bool {
         let channel = live.channel.id;
         let rule = live.channel.settings.breaker.unwrap_or_default();
         let is_failure = matches!(outcome.class, Class::Retry | Class::Unknown);
         let is_known = self.breakers.by_channel.contains_key(&channel);
         // Nearly every channel delivers: it has no breaker to be fed.
         if !is_known && (!is_failure || rule.failures == 0) {
-            return None;
+            return false;
         }
         let random = self.entropy.number();
         let breaker = self.breakers.by_channel.entry(channel).or_default();
@@ -72,9 +72,8 @@ impl Dispatcher {
         }
         let trip = breaker.trip(&outcome.note);
         let is_held = is_failure && trip.is_some();
-        let probe_at = trip.as_ref().map(|trip| trip.probe_at);
         self.moved(live, was_closed, trip.filter(|_| is_failure), rule, now);
-        probe_at.filter(|_| is_held)
+        is_held
     }
 
     /// Gives lane, registry and owner what follows from a breaker. `trip` is news of one.

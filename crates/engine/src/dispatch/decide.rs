@@ -43,8 +43,8 @@ pub enum ForChannel {
 pub struct Circumstances {
     /// The throttled answers of the channel before this one.
     pub throttled_in_a_row: u32,
-    /// Its breaker is open: what fails is held until then.
-    pub held_until: Option<Timestamp>,
+    /// Its breaker is open: what fails is held.
+    pub is_tripped: bool,
 }
 
 /// Decides what follows.
@@ -63,9 +63,7 @@ pub fn decide(answered: Answered, known: Circumstances, now: Timestamp, random: 
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
         Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
         Class::Throttled if !is_test => throttle(answered, outcome, known.throttled_in_a_row, now, random),
-        Class::Retry | Class::Unknown if known.held_until.is_some() && !is_test => {
-            trip(answered, outcome, known.held_until.unwrap_or(now), now)
-        }
+        Class::Retry | Class::Unknown if known.is_tripped && !is_test => trip(answered, outcome, now),
         Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
     }
 }
@@ -107,10 +105,11 @@ fn hold(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     Decision { settlement: of(answered, attempts, next, now), for_channel }
 }
 
-/// The whole channel fails: the delivery waits, uncounted, with all others.
-fn trip(answered: Answered, outcome: Outcome, until: Timestamp, now: Timestamp) -> Decision {
+/// The whole channel fails: the delivery waits, uncounted, with all others. It is due at once, and the lane holds it: so
+/// it goes on as soon as the breaker lets it.
+fn trip(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     let attempts = answered.flight.content.attempts;
-    let due_at = outcome.hint.map_or(until, |wait| until.max(now.after(wait)));
+    let due_at = outcome.hint.map_or(now, |wait| now.after(wait));
     let next = Next::Wait { due_at, note: outcome.note };
     Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
 }

@@ -371,8 +371,8 @@ impl Dispatcher {
         }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let is_test = answered.flight.content.attempts_max.is_some();
-        let held_until = if is_test { None } else { self.feed_breaker(&used, delivery, &answered.outcome, now) };
-        let known = Circumstances { throttled_in_a_row: in_a_row, held_until };
+        let is_tripped = !is_test && self.feed_breaker(&used, delivery, &answered.outcome, now);
+        let known = Circumstances { throttled_in_a_row: in_a_row, is_tripped };
         let Decision { mut settlement, for_channel } = decide(answered, known, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,

@@ -131,6 +131,20 @@ impl Engine {
         Ok(found)
     }
 
+    /// Tries a delivery again, as [`Engine::retry_delivery`] does, if the face knows its channel.
+    pub async fn retry_in_sight(
+        &self,
+        tenant: TenantId,
+        sight: Sight,
+        delivery: DeliveryId,
+    ) -> Result<Delivery, OpsError> {
+        let channel = self.delivery(tenant, delivery).await?.channel;
+        if self.registry.channel_of(tenant, channel).is_some_and(|live| !sight.shows(&live)) {
+            return Err(OpsError::NotFound(format!("delivery {delivery}")));
+        }
+        self.retry_delivery(tenant, delivery).await
+    }
+
     /// A page of attempts, newest first, and how many there are.
     pub async fn attempt_log(&self, tenant: TenantId, sight: Sight, query: LogQuery) -> Result<AttemptPage, OpsError> {
         let managed = |live: &LiveChannel| live.channel.settings.is_managed;

@@ -54,6 +54,7 @@ fn configs_are_checked() {
     for token in ["abc", "1:", "1:a/b", "1:a b", ":abc", "bot1:abc"] {
         check(json!({"bot_token": token}), Some("config.bot_token"));
     }
+    check(json!({"bot_token": "123456789:ABCdef..."}), None);
     check(json!({"message_thread_id": "a"}), Some("config.message_thread_id"));
     check(json!({"parse_mode": "LaTeX"}), Some("config.parse_mode"));
 }

@@ -105,7 +105,7 @@ pub(crate) fn tenant_by(engine: &Engine, request: &Parts, scope: Scope, takes: T
 
 /// The key that a call is made with; `None` when it needs none. For what is counted or shown by key.
 pub(crate) fn calling_key(engine: &Engine, request: &Parts) -> Result<Option<Arc<Key>>, Refusal> {
-    if acts_locally(request) { Ok(None) } else { key_of(engine, &request.headers).map(Some) }
+    if acts_locally(request) { Ok(None) } else { key_of(engine, request, Takes::Bearer).map(Some) }
 }
 
 /// Whether this call comes from the platform.

@@ -22,6 +22,7 @@ use engine::Settings;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use store::postgres::target::Target;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
@@ -39,6 +40,9 @@ const DEFAULTS: &str = include_str!("../../defaults.toml");
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// `None`: SQLite in the data directory.
+    pub database: Option<Target>,
+    pub database_readers: usize,
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
     pub log: String,
@@ -56,6 +60,7 @@ pub struct Config {
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
     pub altum: AltumConfig,
+    pub lenz: LenzConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
 }
@@ -67,6 +72,12 @@ pub struct AltumConfig {
     pub requests_per_minute: u32,
     /// What wrong fields are answered with.
     pub validation_status: StatusCode,
+}
+
+/// What clients of Lenz are told.
+#[derive(Clone, Debug)]
+pub struct LenzConfig {
+    pub time_zone: TimeZone,
 }
 
 /// Where traces go.
@@ -164,9 +175,6 @@ impl Config {
 }
 
 fn read(reader: &mut Reader<'_>) -> Config {
-    if reader.secret("database_url").is_some() {
-        reader.refuse("database_url", "database_url", "is set, and this version keeps everything in SQLite: unset it");
-    }
     Config {
         listen: reader.parsed("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
@@ -174,6 +182,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
+        database: database(reader),
+        database_readers: reader.number("database_readers", 1..=100),
         admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
         log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
@@ -188,8 +198,20 @@ fn read(reader: &mut Reader<'_>) -> Config {
         smtp: smtp::read(reader),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
         altum: altum(reader),
+        lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
+}
+
+/// Where PostgreSQL is. What the URL says wrong is said without it: it holds a password.
+fn database(reader: &mut Reader<'_>) -> Option<Target> {
+    let password = reader.secret("database_password");
+    reader.optional("database_url", |url| {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err("must begin with postgres:// or postgresql://".to_owned());
+        }
+        Target::parse(url, password.as_ref().map(Secret::reveal)).map_err(|error| error.to_string())
+    })
 }
 
 /// What no header can carry would be a key that nobody can use.

@@ -138,11 +138,6 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(|_| address()).map_err(|_| "must hold networks like 10.0.0.0/8 or 127.0.0.1/32".to_owned())
 }
 
-/// A time zone by its name, from the zone data that is built in.
-pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| "must be the name of a time zone, like Europe/Warsaw or UTC".to_owned())
-}
-
 /// The address of a server: a scheme, a host and perhaps a path, and nothing else.
 pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let right = || "must be an http or https URL without user, query and fragment, like https://example.com".to_owned();
@@ -150,6 +145,12 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     let is_base = matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none();
     if is_plain && is_base { Ok(url) } else { Err(right()) }
+}
+
+/// A zone of the IANA database, which the binary brings along, or an offset.
+pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
+    let zone = jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(text);
+    zone.map_err(|_| "must be a zone like Asia/Jakarta, or an offset like +07:00".to_owned())
 }
 
 /// What a browser sends as `Origin`.

@@ -80,6 +80,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "0", "1 to 65536; it is \"0\"");
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "-1", "whole number");
     check("POSTRIDER_DATABASE_URL", "postgres://x", "SQLite");
+    check("POSTRIDER_LENZ__TIME_ZONE", "Mars/Olympus", "like Asia/Jakarta");
+    check("POSTRIDER_LENZ__TIME_ZONE", "", "or an offset like +07:00");
     check("POSTRIDER_TLS__CERT", "a.pem", "tls.key");
     check("POSTRIDER_SERVER__PUBLIC_URL", "example.com", "https://example.com");
     check("POSTRIDER_SERVER__PUBLIC_URL", "https://u:p@example.com", "without user");

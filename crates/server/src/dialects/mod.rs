@@ -4,6 +4,7 @@
 //! errors, for everything under its paths, and none knows another.
 
 mod altum;
+mod lenz;
 mod thulium;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ type Dialect = fn(Arc<Engine>, &Config) -> (Router, Declared);
 
 /// The routes of every dialect, and what the document says of them.
 pub(crate) fn router(engine: &Arc<Engine>, config: &Config) -> (Router, Declared) {
-    let dialects: [Dialect; 2] = [altum::router, thulium::router];
+    let dialects: [Dialect; 3] = [altum::router, lenz::router, thulium::router];
     let nothing = (Router::new(), Declared::default());
     dialects.into_iter().fold(nothing, |(router, declared), dialect| {
         let (more, also_declared) = dialect(Arc::clone(engine), config);

@@ -83,6 +83,14 @@ impl Operation {
         self
     }
 
+    /// A parameter of the query that is read by hand.
+    pub(crate) fn parameter(mut self, name: &str, about: &str, schema: Value, example: Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "query", "required": false, "description": about, "schema": schema, "example": example,
+        }));
+        self
+    }
+
     /// A header that the request may have.
     pub(crate) fn header(mut self, name: &str, about: &str, schema: Value, example: &str) -> Self {
         self.parameters.push(json!({

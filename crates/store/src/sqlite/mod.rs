@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
+use crate::lock::lock;
 use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
@@ -37,9 +38,6 @@ use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
-
-/// Held exclusively for as long as a process uses the data directory.
-pub const LOCK_FILE: &str = "postrider.lock";
 
 mod migrations {
     //! The migrations, embedded in the binary.
@@ -197,20 +195,6 @@ impl SqliteStore {
             observed.observer.failed();
         }
         result
-    }
-}
-
-/// Takes the data directory for this process, making it when it is not there.
-fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    let unusable = |error: std::io::Error| {
-        StoreError::Unusable(format!("the data directory {} cannot be used: {error}", data_dir.display()))
-    };
-    std::fs::create_dir_all(data_dir).map_err(unusable)?;
-    let file = File::create(data_dir.join(LOCK_FILE)).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(data_dir.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 

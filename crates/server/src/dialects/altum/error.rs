@@ -76,7 +76,7 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::NoKey | Refusal::BadKey => StatusCode::UNAUTHORIZED,
+            Refusal::NoKey | Refusal::BadKey | Refusal::ExpiredKey => StatusCode::UNAUTHORIZED,
             Refusal::NoScope(_) | Refusal::OtherTenant | Refusal::Suspended => StatusCode::FORBIDDEN,
             Refusal::NoTenant => StatusCode::BAD_REQUEST,
             Refusal::UnknownTenant(_) => StatusCode::NOT_FOUND,

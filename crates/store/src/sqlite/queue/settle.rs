@@ -14,7 +14,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
     if !leave_or_wait(tx, settlement, tries)? {
         return Ok(());
     }
-    let given_up_with = given_up_with(settlement);
+    let given_up_with = settlement.given_up_with();
     for (position, record) in settlement.records.iter().enumerate() {
         insert_attempt(tx, settlement, record, given_up_with == Some(position))?;
     }
@@ -69,13 +69,6 @@ fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::
             ])?,
     };
     Ok(changed > 0)
-}
-
-/// Which of the records the delivery was given up with: the last that failed of a try that made it dead.
-fn given_up_with(settlement: &Settlement) -> Option<usize> {
-    let is_dead = matches!(settlement.next, Next::Over { state: State::Dead, .. });
-    let failed = |record: &AttemptRecord| record.outcome.class != Class::Delivered;
-    settlement.records.iter().rposition(failed).filter(|_| is_dead)
 }
 
 fn insert_attempt(
