@@ -2,4 +2,7 @@
 
 mod holding;
 mod limits;
+mod order;
+mod rates;
 mod retries;
+mod trips;
