@@ -12,6 +12,7 @@ pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
+pub mod redrive;
 pub mod routing;
 pub mod schedule;
 pub mod secret;
@@ -21,7 +22,7 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 
-pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, RedriveId, SubscriptionId, TenantId};
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

@@ -185,7 +185,7 @@ impl Parts {
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
-        let hands = Hands { store, clock: Arc::clone(&clock) };
+        let hands = Hands { store, clock: Arc::clone(&clock), registry: Arc::clone(&registry) };
         let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }

@@ -485,6 +485,7 @@ impl World {
                 Action::Settle(settlements) => hands.settle(settlements).await,
                 Action::Load(load) => hands.load(load).await,
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
                 Action::Send(_) => unreachable!("handled above"),
             };

@@ -1,8 +1,8 @@
 //! The storage seam: what must be kept, said in the domain's words, and the backends that keep it.
 //!
-//! Four traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
-//! (what happened, for people) and [`Inbox`] (what applications show to their users). A method is a whole unit of work, and has its test in `conformance`,
-//! which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
+//! Five traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
+//! (what happened, for people), [`Inbox`] (what applications show to their users) and [`Redrives`] (many deliveries tried
+//! again). A method is a whole unit of work, and has its test in `conformance`, which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
 //!
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
 
@@ -16,6 +16,8 @@ pub mod inbox;
 pub mod journal;
 pub mod observe;
 pub mod queue;
+mod redrive_json;
+pub mod redrives;
 mod settings;
 pub mod sqlite;
 pub mod vault;
@@ -25,9 +27,10 @@ pub use error::StoreError;
 pub use inbox::Inbox;
 pub use journal::Journal;
 pub use queue::Queue;
+pub use redrives::Redrives;
 pub use vault::Vault;
 
 /// A backend: all concerns over one database.
-pub trait Store: Queue + Directory + Journal + Inbox {}
+pub trait Store: Queue + Directory + Journal + Inbox + Redrives {}
 
-impl<T: Queue + Directory + Journal + Inbox> Store for T {}
+impl<T: Queue + Directory + Journal + Inbox + Redrives> Store for T {}

@@ -10,6 +10,7 @@
 pub mod attempt;
 pub mod decide;
 pub mod hands;
+mod redrives;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,15 +21,17 @@ use domain::channel::{CONCURRENCY_DEFAULT, Pause};
 use domain::delivery::Cause;
 use domain::lane::{DueNow, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, RedriveId, StepsDone, TenantId, Timestamp};
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use crate::random::Entropy;
 use crate::registry::{Hold, LiveChannel, Registry};
 use crate::settings::Settings;
+use crate::upkeep::redrive::{NextSlice, Sliced};
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
+use redrives::Redrives;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
@@ -61,6 +64,10 @@ pub enum Input {
     RetryAsked(ChannelId, DeliveryId),
     /// There are fan-outs to expand.
     ExpandAsked,
+    /// A redrive is to be carried out from where it stands; the store has it already.
+    RedriveAsked(TenantId, RedriveId),
+    /// A slice of a redrive was done.
+    Redriven(TenantId, RedriveId, Sliced),
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
@@ -93,6 +100,8 @@ pub enum Action {
     Load(Load),
     /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
     Pause(ChannelId, Pause),
+    /// Carry out a slice of a redrive; comes back as [`Input::Redriven`].
+    Redrive(TenantId, RedriveId),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -106,6 +115,8 @@ pub struct Found {
     pub cancellations: Vec<Cancellation>,
     /// Deleted tenants have something left.
     pub has_purge: bool,
+    /// Redrives that run.
+    pub redrives: Vec<(TenantId, RedriveId)>,
 }
 
 impl Found {
@@ -115,6 +126,7 @@ impl Found {
             waiting: store.waiting_channels().await?,
             cancellations: store.cancellations().await?,
             has_purge: store.has_purge().await?,
+            redrives: store.running_redrives().await?,
         })
     }
 }
@@ -139,6 +151,7 @@ pub struct Dispatcher {
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
+    redrives: Redrives,
     expiry_due: Timestamp,
     actions: Vec<Action>,
     is_stopping: bool,
@@ -166,6 +179,7 @@ impl Dispatcher {
             unsaved_pauses: BTreeMap::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
+            redrives: Redrives::default(),
             expiry_due: now,
             actions: Vec::new(),
             is_stopping: false,
@@ -173,6 +187,7 @@ impl Dispatcher {
         if found.has_purge {
             dispatcher.work.insert(Work::Purge);
         }
+        found.redrives.iter().for_each(|redrive| dispatcher.redrives.ask(*redrive, now));
         for channel in found.waiting {
             dispatcher.channel_changed(channel, now);
             dispatcher.lanes.spill(channel);
@@ -205,6 +220,8 @@ impl Dispatcher {
             Input::ExpandAsked => {
                 self.work.insert(Work::Expand);
             }
+            Input::RedriveAsked(tenant, redrive) => self.redrives.ask((tenant, redrive), now),
+            Input::Redriven(tenant, redrive, sliced) => self.redriven((tenant, redrive), sliced, now),
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
             Input::Stop => self.is_stopping = true,
@@ -230,6 +247,8 @@ impl Dispatcher {
             if !self.is_stopping {
                 self.load_all();
                 self.do_work(now);
+                let due = self.redrives.take_due(now);
+                self.actions.extend(due.into_iter().map(|(tenant, redrive)| Action::Redrive(tenant, redrive)));
             }
         }
         std::mem::take(&mut self.actions)
@@ -239,7 +258,8 @@ impl Dispatcher {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
         let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
-        [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+        let redrive = self.redrives.wake_at().filter(|_| may_work);
+        [self.lanes.wake_at(), self.store_rest_until, expiry, redrive].into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -517,6 +537,18 @@ impl Dispatcher {
                 self.rest(now);
             }
         }
+    }
+
+    /// Takes into the lanes what a redrive has brought back; what it has made arrives by itself.
+    fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
+        for (channel, delivery) in sliced.touched {
+            self.ensure_lane(channel, now);
+            self.lanes.recall(channel, delivery);
+        }
+        if sliced.next == NextSlice::Again {
+            self.rest(now);
+        }
+        self.redrives.done(redrive, sliced.next, now);
     }
 
     /// Forgets an order that is carried out: what is retried later is not covered by it.

@@ -188,6 +188,7 @@ impl<T: Transport> Shell<T> {
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Redrive(tenant, redrive) => shell.hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod inbox;
 pub mod journal;
 pub mod lists;
+pub mod redrives;
 pub mod settle;
 pub mod slices;
 pub mod stats;
@@ -151,6 +152,17 @@ cases! { $
         cursors_hold_while_rows_arrive_and_move,
         a_wide_event_lists_its_own,
     }
+    redrives {
+        an_order_is_kept_and_steered,
+        a_tenant_has_so_many_open_orders,
+        dead_letters_are_looked_at_in_order,
+        past_events_are_looked_at_with_how_they_were_delivered,
+        a_slice_of_dead_letters_waits_again,
+        a_slice_of_events_is_delivered_anew,
+        a_slice_that_comes_twice_changes_nothing,
+        an_order_that_does_not_run_takes_nothing,
+        an_order_survives_a_reopen,
+    }
     inbox {
         an_entry_comes_with_its_settlement_once,
         inboxes_are_listed_in_pages,
@@ -189,6 +201,7 @@ mod tests {
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
+            ("redrives", include_str!("redrives.rs")),
             ("inbox", include_str!("inbox.rs")),
             ("stats", include_str!("stats.rs")),
             ("tenants", include_str!("tenants.rs")),
@@ -213,6 +226,7 @@ mod tests {
             include_str!("inbox.rs"),
             include_str!("journal.rs"),
             include_str!("lists.rs"),
+            include_str!("redrives.rs"),
             include_str!("settle.rs"),
             include_str!("slices.rs"),
             include_str!("stats.rs"),
@@ -224,6 +238,7 @@ mod tests {
             include_str!("../directory.rs"),
             include_str!("../journal.rs"),
             include_str!("../inbox.rs"),
+            include_str!("../redrives.rs"),
         ] {
             let methods = source.lines().filter_map(|line| line.strip_prefix("    async fn ")?.split('(').next());
             for method in methods {

@@ -12,6 +12,7 @@ pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
+mod redrives;
 mod segments;
 mod tenants;
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use domain::TenantId;
 use domain::ids::ID_MAX;
+use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::from_sqlite;
@@ -385,16 +385,27 @@ pub(super) struct Segment {
     pub table: String,
     /// The largest id that it may hold.
     pub last_id: i64,
+    /// Of events: whether they have their place in a trace.
+    pub has_trace: bool,
+    /// When its newest row was written, as far as that is known.
+    pub newest_at: Option<Timestamp>,
 }
 
 /// The segments of a kind, newest first, whose ids may reach down to `at_least` and up to `at_most`.
 pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: i64) -> rusqlite::Result<Vec<Segment>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, last_id FROM segments
+        "SELECT number, last_id, form, newest_at FROM segments
          WHERE kind = ?1 AND last_id >= ?2 AND first_id <= ?3
          ORDER BY number DESC",
     )?;
-    let segment = |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)? });
+    let segment = |row: &Row<'_>| {
+        Ok(Segment {
+            table: table(kind, row.get(0)?),
+            last_id: row.get(1)?,
+            has_trace: kind == Kind::Events && row.get::<_, i64>(2)? >= FORM_WITH_TRACE,
+            newest_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_ms),
+        })
+    };
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
 }
 
