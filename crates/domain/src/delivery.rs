@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Class, Outcome};
 use crate::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 
 /// Where a delivery stands.
@@ -175,6 +175,36 @@ pub struct Attempt {
     pub provider: String,
     pub event_type: String,
     pub record: AttemptRecord,
+    /// The delivery was given up with it. It stays so when a person has the delivery tried again.
+    pub gave_up: bool,
+}
+
+/// What an attempt came to, in the fewest words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The provider took it.
+    Delivered,
+    /// It failed, and the delivery went on.
+    Failed,
+    /// The delivery was given up with it.
+    GaveUp,
+}
+
+impl Attempt {
+    pub fn result(&self) -> AttemptResult {
+        AttemptResult::of(self.record.outcome.class, self.gave_up)
+    }
+}
+
+impl AttemptResult {
+    /// What an attempt with this outcome came to.
+    pub fn of(class: Class, gave_up: bool) -> Self {
+        match class {
+            Class::Delivered => Self::Delivered,
+            _ if gave_up => Self::GaveUp,
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// The most of an answer's body that is kept with an attempt, in bytes.

@@ -19,7 +19,7 @@ use store::directory::{ChannelWithRoutes, Snapshot};
 
 use crate::accept::filter::Filter;
 use crate::render::Templates;
-use crate::settings::Settings;
+use crate::settings::{Retention, Settings};
 
 /// A channel ready for use.
 #[derive(Debug)]
@@ -208,6 +208,11 @@ impl Registry {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long history is kept.
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.settings.retention
+    }
+
     pub fn config_version(&self) -> ConfigVersion {
         self.read().config_version
     }
@@ -227,6 +232,11 @@ impl Registry {
     pub fn tenant(&self, slug: &str) -> Option<Tenant> {
         let state = self.read();
         state.tenants.get(state.slugs.get(slug)?).cloned()
+    }
+
+    /// The tenant with this id.
+    pub(crate) fn tenant_with(&self, id: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&id).cloned()
     }
 
     /// Tenants in order of id, those above `after` that `passes` lets through.
@@ -328,6 +338,10 @@ impl Registry {
 
     pub(crate) fn remove_event_type(&self, tenant: TenantId, name: &str) {
         self.write().event_types.remove(&(tenant, name.to_owned()));
+    }
+
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.settings.in_proportion(schedule)
     }
 
     /// A channel that nobody has saved: for a preview.

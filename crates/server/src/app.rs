@@ -17,6 +17,8 @@ use axum::Router;
 use domain::Clock;
 use engine::Engine;
 use engine::dispatch::hands::Hands;
+use engine::dispatch::in_flight::InFlight;
+use engine::dispatch::recovery::recover;
 use engine::dispatch::run::{self, Handle, Inbox, Shell};
 use engine::dispatch::{Dispatcher, Found, Input};
 use engine::observe::Observer;
@@ -47,6 +49,7 @@ use crate::http::listener::{self, Listener};
 use crate::http::observe::Observing;
 use crate::http::socket::SocketListener;
 use crate::http::{cors, observe};
+use crate::in_flight::{IN_FLIGHT_FILE, InFlightFile};
 use crate::openapi::reference;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -125,7 +128,7 @@ impl App {
 fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine);
+    let (dialects, also_declared) = dialects::router(&engine, config);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
@@ -180,13 +183,15 @@ impl Parts {
             has_smtp: config.smtp.server.is_some(),
             smtp_from: config.smtp.from.clone(),
             base_urls: config.base_urls.clone(),
+            thulium_time_zone: Some(config.thulium_time_zone.clone()),
         };
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
         let hands = Hands { store, clock: Arc::clone(&clock), registry: Arc::clone(&registry) };
-        let shell = Shell { handle: dispatch, hands, registry, transport, clock, observer };
+        let in_flight = open_in_flight(config, &registry.instance)?;
+        let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
 }
@@ -227,6 +232,31 @@ fn open_store(
     Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
 }
 
+fn open_in_flight(config: &Config, instance: &str) -> anyhow::Result<InFlight> {
+    let file = InFlightFile::open(&config.data_dir, config.engine.in_flight_max)
+        .with_context(|| format!("{} cannot be used", config.data_dir.join(IN_FLIGHT_FILE).display()))?;
+    Ok(InFlight::new(Arc::new(file), instance))
+}
+
+/// Writes down what was under way when the last process ended. Before anything is started, so that nothing is sent again
+/// whose first sending is not on record.
+async fn recover_sends(shell: &Shell<Outbound>) -> anyhow::Result<()> {
+    let found = shell.in_flight.read().with_context(|| format!("{IN_FLIGHT_FILE} cannot be read"))?;
+    if found.unreadable > 0 {
+        let slots = found.unreadable;
+        tracing::warn!(
+            slots,
+            "some notes of sends under way cannot be read: such a send is made again without a record"
+        );
+    }
+    let now = shell.clock.now();
+    let sends = recover(&*shell.hands.store, &shell.registry, &SystemEntropy, found.notes, now).await?;
+    if sends > 0 {
+        tracing::warn!(sends, "the last process ended with sends under way; each is on record as an unknown attempt");
+    }
+    Ok(())
+}
+
 /// The socket for commands on this machine. A server that cannot have one serves all the same.
 fn bind_socket(data_dir: &Path) -> Option<SocketListener> {
     let bound = SocketListener::bind(data_dir);
@@ -247,6 +277,7 @@ async fn start_dispatch(
     config: &Config,
     starts: Starts,
 ) -> anyhow::Result<()> {
+    recover_sends(&shell).await?;
     let found = Found::in_store(&*shell.hands.store).await?;
     let now = shell.clock.now();
     let registry = Arc::clone(&shell.registry);

@@ -16,6 +16,7 @@ mod dialects;
 mod entropy;
 mod first_run;
 mod http;
+mod in_flight;
 mod openapi;
 mod receiver;
 mod telemetry;

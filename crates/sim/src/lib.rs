@@ -16,6 +16,7 @@ mod owners;
 mod process;
 mod properties;
 mod receivers;
+mod slots;
 pub mod trace;
 mod wire;
 pub mod world;

@@ -31,6 +31,7 @@ impl World {
             segment_rows_max: self.scenario.segment_rows_max,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.entropy) as Arc<_>,
+            slots: Arc::clone(&self.slots) as Arc<_>,
             hears: Box::new(hears),
         })?);
         let life = self.life;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::channel::OnUnknown;
 use domain::delivery::{EDGES, State};
 use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use engine::dispatch::attempt::Flight;
@@ -27,6 +28,8 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
+    /// Never changed in a simulation.
+    pub on_unknown: OnUnknown,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -84,7 +87,7 @@ pub struct Model {
     /// Started and not durably settled in this life: its exchange.
     pub under_way: BTreeMap<DeliveryId, u64>,
     /// Tries whose result may have been lost in a crash.
-    pub interrupted: BTreeMap<(DeliveryId, u32), u32>,
+    pub interrupted: BTreeSet<(DeliveryId, u32)>,
     /// When the dispatcher said that a delivery is due again.
     pub due: BTreeMap<DeliveryId, Timestamp>,
     /// Over, as the dispatcher was told by the store.
@@ -255,7 +258,7 @@ impl Model {
     pub fn dies(&mut self) {
         for id in std::mem::take(&mut self.under_way).into_values() {
             let exchange = &self.exchanges[&id];
-            *self.interrupted.entry((exchange.delivery, exchange.number)).or_default() += 1;
+            self.interrupted.insert((exchange.delivery, exchange.number));
         }
         for belief in self.channels.values_mut() {
             // Both are known in memory only, at least until the store has them.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::ChannelSettings;
+use domain::channel::{ChannelSettings, OnUnknown};
 use domain::delivery::State;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ConfigEdit, DeliveryFilter, NewChannel, OpsError, RedriveRequest};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError, RedriveRequest};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -63,6 +63,7 @@ impl World {
         edit.retry = Some(Some(schedule.expect("a schedule")));
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
+        edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -91,6 +92,7 @@ impl World {
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
+            on_unknown: live.channel.settings.on_unknown,
             is_deleted: false,
             is_off: false,
             is_refused: false,
@@ -230,7 +232,9 @@ impl World {
                     engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
-                Order::Test(channel) => engine.test_channel(owner, *channel).await.map(|_| order.clone()),
+                Order::Test(channel) => {
+                    engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone())
+                }
                 Order::Look(state) => {
                     let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
                     engine.deliveries(tenant, filter).await.map(|page| {

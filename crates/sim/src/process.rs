@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use domain::{Clock, Timestamp};
 use engine::dispatch::attempt::AttemptRun;
 use engine::dispatch::hands::Hands;
+use engine::dispatch::in_flight::{InFlight, SlotFile};
+use engine::dispatch::recovery::recover;
 use engine::dispatch::run::{self, Handle, Inbox};
 use engine::dispatch::{Action, Dispatcher, Found};
 use engine::random::Entropy;
@@ -41,6 +43,17 @@ pub(crate) fn read<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Runs a future to its end, writing as soon as something waits.
+fn write<T>(store: &SqliteStore, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+        store.run_writes(None);
+    }
+}
+
 /// What a process is started with.
 pub(crate) struct Start<'a> {
     pub data_dir: &'a Path,
@@ -48,6 +61,8 @@ pub(crate) struct Start<'a> {
     pub segment_rows_max: u64,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// Where sends under way are noted.
+    pub slots: Arc<dyn SlotFile>,
     /// Looks at what the store announces before the dispatcher does.
     pub hears: Box<dyn Fn(Vec<Arrival>) -> Vec<Arrival> + Send + Sync>,
 }
@@ -59,6 +74,7 @@ pub(crate) struct Process<T> {
     pub dispatcher: Dispatcher,
     pub handle: Handle,
     pub hands: Arc<Hands>,
+    pub in_flight: InFlight,
     /// Tries under way, by exchange.
     pub runs: BTreeMap<u64, AttemptRun>,
     /// Told to stop: takes no requests.
@@ -78,7 +94,7 @@ pub(crate) struct Moved<T> {
 
 impl<T> Process<T> {
     pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
-        let Start { data_dir, settings, segment_rows_max, clock, entropy, hears } = start;
+        let Start { data_dir, settings, segment_rows_max, clock, entropy, slots, hears } = start;
         let (handle, inbox) = run::channel();
         let bytes = Arc::clone(&entropy);
         let vault = Vault::new([7; 32], move |buffer: &mut [u8]| bytes.fill(buffer));
@@ -87,6 +103,9 @@ impl<T> Process<T> {
         let options = Options { segment_rows_max, ..Options::new(data_dir) };
         let store = Arc::new(SqliteStore::open_stepped(&options, Arc::new(vault), feed)?);
         let registry = Arc::new(Registry::new(read(store.load())?, settings, Operator::default())?);
+        let in_flight = InFlight::new(slots, &registry.instance);
+        let notes = in_flight.read()?.notes;
+        write(&store, recover(&*store, &registry, &*entropy, notes, clock.now()))?;
         let found = read(Found::in_store(&*store))?;
         let dispatcher = Dispatcher::new(Arc::clone(&registry), Arc::clone(&entropy), &settings, found, clock.now());
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -100,6 +119,7 @@ impl<T> Process<T> {
             dispatcher,
             handle,
             hands,
+            in_flight,
             runs: BTreeMap::new(),
             is_stopping: false,
             inbox,

@@ -31,6 +31,8 @@ impl World {
                 return;
             }
         };
+        let noted = process.in_flight.note(run.slot(), &run.note(now));
+        noted.expect("memory takes everything");
         process.runs.insert(id, run);
         let (receiver, wire_id, serial) = properties::read_request(&step);
         self.note(format_args!("send {id}: delivery {delivery} try {number} channel {channel} serial {serial}"));

@@ -12,7 +12,8 @@ use std::time::Duration;
 use domain::delivery::State;
 use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
 use engine::dispatch::{Action, Input};
-use engine::ops::{Accepted, Explained, OpsError};
+use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
+use engine::settings::Retention;
 use engine::{Engine, Settings};
 use providers::step::Reply;
 use store::sqlite::writer;
@@ -26,6 +27,7 @@ use crate::owners::{Order, Owner};
 use crate::process::{Process, Task, poll};
 use crate::properties;
 use crate::receivers::{Fate, Mood};
+use crate::slots::MemorySlots;
 use crate::trace::Trace;
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -156,6 +158,7 @@ impl Scenario {
                 lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
+                retention: Retention::default(),
             },
             segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
             tenants: dice.position(3) + 1,
@@ -182,6 +185,8 @@ pub(crate) struct World {
     trace: Trace,
     pub(crate) entropy: Arc<SeededEntropy>,
     pub(crate) data_dir: TempDir,
+    /// What a crash leaves of the sends under way.
+    pub(crate) slots: Arc<MemorySlots>,
     pub(crate) life: u32,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
@@ -236,6 +241,7 @@ impl World {
             trace: Trace::new(options.prints_trace),
             entropy,
             data_dir: tempfile::tempdir()?,
+            slots: Arc::default(),
             life: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -257,7 +263,8 @@ impl World {
         self.start_process()?;
         for number in 0..self.scenario.tenants {
             let engine = self.engine();
-            let tenant = self.drive(async move { engine.put_tenant(&format!("t{number}"), "T", None).await })?;
+            let tenant =
+                self.drive(async move { engine.put_tenant(&format!("t{number}"), TenantEdit::named("T")).await })?;
             self.tenants.push(tenant.id);
         }
         for _ in 0..self.scenario.channels {

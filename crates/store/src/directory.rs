@@ -17,7 +17,7 @@ pub trait Directory: Send + Sync {
     /// Everything that is not deleted, for the routing table in memory.
     async fn load(&self) -> Result<Snapshot, StoreError>;
 
-    /// Makes a tenant, or gives the one with this slug a new name and address.
+    /// Makes a tenant, or gives the one with this slug a new name, address and list of providers.
     async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
 
     /// Suspends a tenant; one that is suspended stays so since when it was. `None` when there is none.
@@ -109,6 +109,8 @@ pub struct NewTenant {
     pub slug: String,
     pub name: String,
     pub email: Option<String>,
+    /// Those that its channels may have; `None`: every one that there is.
+    pub providers: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug)]

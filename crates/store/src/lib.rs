@@ -1,8 +1,8 @@
 //! The storage seam: what must be kept, said in the domain's words, and the backends that keep it.
 //!
-//! Five traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
-//! (what happened, for people), [`Inbox`] (what applications show to their users) and [`Redrives`] (many deliveries tried
-//! again). A method is a whole unit of work, and has its test in `conformance`, which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
+//! Six traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
+//! (what happened, for people), [`Inbox`] (what applications show to their users) , [`Redrives`] (many deliveries tried
+//! again) and [`Retention`] (what is old goes). A method is a whole unit of work, and has its test in `conformance`, which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
 //!
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
 
@@ -18,6 +18,7 @@ pub mod observe;
 pub mod queue;
 mod redrive_json;
 pub mod redrives;
+pub mod retention;
 mod settings;
 pub mod sqlite;
 pub mod vault;
@@ -28,9 +29,10 @@ pub use inbox::Inbox;
 pub use journal::Journal;
 pub use queue::Queue;
 pub use redrives::Redrives;
+pub use retention::Retention;
 pub use vault::Vault;
 
 /// A backend: all concerns over one database.
-pub trait Store: Queue + Directory + Journal + Inbox + Redrives {}
+pub trait Store: Queue + Directory + Journal + Inbox + Redrives + Retention {}
 
-impl<T: Queue + Directory + Journal + Inbox + Redrives> Store for T {}
+impl<T: Queue + Directory + Journal + Inbox + Redrives + Retention> Store for T {}

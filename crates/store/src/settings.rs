@@ -1,4 +1,4 @@
-//! What a channel's settings look like in a column: JSON, the same in every backend.
+//! What settings look like in a column, those of a channel and those of a tenant: JSON, the same in every backend.
 //!
 //! A value that this version cannot read counts as not given, so that a row written by hand stops no start.
 
@@ -57,6 +57,18 @@ pub(crate) fn read_digest(json: &str) -> Option<DigestRule> {
         immediate_from: value["immediate_from"].as_str().and_then(Severity::parse),
         group_by: value["group_by"].as_str().map(ToOwned::to_owned),
     })
+}
+
+/// What the settings of a tenant change by: a merge patch, which leaves what it does not name.
+pub(crate) fn tenant_patch_json(providers: Option<&[String]>) -> String {
+    json!({"providers": providers}).to_string()
+}
+
+/// The list of providers in the settings of a tenant.
+pub(crate) fn read_providers(json: &str) -> Option<Vec<String>> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let names = value["providers"].as_array()?.iter().filter_map(Value::as_str);
+    Some(names.map(ToOwned::to_owned).collect())
 }
 
 fn number(value: &Value) -> Option<u32> {

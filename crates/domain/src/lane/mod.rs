@@ -474,6 +474,12 @@ impl<T> Lanes<T> {
         lane.known.difference(&buffered).copied().collect()
     }
 
+    /// How many these are.
+    pub fn under_way_count(&self, channel: ChannelId) -> usize {
+        // Everything that is buffered is known.
+        self.by_channel.get(&channel).map_or(0, |lane| lane.known.len().saturating_sub(lane.buffer.len()))
+    }
+
     fn enlist(&mut self, channel: ChannelId, now: Timestamp) {
         if let Some(lane) = self.by_channel.get(&channel)
             && lane.may_start(now)

@@ -179,6 +179,7 @@ fn a_paused_lane_starts_nothing_and_goes_on_from_the_table() {
     world.lanes.pause(ChannelId(1));
     assert_eq!(world.run(NOW), Vec::<i64>::new());
     assert_eq!(world.lanes.under_way(ChannelId(1)), [under_way.delivery]);
+    assert_eq!(world.lanes.under_way_count(ChannelId(1)), 1);
     world.accept();
     world.lanes.resume(ChannelId(1));
     assert_eq!(world.run(NOW), [2, 3, 4, 5, 6, 7]);

@@ -3,6 +3,7 @@
 //! An [`AttemptRun`] is a state machine without I/O: whoever drives it asks for the next step, carries it out and
 //! hands back the reply. The shell drives it with the transport, the simulator with its world.
 
+use std::io;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,6 +22,10 @@ use providers::step::{InboxStep, Reply, SmtpReply, Step};
 use providers::{Message, PlanContext};
 use sha2::{Digest as _, Sha256};
 use store::inbox::InboxEntry;
+use store::queue::Waiting;
+
+use super::due_since;
+use super::in_flight::Note;
 
 use crate::registry::{LiveChannel, Registry};
 
@@ -32,6 +37,8 @@ pub struct Flight {
     /// As it was when the flight started.
     pub live: Arc<LiveChannel>,
     pub content: Content,
+    /// Where its sends are noted.
+    pub slot: u32,
 }
 
 /// What is known of a waiting delivery.
@@ -46,6 +53,15 @@ pub struct Content {
     pub tries: u32,
     pub attempts_max: Option<u32>,
     pub steps_done: StepsDone,
+}
+
+impl Content {
+    /// What the queue table says of a row that comes with its event.
+    pub(crate) fn of_row(row: Waiting, now: Timestamp) -> Option<Self> {
+        let due_since = due_since(&row, now);
+        let Waiting { created_at, expires_at, attempts, tries, attempts_max, steps_done, event, .. } = row;
+        Some(Self { event: event?, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done })
+    }
 }
 
 /// A try that is over.
@@ -139,6 +155,30 @@ impl AttemptRun {
                 return Some(step);
             }
         }
+    }
+
+    /// What is to be noted before the step that [`AttemptRun::next_step`] gave goes out.
+    pub fn note(&self, started_at: Timestamp) -> Note {
+        Note {
+            delivery: self.flight.delivery,
+            channel: self.flight.channel,
+            number: self.flight.content.tries + 1,
+            step: self.position - 1,
+            steps_done: self.done,
+            started_at,
+            provider: Arc::clone(&self.flight.live.provider_name),
+        }
+    }
+
+    /// The slot for that note.
+    pub fn slot(&self) -> u32 {
+        self.flight.slot
+    }
+
+    /// Takes it that the step could not be noted, and so was not carried out: after a crash nobody would know of it.
+    pub fn not_noted(&mut self, error: &io::Error, now: Timestamp) {
+        let note = format!("not sent, because that could not be noted in the data directory: {error}");
+        self.record(Outcome::retry(note), None, String::new(), now, Duration::ZERO);
     }
 
     /// Takes an inbox entry that [`AttemptRun::next_step`] gave; it goes with the result.

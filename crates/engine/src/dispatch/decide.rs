@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::channel::OnUnknown;
 use domain::delivery::{Cause, State};
 use domain::outcome::{Class, Outcome, Scope};
 use domain::{ChannelId, DeliveryId, Timestamp, schedule};
@@ -40,6 +41,11 @@ pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, rando
     let outcome = answered.outcome.clone();
     let attempts_before = answered.flight.content.attempts;
     let is_test = answered.flight.content.attempts_max.is_some();
+    if outcome.class != Class::Delivered && must_not_repeat(&answered) {
+        let note =
+            format!("gave up, because it may have been taken and the channel says not to repeat: {}", outcome.note);
+        return over(answered, attempts_before + 1, Cause::GiveUp, note, now);
+    }
     match outcome.class {
         Class::Delivered => over(answered, attempts_before + 1, Cause::Deliver, String::new(), now),
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
@@ -47,6 +53,12 @@ pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, rando
         Class::Throttled if !is_test => throttle(answered, outcome, throttled_in_a_row, now, random),
         Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
     }
+}
+
+/// Whether a step may have been taken without an answer, on a channel where nothing is sent twice.
+fn must_not_repeat(answered: &Answered) -> bool {
+    let is_unknown = answered.records.iter().any(|record| record.outcome.class == Class::Unknown);
+    is_unknown && answered.flight.live.channel.settings.on_unknown == OnUnknown::GiveUp
 }
 
 /// A settlement for a delivery whose turn comes too late, or whose channel no longer wants it.

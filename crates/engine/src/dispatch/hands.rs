@@ -57,6 +57,7 @@ impl Hands {
         let now = self.clock.now();
         let done = match work {
             Work::Expand => self.store.expand(SLICE_ROWS).await,
+            Work::Retain => self.store.retain_slice(self.registry.retention().kept_since(now)).await,
             Work::Purge => self.store.purge_slice(SLICE_ROWS).await,
             Work::Cancel(channel) => self.store.cancel_slice(channel, under_way, now, SLICE_ROWS).await,
             Work::Expire(channel) => self.store.expire_slice(channel, under_way, now, SLICE_ROWS).await,

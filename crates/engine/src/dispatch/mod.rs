@@ -10,6 +10,8 @@
 pub mod attempt;
 pub mod decide;
 pub mod hands;
+pub mod in_flight;
+pub mod recovery;
 mod redrives;
 pub mod run;
 
@@ -31,6 +33,7 @@ use crate::settings::Settings;
 use crate::upkeep::redrive::{NextSlice, Sliced};
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
+use in_flight::Slots;
 use redrives::Redrives;
 
 /// How long to wait before the store is asked again after it failed.
@@ -38,6 +41,9 @@ const STORE_RETRY: Duration = Duration::from_millis(250);
 
 /// How often the deliveries of paused channels are looked through for expired ones.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked for what is old. What is found goes slice after slice, as fast as it may.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Something that happened.
 #[derive(Debug)]
@@ -83,6 +89,8 @@ pub enum Work {
     Expand,
     /// Erase a slice of what a deleted tenant has left.
     Purge,
+    /// Let go of a slice of what is old.
+    Retain,
     /// Cancel a slice of what waits for a channel.
     Cancel(ChannelId),
     /// Expire a slice of what waits for a paused channel.
@@ -136,8 +144,10 @@ pub struct Dispatcher {
     registry: Arc<Registry>,
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
-    /// Tests under way: they use no lane.
-    tests: BTreeSet<DeliveryId>,
+    /// Tests under way, and where they go: they use no lane.
+    tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Where sends under way are noted.
+    slots: Slots,
     /// Results that the store does not have yet.
     unsaved: Vec<Settlement>,
     /// Before this, the store is not asked to take results or load: it has just failed.
@@ -153,6 +163,8 @@ pub struct Dispatcher {
     work_under_way: BTreeSet<Work>,
     redrives: Redrives,
     expiry_due: Timestamp,
+    /// When it is looked for what is old; `None`: everything is kept for ever.
+    retention_due: Option<Timestamp>,
     actions: Vec<Action>,
     is_stopping: bool,
 }
@@ -170,7 +182,8 @@ impl Dispatcher {
             registry,
             entropy,
             lanes: Lanes::new(settings.bounds()),
-            tests: BTreeSet::new(),
+            tests: BTreeMap::new(),
+            slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
@@ -181,6 +194,7 @@ impl Dispatcher {
             work_under_way: BTreeSet::new(),
             redrives: Redrives::default(),
             expiry_due: now,
+            retention_due: settings.retention.is_bounded().then_some(now),
             actions: Vec::new(),
             is_stopping: false,
         };
@@ -259,7 +273,8 @@ impl Dispatcher {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
         let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
         let redrive = self.redrives.wake_at().filter(|_| may_work);
-        [self.lanes.wake_at(), self.store_rest_until, expiry, redrive].into_iter().flatten().min()
+        let retention = self.retention_due.filter(|_| may_work);
+        [self.lanes.wake_at(), self.store_rest_until, expiry, redrive, retention].into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -279,12 +294,18 @@ impl Dispatcher {
 
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
+        self.tests.contains_key(&delivery) || self.lanes.is_under_way(channel, delivery)
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
+        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
+        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
     }
 
     /// Whether this test is started and not durably settled.
     pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains(&test)
+        self.tests.contains_key(&test)
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -305,7 +326,7 @@ impl Dispatcher {
             if self.lanes.has_passed(channel, delivery) {
                 return;
             }
-            self.tests.insert(delivery);
+            self.tests.insert(delivery, channel);
             self.start(channel, delivery, content, now);
             return;
         }
@@ -332,7 +353,8 @@ impl Dispatcher {
             None => (Cause::Cancel, "the channel was deleted"),
             Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
             Some(live) => {
-                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content })));
+                let slot = self.slots.take(delivery);
+                self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content, slot })));
                 return;
             }
         };
@@ -341,7 +363,7 @@ impl Dispatcher {
     }
 
     fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
-        if !self.tests.contains(&delivery) {
+        if !self.tests.contains_key(&delivery) {
             self.lanes.answered(channel, now);
         }
     }
@@ -395,11 +417,12 @@ impl Dispatcher {
 
     fn settled(&mut self, settlement: &Settlement) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
+        self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
-        if self.tests.remove(&delivery) {
+        if self.tests.remove(&delivery).is_some() {
             self.lanes.settled_elsewhere(channel, delivery);
             return;
         }
@@ -432,16 +455,11 @@ impl Dispatcher {
             reached: rows.last().map(|row| row.delivery),
             is_drained: rows.len() < load.items_max,
         };
-        for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
-            let due_since = due_since(&row, now);
-            let Waiting { delivery, created_at, expires_at, attempts, tries, attempts_max, steps_done, .. } = row;
-            match row.event {
-                Some(event) => {
-                    let content =
-                        Content { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done };
-                    result.ready.push(ready(delivery, content));
-                }
-                None => result.later.push((delivery, row.due_at)),
+        for row in rows.into_iter().filter(|row| !self.tests.contains_key(&row.delivery)) {
+            let (delivery, due_at) = (row.delivery, row.due_at);
+            match Content::of_row(row, now) {
+                Some(content) => result.ready.push(ready(delivery, content)),
+                None => result.later.push((delivery, due_at)),
             }
         }
         self.lanes.loaded(&load, result, now);
@@ -507,12 +525,16 @@ impl Dispatcher {
             self.expiry_due = now.after(EXPIRY_INTERVAL);
             self.work.extend(self.paused.iter().map(|channel| Work::Expire(*channel)));
         }
+        if self.retention_due.is_some_and(|due| due <= now) {
+            self.retention_due = Some(now.after(RETENTION_INTERVAL));
+            self.work.insert(Work::Retain);
+        }
         let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
         for work in due {
             self.work.remove(&work);
             self.work_under_way.insert(work);
             let under_way = match work {
-                Work::Expand | Work::Purge => Vec::new(),
+                Work::Expand | Work::Purge | Work::Retain => Vec::new(),
                 Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
             };
             self.actions.push(Action::Work(work, under_way));
@@ -522,7 +544,7 @@ impl Dispatcher {
     /// What is under way to a channel. Tests are few: those of all channels are given.
     fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
-        under_way.extend(&self.tests);
+        under_way.extend(self.tests.keys());
         under_way
     }
 

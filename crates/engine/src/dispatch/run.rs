@@ -3,6 +3,7 @@
 //! One task owns the [`Dispatcher`] and takes inputs in batches; sends and store calls run in tasks of their own and
 //! come back as inputs. All of them are tracked, so that stopping can wait for them.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{AttemptRun, Flight};
 use super::hands::Hands;
+use super::in_flight::InFlight;
 use super::{Action, Dispatcher, Input};
 use crate::observe::Observer;
 use crate::registry::Registry;
@@ -32,6 +34,8 @@ enum Message {
     Input(Input),
     /// Which of these are under way.
     UnderWay(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Vec<DeliveryId>>),
+    /// How many deliveries to these channels are under way.
+    UnderWayCount(BTreeSet<ChannelId>, oneshot::Sender<usize>),
     /// Tell when this test is settled; at once when it is not under way.
     TestSettled(DeliveryId, oneshot::Sender<()>),
     /// What is due and not started.
@@ -75,6 +79,13 @@ impl Handle {
     pub async fn under_way(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Vec<DeliveryId> {
         let (reply, answer) = oneshot::channel();
         let _ = self.0.send(Message::UnderWay(deliveries, reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub(crate) async fn under_way_count(&self, channels: BTreeSet<ChannelId>) -> usize {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.0.send(Message::UnderWayCount(channels, reply));
         answer.await.unwrap_or_default()
     }
 
@@ -140,6 +151,7 @@ impl Inbox {
                 let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
             }
             // Whoever asked may have gone.
+            Message::UnderWayCount(channels, reply) => drop(reply.send(dispatcher.under_way_count(&channels))),
             Message::Due(reply) => drop(reply.send(dispatcher.due())),
             Message::TestSettled(test, reply) => self.waiting_for_tests.push((test, reply)),
             Message::Idle(reply) => self.waiting_for_idle.push(reply),
@@ -151,6 +163,7 @@ impl Inbox {
 pub struct Shell<T> {
     pub handle: Handle,
     pub hands: Hands,
+    pub in_flight: InFlight,
     pub registry: Arc<Registry>,
     pub transport: Arc<T>,
     pub clock: Arc<dyn Clock>,
@@ -201,7 +214,13 @@ impl<T: Transport> Shell<T> {
             let (started_at, started) = (self.clock.now(), self.clock.monotonic());
             let reply = match step {
                 Step::Inbox(entry) => run.keep(entry),
-                step => unwound(self.transport.send(step)).await,
+                step => {
+                    if let Err(error) = self.in_flight.note(run.slot(), &run.note(started_at)) {
+                        run.not_noted(&error, started_at);
+                        continue;
+                    }
+                    unwound(self.transport.send(step)).await
+                }
             };
             let took = self.clock.monotonic().saturating_sub(started);
             run.answer(&reply, started_at, took, self.clock.now());

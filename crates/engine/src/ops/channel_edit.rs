@@ -117,10 +117,13 @@ fn as_patch(provider: &dyn Provider, mut given: Map<String, Value>) -> Map<Strin
 }
 
 pub(super) fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
-    providers::find(name).ok_or_else(|| {
-        let known: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
-        OpsError::invalid("provider", format!("must be one of {}", known.join(", ")))
-    })
+    providers::find(name).ok_or_else(|| OpsError::invalid("provider", format!("must be one of {}", provider_names())))
+}
+
+/// Every provider, for people.
+pub(super) fn provider_names() -> String {
+    let names: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
+    names.join(", ")
 }
 
 pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {

@@ -115,10 +115,24 @@ impl Engine {
 
     /// An event with at most `deliveries_max` of its deliveries.
     pub async fn event(&self, tenant: TenantId, event: EventId, deliveries_max: usize) -> Result<EventShown, OpsError> {
-        let missing = || OpsError::NotFound(format!("event {}", event.public()));
-        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let record = self.record(tenant, event).await?;
         let deliveries = self.store.deliveries_of(tenant, event, DeliveryId(0), deliveries_max).await?;
         Ok(EventShown { record, deliveries: self.as_they_stand(deliveries).await })
+    }
+
+    /// An event as it is kept. One that was let go of is told apart from one that never was.
+    async fn record(&self, tenant: TenantId, event: EventId) -> Result<EventRecord, OpsError> {
+        if let Some(record) = self.store.event(tenant, event).await? {
+            return Ok(record);
+        }
+        let public = event.public();
+        match self.registry.retention().events {
+            Some(kept) if event < self.store.kept_from().await? => Err(OpsError::NotFound(format!(
+                "event {public} any more: events are kept for {} days (retention.events_days)",
+                kept.as_secs().div_ceil(86_400)
+            ))),
+            _ => Err(OpsError::NotFound(format!("event {public}"))),
+        }
     }
 
     /// Events, newest first.
@@ -129,9 +143,8 @@ impl Engine {
 
     /// Why an event did or did not become a delivery to a channel of the tenant.
     pub async fn explain(&self, tenant: TenantId, event: EventId, channel: ChannelId) -> Result<Explained, OpsError> {
-        let missing = || OpsError::NotFound(format!("event {}", event.public()));
         let lifetime = self.lifetime(tenant, channel).await?;
-        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let record = self.record(tenant, event).await?;
         if let Some(made) = self.store.delivery_to(tenant, event, channel).await? {
             let delivery = self.as_they_stand(vec![made]).await.remove(0);
             return Ok(Explained::Delivery(Box::new(delivery)));

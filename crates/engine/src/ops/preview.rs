@@ -166,7 +166,8 @@ impl Engine {
             attempts_max: None,
             steps_done: StepsDone::NONE,
         };
-        let flight = Flight { delivery: DeliveryId(0), channel: live.channel.id, live: Arc::clone(live), content };
+        let (delivery, channel) = (DeliveryId(0), live.channel.id);
+        let flight = Flight { delivery, channel, live: Arc::clone(live), content, slot: 0 };
         let steps = plan_steps(&flight, &self.registry, now)?;
         Ok(steps.iter().take(PARTS_MAX).map(|step| struck_out(live, step.content())).collect())
     }

@@ -55,6 +55,21 @@ fn bodies_are_as_their_format_says() {
     let standard = format!(r#"{{"type":"invoice.paid","timestamp":"2020-09-13T12:26:40.000Z","data":{data}}}"#);
     check("standard", data, Some("unused"), Ok((&standard, "application/json")));
     check(
+        "thulium",
+        r#"{"client_name":null,"action":"NOT_OURS","chat_queue_id":7}"#,
+        None,
+        Ok((
+            "action=INVOICE_PAID&date=2020-09-13+12%3A26%3A40&chat_queue_id=7&client_name=",
+            "application/x-www-form-urlencoded",
+        )),
+    );
+    check(
+        "thulium",
+        r#"{"date":"2024-04-24 13:19:25"}"#,
+        None,
+        Ok(("action=INVOICE_PAID&date=2024-04-24+13%3A19%3A25", "application/x-www-form-urlencoded")),
+    );
+    check(
         "form",
         r#"{"is_ok":true,"url":"https://x"}"#,
         None,

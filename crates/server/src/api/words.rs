@@ -109,6 +109,7 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         ("NewChannel", "url") => {
             json!({"format": "uri", "writeOnly": true, "example": "slack://TOKEN_A/TOKEN_B/TOKEN_C"})
         }
+        ("NewTenant" | "Tenant", "providers") => json!({"items": {"type": "string", "enum": providers()}}),
         ("NewChannel" | "ChannelPatch" | "NewKey", "name") => {
             json!({"minLength": 1, "maxLength": channel::NAME_CHARS_MAX})
         }

@@ -19,15 +19,17 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::{HeaderName, HeaderValue};
+use engine::settings::Retention;
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, header, network, origin};
+use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use smtp::Smtp;
 
@@ -52,8 +54,20 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// What Thulium's receivers are told local times in.
+    pub thulium_time_zone: TimeZone,
+    pub altum: AltumConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// How the Altum dialect answers.
+#[derive(Clone, Copy, Debug)]
+pub struct AltumConfig {
+    /// Of each key.
+    pub requests_per_minute: u32,
+    /// What wrong fields are answered with.
+    pub validation_status: StatusCode,
 }
 
 /// Where traces go.
@@ -173,6 +187,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
+        altum: altum(reader),
         base_urls: base_urls(reader),
     }
 }
@@ -193,8 +209,24 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        retention: Retention {
+            events: days(reader, "retention.events_days"),
+            deliveries: days(reader, "retention.deliveries_days"),
+            attempts: days(reader, "retention.attempts_days"),
+            inbox: days(reader, "retention.inbox_days"),
+            sums: days(reader, "retention.sums_days"),
+        },
         ..Settings::default()
     }
+}
+
+/// 0 is for ever. Parts of a day are for those who try it out.
+fn days(reader: &mut Reader<'_>, name: &str) -> Option<Duration> {
+    let days: f64 = reader.parsed(name, |text| {
+        let days = text.parse().ok().filter(|days| (0.0..=36_500.0).contains(days));
+        days.ok_or_else(|| "must be a number of days, 0 to 36500; 0 keeps for ever".to_owned())
+    });
+    (days > 0.0).then(|| Duration::from_secs_f64(days * 86_400.0))
 }
 
 fn server(reader: &mut Reader<'_>) -> ServerConfig {
@@ -230,6 +262,14 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn altum(reader: &mut Reader<'_>) -> AltumConfig {
+    let statuses = [("400", StatusCode::BAD_REQUEST), ("401", StatusCode::UNAUTHORIZED)];
+    AltumConfig {
+        requests_per_minute: reader.number("altum.requests_per_minute", 1..=1_000_000),
+        validation_status: reader.choice("altum.validation_status", &statuses),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Secret;
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 use super::given::{Given, SECRETS, Source, Value};
@@ -135,6 +136,11 @@ impl<'a> Reader<'a> {
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(|_| address()).map_err(|_| "must hold networks like 10.0.0.0/8 or 127.0.0.1/32".to_owned())
+}
+
+/// A time zone by its name, from the zone data that is built in.
+pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| "must be the name of a time zone, like Europe/Warsaw or UTC".to_owned())
 }
 
 /// The address of a server: a scheme, a host and perhaps a path, and nothing else.

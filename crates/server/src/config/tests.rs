@@ -26,6 +26,7 @@ fn the_defaults_are_complete() {
     assert!(config.admin_key.is_none() && config.egress_allow.is_empty() && config.engine.retry_base.is_none());
     assert!(config.tls.is_none() && config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert_eq!(config.limits.body_bytes_max, 1 << 20);
+    assert_eq!((config.altum.requests_per_minute, config.altum.validation_status.as_u16()), (600, 400));
 }
 
 #[test]
@@ -86,6 +87,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_OTEL__ENDPOINT", "collector:4318", "https://example.com");
     check("POSTRIDER_OTEL__HEADERS", "authorization", "authorization=KEY");
     check("POSTRIDER_LOG_FORMAT", "xml", "must be text or json");
+    check("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "0", "1 to 1000000");
+    check("POSTRIDER_ALTUM__VALIDATION_STATUS", "422", "must be 400 or 401");
     check("POSTRIDER_METRICS__PUBLIC", "yes", "must be true or false");
     check("POSTRIDER_LIMITS__IDLE_TIMEOUT_SECONDS", "1.5", "whole number");
 }

@@ -18,6 +18,7 @@ pub(crate) struct Operation {
     answers: BTreeMap<u16, Value>,
     registers: Vec<Register>,
     scope: Option<Scope>,
+    takes_basic: bool,
     refusal: Refusal,
 }
 
@@ -45,7 +46,15 @@ impl Operation {
 
     fn with_refusals(id: &str, tag: &str, about: &str, refusal: Refusal) -> Self {
         let value = json!({"operationId": id, "tags": [tag], "summary": about});
-        Self { value, parameters: Vec::new(), answers: BTreeMap::new(), registers: Vec::new(), scope: None, refusal }
+        Self {
+            value,
+            parameters: Vec::new(),
+            answers: BTreeMap::new(),
+            registers: Vec::new(),
+            scope: None,
+            takes_basic: false,
+            refusal,
+        }
     }
 
     /// More about it.
@@ -57,6 +66,12 @@ impl Operation {
     /// What a key needs for it.
     pub(crate) fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
+        self
+    }
+
+    /// The key may also come as the password of HTTP Basic.
+    pub(crate) fn takes_basic(mut self) -> Self {
+        self.takes_basic = true;
         self
     }
 
@@ -185,7 +200,8 @@ impl Operation {
     fn secured(mut self, scope: Scope) -> Self {
         let more = self.value["description"].as_str().unwrap_or_default();
         self.value["description"] = format!("Scope `{}`. {more}", scope.name()).trim().into();
-        self.value["security"] = json!([{"key": []}]);
+        self.value["security"] =
+            if self.takes_basic { json!([{"login": []}, {"key": []}]) } else { json!([{"key": []}]) };
         if scope != Scope::Platform {
             let about = "The slug of the tenant that a platform key acts for; a tenant's own key may leave it out.";
             self = self.header("Postrider-Tenant", about, json!({"type": "string"}), "default");

@@ -19,3 +19,8 @@ CREATE TABLE kept_events (
     trace          BLOB
 ) STRICT;
 CREATE INDEX kept_events_by_tenant ON kept_events (tenant_id, id);
+
+-- Its time is over: nobody reads it any more, and its rows go in slices.
+ALTER TABLE segments ADD COLUMN is_ending INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX segments_ending ON segments (kind, number) WHERE is_ending = 1;
+CREATE INDEX channels_deleted ON channels (deleted_at) WHERE deleted_at IS NOT NULL;

@@ -21,7 +21,7 @@ async fn load<F: Factory>(world: &World<'_, F>) -> Snapshot {
 }
 
 async fn tenant<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
-    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None };
+    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None, providers: None };
     world.store().put_tenant(new, NOW).await.unwrap().id
 }
 
@@ -51,7 +51,12 @@ fn patterns(subscriptions: &[Subscription]) -> Vec<String> {
 }
 
 pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) {
-    let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: Some("a@acme.test".to_owned()) };
+    let new = NewTenant {
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        email: Some("a@acme.test".to_owned()),
+        providers: None,
+    };
     let made = world.store().put_tenant(new.clone(), NOW).await.unwrap();
     assert_eq!((made.slug.as_str(), made.name.as_str(), made.email.as_deref()), ("acme", "Acme", Some("a@acme.test")));
     assert_eq!((made.created_at, made.updated_at), (NOW, None));
@@ -61,6 +66,27 @@ pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) 
     assert_eq!((renamed.name.as_str(), renamed.email.as_deref()), ("Acme Ltd", None));
     assert_ne!(tenant(&world, "other").await, made.id);
     assert_eq!(load(&world).await.tenants[0], renamed);
+}
+
+pub async fn the_providers_of_a_tenant_are_kept<F: Factory>(mut world: World<'_, F>) {
+    let put = async |world: &World<'_, F>, slug: &str, providers: Option<&[&str]>| {
+        let providers = providers.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers };
+        world.store().put_tenant(new, NOW).await.unwrap().providers
+    };
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(put(&world, "some", Some(&["slack", "email"])).await, names(&["slack", "email"]));
+    assert_eq!(put(&world, "none", Some(&[])).await, names(&[]));
+    assert_eq!(put(&world, "all", None).await, None);
+    let id = load(&world).await.tenants[0].id;
+    let suspended = world.store().suspend_tenant(id, NOW).await.unwrap().unwrap();
+    assert_eq!(suspended.providers, names(&["slack", "email"]));
+    assert_eq!(world.store().resume_tenant(id).await.unwrap().unwrap().providers, suspended.providers);
+    world.reopen().await;
+    let kept: Vec<_> = load(&world).await.tenants.into_iter().map(|tenant| tenant.providers).collect();
+    assert_eq!(kept, [names(&["slack", "email"]), names(&[]), None]);
+    assert_eq!(put(&world, "some", Some(&["x"])).await, names(&["x"]));
+    assert_eq!(put(&world, "some", None).await, None);
 }
 
 pub async fn keys_are_made_and_revoked<F: Factory>(world: World<'_, F>) {

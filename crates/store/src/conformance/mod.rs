@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod journal;
 pub mod lists;
 pub mod redrives;
+pub mod retention;
 pub mod settle;
 pub mod slices;
 pub mod stats;
@@ -101,6 +102,7 @@ cases! { $
         settling_twice_is_ignored,
         a_delivery_that_no_longer_waits_is_not_settled,
         every_record_becomes_an_attempt,
+        the_attempt_that_a_delivery_was_given_up_with_says_so,
         what_waits_is_read_in_order,
         these_are_read_as_far_as_they_wait,
         channels_that_wait_are_listed,
@@ -119,6 +121,7 @@ cases! { $
     }
     directory {
         a_tenant_is_made_once_and_renamed,
+        the_providers_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -147,6 +150,7 @@ cases! { $
     filters {
         deliveries_pass_every_filter,
         attempts_pass_every_filter,
+        attempts_are_paged_by_number,
         events_are_listed_newest_first,
         a_page_ends_when_enough_was_examined,
         cursors_hold_while_rows_arrive_and_move,
@@ -163,6 +167,14 @@ cases! { $
         an_order_that_does_not_run_takes_nothing,
         an_order_survives_a_reopen,
     }
+    retention {
+        old_history_goes_and_young_history_stays,
+        each_kind_has_its_own_time,
+        what_waits_or_is_dead_keeps_its_event,
+        a_fan_out_in_the_making_keeps_its_event,
+        entries_sums_and_orders_go_with_time,
+        a_deleted_channel_is_forgotten_when_nothing_speaks_of_it,
+    }
     inbox {
         an_entry_comes_with_its_settlement_once,
         inboxes_are_listed_in_pages,
@@ -174,6 +186,7 @@ cases! { $
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,
+        sums_are_told_by_channel,
     }
     tenants {
         a_suspension_is_kept_until_it_ends,
@@ -202,6 +215,7 @@ mod tests {
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
             ("redrives", include_str!("redrives.rs")),
+            ("retention", include_str!("retention.rs")),
             ("inbox", include_str!("inbox.rs")),
             ("stats", include_str!("stats.rs")),
             ("tenants", include_str!("tenants.rs")),
@@ -227,6 +241,7 @@ mod tests {
             include_str!("journal.rs"),
             include_str!("lists.rs"),
             include_str!("redrives.rs"),
+            include_str!("retention.rs"),
             include_str!("settle.rs"),
             include_str!("slices.rs"),
             include_str!("stats.rs"),
@@ -239,6 +254,7 @@ mod tests {
             include_str!("../journal.rs"),
             include_str!("../inbox.rs"),
             include_str!("../redrives.rs"),
+            include_str!("../retention.rs"),
         ] {
             let methods = source.lines().filter_map(|line| line.strip_prefix("    async fn ")?.split('(').next());
             for method in methods {

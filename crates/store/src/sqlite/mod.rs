@@ -7,12 +7,14 @@
 pub mod backup;
 mod directory;
 mod event_types;
+mod folding;
 mod inbox;
 pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
 mod redrives;
+mod retention;
 mod segments;
 mod tenants;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use tokio::sync::oneshot;
 use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
+use folding::Folder;
 use readers::Readers;
 use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
@@ -89,6 +92,7 @@ impl SqliteStore {
         let lock = lock(&options.data_dir)?;
         let path = options.data_dir.join(DATABASE_FILE);
         let writer = Writer::open(connect_for_writing(&path)?, options, feed)?;
+        let writer = writer.with_folder(Folder::start(connect_for_folding(&path)?));
         let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
         let observed = options.observed.clone();
         Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, observed, _lock: lock })
@@ -229,6 +233,13 @@ fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
         )
         .map_err(from_sqlite)?;
     migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the database beside the writer, to fold the log.
+fn connect_for_folding(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(from_sqlite)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;").map_err(from_sqlite)?;
     Ok(connection)
 }
 

@@ -101,7 +101,7 @@ fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
         attempts_max: None,
         steps_done,
     };
-    Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content }
+    Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content, slot: 0 }
 }
 
 fn registry() -> Registry {

@@ -1,4 +1,5 @@
-//! Killed with SIGKILL in the middle of the work, again and again: nothing accepted is lost.
+//! Killed with SIGKILL in the middle of the work, again and again: nothing accepted is lost, and whatever may have been sent
+//! without an answer is on record.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Accepted, Client, Page, Receiver, Setup};
+use crate::harness::{Accepted, Attempt, Client, Gate, Page, Receiver, Reply, Setup};
 
 const EVENTS: usize = 20_000;
 const KILLS: usize = 6;
@@ -127,6 +128,7 @@ async fn nothing_accepted_is_lost_however_often_it_is_killed() {
     load.post(&server.client, usize::MAX).await;
 
     let total = check_arrivals(&receiver, &load.accepted).await;
+    check_records(&server.client, &receiver).await;
     assert!(server.stop().await.success());
     assert_eq!(receiver.total(), total, "something was sent after everything had arrived");
 }
@@ -147,6 +149,30 @@ async fn check_arrivals(receiver: &Receiver, accepted: &[Accepted]) -> usize {
     seen.values().sum()
 }
 
+/// Every repeat at the receiver is explained by an attempt that nobody knows the end of. There may be more of these: a send
+/// that was cut off before it arrived.
+async fn check_records(client: &Client, receiver: &Receiver) {
+    let mut unknown: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/v1/attempts?status=unknown&limit=200{cursor}");
+        let page = client.get(&path).await.read::<Page<Attempt>>(200);
+        for attempt in page.data {
+            assert_eq!(attempt.code, None);
+            assert!(attempt.reason.is_some_and(|reason| reason.contains("the process ended")), "{}", attempt.id);
+            *unknown.entry(attempt.delivery_id).or_default() += 1;
+        }
+        let Some(next) = page.next_cursor else { break };
+        cursor = format!("&cursor={next}");
+    }
+    for (delivery, arrived) in arrivals(receiver) {
+        let on_record = unknown.get(&delivery).copied().unwrap_or(0);
+        assert!(arrived <= 1 + on_record, "delivery {delivery} arrived {arrived} times; unknown attempts: {on_record}");
+    }
+    let on_record: usize = unknown.values().sum();
+    assert!((1..=IN_FLIGHT_MAX * KILLS).contains(&on_record), "{on_record} unknown attempts after {KILLS} kills");
+}
+
 /// How often each delivery has arrived, by its number.
 fn arrivals(receiver: &Receiver) -> BTreeMap<i64, usize> {
     let mut seen: BTreeMap<i64, usize> = BTreeMap::new();
@@ -158,6 +184,37 @@ fn arrivals(receiver: &Receiver) -> BTreeMap<i64, usize> {
         assert_eq!((first.id(), &first.body), (received.id(), &received.body), "a repeat is the same message");
     }
     seen
+}
+
+#[tokio::test]
+async fn a_send_that_was_cut_off_is_on_record_and_repeated_only_where_that_is_wanted() {
+    let setup = Setup::new();
+    let receiver = Receiver::start().await;
+    let gate = Gate::closed();
+    let server = setup.start().await;
+    for (path, on_unknown) in [("/again", "retry"), ("/once", "give_up")] {
+        receiver.script(path, [Reply::status(200).behind(&gate)]);
+        server.client.webhook(&receiver.url(path), json!({"on_unknown": on_unknown})).await;
+    }
+    let made = server.client.accept(&json!({"type": "a", "data": {}})).await.deliveries;
+    for path in ["/again", "/once"] {
+        receiver.wait_for_one(path).await;
+    }
+    server.kill().await;
+
+    let server = setup.start().await;
+    let (again, once) = (made[0].id, made[1].id);
+    assert_eq!(server.client.delivery_once(again, "sent").await.attempts, 2);
+    let attempts = server.client.attempts(again).await;
+    let seen: Vec<_> = attempts.iter().map(|one| (one.number, one.status.as_str(), one.code)).collect();
+    assert_eq!(seen, [(1, "unknown", None), (2, "delivered", Some(200))]);
+    let [first, second] = receiver.wait_for("/again", 2).await.try_into().expect("two");
+    assert_eq!((first.id(), &first.body), (second.id(), &second.body));
+
+    let dead = server.client.delivery_once(once, "dead").await;
+    assert!(dead.reason.expect("a reason").contains("it may have been taken"));
+    assert_eq!(server.client.attempts(once).await.len(), 1);
+    assert_eq!(receiver.count("/once"), 1);
 }
 
 #[tokio::test]

@@ -121,3 +121,15 @@ async fn an_answer_that_never_comes_is_unknown_and_not_a_failure() {
     let dead = server.client.delivery_once(delivery, "dead").await;
     assert!(dead.reason.unwrap().contains("the message may have been taken"));
 }
+
+#[tokio::test]
+async fn a_channel_that_must_not_repeat_gives_up_when_no_answer_comes() {
+    let (server, receiver) = start().await;
+    receiver.script("/", [Reply::status(503), Reply::close()]);
+    let fields = json!({"retry": {"delays_seconds": [0.001, 0.001]}, "on_unknown": "give_up"});
+    server.client.webhook(&receiver.url("/"), fields).await;
+    let delivery = server.client.accept_one("a", json!({})).await;
+    let dead = server.client.delivery_once(delivery, "dead").await;
+    assert!(dead.reason.unwrap().contains("the channel says not to repeat"));
+    assert_eq!((dead.attempts, receiver.count("/")), (2, 2), "a refusal that is known is tried again");
+}

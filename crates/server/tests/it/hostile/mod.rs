@@ -3,6 +3,7 @@
 //! `strategies` is what is sent, here it is sent to the real binary; `parsers` are those that no request reaches. The
 //! cases are the same in every run.
 
+mod altum;
 mod parsers;
 mod strategies;
 
@@ -69,8 +70,12 @@ struct Asked {
 
 impl Asked {
     fn start() -> Self {
+        Self::with(Setup::new())
+    }
+
+    fn with(setup: Setup) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let setup = Setup::new().set("POSTRIDER_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
+        let setup = setup.set("POSTRIDER_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
         let (server, receiver) = runtime.block_on(async { (setup.start().await, Receiver::start().await) });
         Self { runtime, server, receiver }
     }

@@ -11,7 +11,7 @@ use super::strategies::{header, text};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "LISTEN",
     "DATA_DIR",
     "DATABASE_URL",
@@ -28,6 +28,8 @@ const NAMES: [&str; 16] = [
     "EGRESS__ALLOW",
     "SMTP__URL",
     "SMTP__FROM",
+    "ALTUM__REQUESTS_PER_MINUTE",
+    "ALTUM__VALIDATION_STATUS",
 ];
 
 #[test]

@@ -44,10 +44,13 @@ pub(in crate::sqlite) struct EventRow {
 }
 
 pub(in crate::sqlite) fn event_row(connection: &Connection, id: EventId) -> rusqlite::Result<Option<EventRow>> {
-    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok(None) };
-    let EventTable { name, has_trace } = table;
-    let sql = format!("SELECT {} FROM {name} WHERE id = ?1", event_columns(has_trace));
-    connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row, 0)).optional()
+    let find = |EventTable { name, has_trace }| {
+        let sql = format!("SELECT {} FROM {name} WHERE id = ?1", event_columns(has_trace));
+        connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row, 0)).optional()
+    };
+    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), find)?;
+    // It may have outlived its segment.
+    found.map_or_else(|| find(segments::KEPT_EVENTS.into()), |found| Ok(Some(found)))
 }
 
 /// What [`read_event`] reads.
@@ -83,8 +86,11 @@ pub(in crate::sqlite) fn read_event(id: EventId, row: &Row<'_>, first: usize) ->
 
 /// The type of an event; empty when the event is gone.
 pub(in crate::sqlite) fn event_type(connection: &Connection, id: EventId) -> rusqlite::Result<Arc<str>> {
-    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok("".into()) };
-    let sql = format!("SELECT type FROM {} WHERE id = ?1", table.name);
-    let found = connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()?;
+    let find = |table: &str| {
+        let sql = format!("SELECT type FROM {table} WHERE id = ?1");
+        connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()
+    };
+    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), |table| find(&table.name))?;
+    let found = found.map_or_else(|| find(segments::KEPT_EVENTS), |found| Ok(Some(found)))?;
     Ok(found.unwrap_or_else(|| "".into()))
 }

@@ -70,7 +70,7 @@ fn read_segment(
 ) -> rusqlite::Result<bool> {
     let sql = format!(
         "SELECT id, {} FROM {} WHERE tenant_id = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT {CHUNK}",
-        event_columns(segment.has_trace),
+        event_columns(segment.has_trace()),
         segment.table
     );
     loop {

@@ -75,6 +75,10 @@ fn deliver(
     delivery: &NewDelivery,
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
+    // What is about to go would go without its event.
+    if tx.segments.leaving_mut().covers(event) {
+        return Ok(false);
+    }
     let Some(row) = event_row(tx.connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
         return Ok(false);
     };
