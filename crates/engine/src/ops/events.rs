@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::delivery::Delivery;
+use domain::delivery::{Delivery, State};
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
@@ -51,6 +51,15 @@ pub enum Explained {
 }
 
 impl Explained {
+    /// Every code, in the order of `docs/verdicts.md`.
+    pub fn codes() -> Vec<&'static str> {
+        let beside =
+            [Self::NotNamed, Self::NoSubscription, Self::ChannelIsYounger, Self::ChannelWasDeleted, Self::NotKept];
+        let states = State::ALL.map(State::name).into_iter();
+        let skipped = Reason::ALL.map(Reason::code);
+        states.chain([Self::Expanding.code()]).chain(skipped).chain(beside.iter().map(Self::code)).collect()
+    }
+
     /// The code in the API.
     pub fn code(&self) -> &'static str {
         match self {
@@ -191,5 +200,17 @@ fn refuse(refused: Refused) -> OpsError {
             "the events of this request would make {rows} deliveries at once, and the limit is {ROWS_MAX}; send fewer \
              events per request"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_docs() {
+        let rows = include_str!("../../../../docs/verdicts.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let listed: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(listed, Explained::codes());
     }
 }

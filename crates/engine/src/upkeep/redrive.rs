@@ -77,7 +77,7 @@ async fn try_slice(
     let slice = match before.source {
         Source::Dead => {
             let stretch = dead(store, &before, before.reached, EXAMINED_MAX.min(taken_max)).await?;
-            of_dead(registry, &before, stretch, now, touched)
+            of_dead(registry, &before, &stretch, now, touched)
         }
         Source::History => {
             let channel = before.wanted.channel.unwrap_or_default();
@@ -88,7 +88,7 @@ async fn try_slice(
                 return Ok(None);
             };
             let stretch = events(store, &before, &live, before.reached, (taken_max, EXAMINED_MAX)).await?;
-            of_events(&before, &live, stretch, now)
+            of_events(&before, &live, &stretch, now)
         }
     };
     let after = store.redrive_slice(tenant, slice, now).await?;
@@ -133,7 +133,7 @@ fn text_of(wanted: &Wanted) -> Option<Text> {
 fn of_dead(
     registry: &Registry,
     redrive: &Redrive,
-    stretch: Stretch<DeadLetter>,
+    stretch: &Stretch<DeadLetter>,
     now: Timestamp,
     touched: &mut Vec<(ChannelId, DeliveryId)>,
 ) -> RedriveSlice {
@@ -149,7 +149,7 @@ fn of_dead(
             None => skipped += 1,
         }
     }
-    RedriveSlice { skipped, take: Take::Dead(taken), ..slice_of(redrive, &stretch) }
+    RedriveSlice { skipped, take: Take::Dead(taken), ..slice_of(redrive, stretch) }
 }
 
 /// Events from where it stands that the channel would hear of now, and that have not come to it yet; or, where an end is
@@ -178,14 +178,14 @@ pub(crate) async fn events(
     Ok(stretch)
 }
 
-fn of_events(redrive: &Redrive, live: &Arc<LiveChannel>, stretch: Stretch<PastEvent>, now: Timestamp) -> RedriveSlice {
+fn of_events(redrive: &Redrive, live: &Arc<LiveChannel>, stretch: &Stretch<PastEvent>, now: Timestamp) -> RedriveSlice {
     let take = Take::Events {
         channel: live.channel.id,
         expires_at: now.after(live.time_to_live),
         delivered: redrive.wanted.state,
         events: stretch.rows.iter().map(|past| past.event.id).collect(),
     };
-    RedriveSlice { take, ..slice_of(redrive, &stretch) }
+    RedriveSlice { take, ..slice_of(redrive, stretch) }
 }
 
 fn slice_of<T>(redrive: &Redrive, stretch: &Stretch<T>) -> RedriveSlice {

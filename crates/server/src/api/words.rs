@@ -86,7 +86,6 @@ fn word(schema: &str, field: &str) -> Option<Value> {
             let ends = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
             json!({"enum": ends.collect::<Vec<_>>()})
         }
-        ("RedriveFilter", "provider") => json!({"enum": providers()}),
         ("Delivery", "status") => {
             json!({"enum": State::ALL.iter().map(|state| state.name()).collect::<Vec<_>>()})
         }
@@ -118,7 +117,9 @@ fn word(schema: &str, field: &str) -> Option<Value> {
             instead of those that subscriptions choose."})
         }
         ("NewEvent", "idempotency_key") => json!({"minLength": 1, "maxLength": accept::KEY_BYTES_MAX}),
-        ("NewChannel" | "ChannelPatch" | "NewPreview" | "Channel", "provider") => json!({"enum": providers()}),
+        ("NewChannel" | "ChannelPatch" | "NewPreview" | "Channel" | "RedriveFilter", "provider") => {
+            json!({"enum": providers()})
+        }
         ("NewChannel" | "ChannelPatch", "event_types") => json!({"maxItems": EVENT_TYPES_MAX}),
         ("NewChannel" | "ChannelPatch", "time_to_live_seconds") => {
             json!({"minimum": 1, "maximum": channel::TIME_TO_LIVE_MAX.as_secs()})

@@ -1,7 +1,7 @@
 //! `postrider channel add PROVIDER`: a subcommand for each provider, made from its SPEC; and `add URL`, for channels
 //! that are pasted as one URL.
 
-use clap::{Arg, ArgMatches, Args as _, Command};
+use clap::{Arg, ArgMatches, Command};
 use providers::Spec;
 use serde_json::{Map, Value, json};
 
@@ -57,11 +57,13 @@ fn specs() -> impl Iterator<Item = &'static Spec> {
     providers::all().iter().map(|provider| provider.spec())
 }
 
-impl clap::Subcommand for Add {
-    fn augment_subcommands(command: Command) -> Command {
+impl clap::Args for Add {
+    fn augment_args(command: Command) -> Command {
         let of_provider = |spec: &'static Spec| {
             let about = format!("Make a channel of the kind {}", spec.title);
-            OfProvider::augment_args(Command::new(spec.name).about(about).after_help(fields::help(spec)))
+            <OfProvider as clap::Args>::augment_args(
+                Command::new(spec.name).about(about).after_help(fields::help(spec)),
+            )
         };
         let forms = providers::all().iter().flat_map(|provider| provider.pasted());
         let shown: Vec<String> = forms.map(|form| format!("  {}", form.shown)).collect();
@@ -69,7 +71,7 @@ impl clap::Subcommand for Add {
             .value_name("URL")
             .help("A channel as Apprise writes it; @FILE reads it from a file")
             .required(true);
-        OfUrl::augment_args(command.arg(url))
+        <OfUrl as clap::Args>::augment_args(command.arg(url))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
             .arg_required_else_help(true)
@@ -77,12 +79,8 @@ impl clap::Subcommand for Add {
             .subcommands(specs().map(of_provider))
     }
 
-    fn augment_subcommands_for_update(command: Command) -> Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        specs().any(|spec| spec.name == name)
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
     }
 }
 

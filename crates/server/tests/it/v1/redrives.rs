@@ -59,7 +59,7 @@ async fn dead_letters_are_counted_first_and_then_sent_with_a_fresh_budget() {
     }
     assert_eq!(server.client.deliveries("status=dead").await.len(), 4);
     let ids: Vec<_> = receiver.received("/").iter().map(|one| one.id().to_owned()).collect();
-    assert_eq!((&ids[6..], ids.len()), (&ids[..2], 8), "the same ids on the wire");
+    assert!(ids.len() == 8 && ids[6..].iter().all(|id| ids[..2].contains(id)), "the same ids on the wire: {ids:?}");
 }
 
 #[tokio::test]
