@@ -32,7 +32,7 @@ use super::{App, filter};
 pub(crate) struct ChannelIn {
     name: Option<String>,
     provider: Option<String>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     config: Option<Map<String, Value>>,
     /// The channel as Apprise writes it, instead of provider and config; the name is then the provider's unless given.
     url: Option<String>,

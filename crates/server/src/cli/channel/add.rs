@@ -50,8 +50,8 @@ struct OfUrl {
     options: Options,
 }
 
-/// The argument that is no provider's name.
-const URL: &str = "url";
+/// The argument that is no provider's name. Not `url`, which is where the server is.
+const PASTED: &str = "pasted";
 
 fn specs() -> impl Iterator<Item = &'static Spec> {
     providers::all().iter().map(|provider| provider.spec())
@@ -67,7 +67,7 @@ impl clap::Args for Add {
         };
         let forms = providers::all().iter().flat_map(|provider| provider.pasted());
         let shown: Vec<String> = forms.map(|form| format!("  {}", form.shown)).collect();
-        let url = Arg::new(URL)
+        let url = Arg::new(PASTED)
             .value_name("URL")
             .help("A channel as Apprise writes it; @FILE reads it from a file")
             .required(true);
@@ -89,7 +89,7 @@ impl clap::FromArgMatches for Add {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let Some((provider, matches)) = matches.subcommand() else {
             let OfUrl { name, options } = OfUrl::from_arg_matches(matches)?;
-            let url = matches.get_one::<String>(URL).cloned().ok_or_else(missing)?;
+            let url = matches.get_one::<String>(PASTED).cloned().ok_or_else(missing)?;
             return Ok(Self::Url { url, name, options });
         };
         let spec = specs().find(|spec| spec.name == provider).ok_or_else(missing)?;
