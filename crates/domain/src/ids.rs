@@ -40,6 +40,8 @@ id! {
     DeliveryId,
     /// One try at one step of a delivery.
     AttemptId,
+    /// One order to try many deliveries again.
+    RedriveId,
 }
 
 /// What several channels have in common that a provider counts or refuses together: a hash, because it is commonly a

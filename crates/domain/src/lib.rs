@@ -14,6 +14,7 @@ pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
+pub mod redrive;
 pub mod routing;
 pub mod schedule;
 pub mod secret;
@@ -23,7 +24,9 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 
-pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, ScopeId, SubscriptionId, TenantId};
+pub use ids::{
+    AttemptId, ChannelId, DeliveryId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
+};
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

@@ -21,7 +21,7 @@ use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use crate::accept::filter::Filter;
 use crate::render::Templates;
-use crate::settings::Settings;
+use crate::settings::{Retention, Settings};
 
 /// A channel ready for use.
 #[derive(Debug)]
@@ -272,6 +272,11 @@ impl Registry {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long history is kept.
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.settings.retention
     }
 
     pub fn config_version(&self) -> ConfigVersion {

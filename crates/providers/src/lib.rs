@@ -20,6 +20,7 @@ pub mod markup;
 pub mod message;
 pub mod microsoft_teams;
 pub mod operator;
+pub mod pasted;
 pub mod schema;
 pub mod scope;
 pub mod sign;
@@ -39,6 +40,7 @@ use serde_json::{Map, Value};
 pub use config::{Config, FieldError, clear, create, masked, update};
 pub use message::{Message, PlanContext, PlanError};
 pub use operator::Operator;
+use pasted::Form;
 pub use scope::Scopes;
 pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use step::{Reply, Step};
@@ -51,6 +53,11 @@ pub trait Provider: Sync {
     /// Puts what an owner sent into the shape of the fields, before any of it is checked; for values that are accepted
     /// in more than one place.
     fn tidy(&self, _given: &mut Map<String, Value>) {}
+
+    /// How its channels are written as one URL, for owners who come from Apprise; see [`pasted`].
+    fn pasted(&self) -> &'static [Form] {
+        &[]
+    }
 
     /// Checks what goes beyond single fields; errors name the field.
     fn check(&self, _config: &Config) -> Result<(), Vec<FieldError>> {

@@ -15,7 +15,7 @@ use crate::{Operator, Provider, all, find};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
-fn each(check: impl Fn(&'static dyn Provider, &'static Spec)) {
+fn each(mut check: impl FnMut(&'static dyn Provider, &'static Spec)) {
     for provider in all() {
         check(*provider, provider.spec());
     }
@@ -129,6 +129,17 @@ fn nothing_secret_is_in_debug_or_in_errors() {
         let debug = format!("{config:?} {steps:?} {errors:?}");
         for secret in secrets(spec) {
             assert!(!debug.contains(&secret), "{} shows a secret", spec.name);
+        }
+    });
+}
+
+#[test]
+fn schemes_belong_to_one_provider() {
+    let mut seen = BTreeSet::new();
+    each(|provider, spec| {
+        for form in provider.pasted() {
+            assert!(form.schemes.iter().all(|scheme| seen.insert(*scheme)), "{}", spec.name);
+            assert!(form.schemes.iter().any(|scheme| form.shown.starts_with(scheme)), "{}", spec.name);
         }
     });
 }

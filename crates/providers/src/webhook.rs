@@ -22,11 +22,13 @@ use url::Url;
 use crate::config::{Config, FieldError, SECRET};
 use crate::message::write_rfc3339;
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, decoded};
 use crate::sign::{SigningKey, sign};
 use crate::spec::{Field, FieldKind, Markup, Spec};
 use crate::step::{HttpReply, HttpStep, Reply, Step, Trust};
 use crate::{Provider, form, judge};
 
+mod pasted;
 pub mod thulium;
 
 /// For the whole exchange; the specification recommends 15 to 30 s.
@@ -166,8 +168,8 @@ impl Provider for Webhook {
             return;
         }
         let Some(Ok(mut url)) = given.get(URL).and_then(Value::as_str).map(Url::parse) else { return };
-        let user = percent_decoded(url.username());
-        let password = url.password().map(percent_decoded);
+        let user = decoded(url.username());
+        let password = url.password().map(decoded);
         if user.is_empty() && password.is_none() {
             return;
         }
@@ -177,6 +179,21 @@ impl Provider for Webhook {
             given.insert(BASIC_USER.to_owned(), Value::from(user));
             given.insert(BASIC_PASSWORD.to_owned(), password.map_or(Value::Null, Value::from));
         }
+    }
+
+    fn pasted(&self) -> &'static [Form] {
+        &[
+            Form {
+                schemes: &["json", "jsons"],
+                shown: "json://HOST/PATH, or jsons:// for https",
+                read: |parts| pasted::read(parts, STANDARD_NAME),
+            },
+            Form {
+                schemes: &["form", "forms"],
+                shown: "form://HOST/PATH, or forms:// for https",
+                read: |parts| pasted::read(parts, FORM_NAME),
+            },
+        ]
     }
 
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
@@ -331,12 +348,6 @@ fn standard_body(message: &Message<'_>) -> Vec<u8> {
     body.extend_from_slice(message.data.as_bytes());
     body.push(b'}');
     body
-}
-
-fn percent_decoded(text: &str) -> String {
-    // A form decoder reads '+' as a space; in a URL it is a plus.
-    let pair = format!("={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub struct Model {
     pub over: BTreeMap<DeliveryId, State>,
     /// Retried by a person.
     pub retried: BTreeSet<DeliveryId>,
+    /// Tenants whose dead letters somebody has asked to try again: any of them may be, from then on.
+    pub redriving: BTreeSet<TenantId>,
     /// Retries that are asked for and not answered.
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
@@ -152,7 +154,10 @@ impl Model {
         if self.under_way.contains_key(&delivery) {
             return Err(format!("{what} while it is under way"));
         }
-        if let Some(state) = self.over.get(&delivery) {
+        let tenant = flight.content.event.content.tenant;
+        if let Some(state) = self.over.get(&delivery)
+            && !(*state == State::Dead && self.redriving.contains(&tenant))
+        {
             return Err(format!("{what} after it was {state}"));
         }
         if flight.content.expires_at <= bounds.now && !self.clock_went_back {
@@ -278,8 +283,9 @@ impl Model {
 
     /// Somebody saw a delivery in a state.
     pub fn sees(&mut self, delivery: DeliveryId, state: State) -> Result<(), Broken> {
+        let may_come_back = self.retried.contains(&delivery) || !self.redriving.is_empty();
         match self.seen.insert(delivery, state) {
-            Some(before) if !leads_to(before, state, self.retried.contains(&delivery)) => {
+            Some(before) if !leads_to(before, state, may_come_back) => {
                 Err(format!("delivery {delivery} was {before} and then {state}"))
             }
             _ => Ok(()),

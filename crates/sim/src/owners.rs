@@ -6,9 +6,10 @@ use std::time::Duration;
 use domain::breaker::BreakerRule;
 use domain::channel::{ChannelSettings, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
+use domain::redrive::{Progress, Source, Wanted};
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError, RedriveRequest};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -40,6 +41,10 @@ pub(crate) enum Order {
     Look(State),
     /// What the look found.
     Retry(TenantId, Option<DeliveryId>),
+    /// All dead letters of a tenant, or all events for one channel.
+    Redrive(TenantId, Option<ChannelId>),
+    /// The newest redrive of a tenant.
+    Steer(TenantId, Progress),
 }
 
 /// The order that waits for its answer. Owners change one thing at a time, and ask again until they are sure.
@@ -208,7 +213,13 @@ impl World {
             12 => Order::Narrow(channel),
             13 => Order::Create,
             14..=17 => Order::Test(channel),
-            18..=27 => Order::Look(State::Dead),
+            18..=24 => Order::Look(State::Dead),
+            25 => Order::Redrive(self.model.channels[&channel].tenant, None),
+            26 => Order::Redrive(self.model.channels[&channel].tenant, Some(channel)),
+            27 => {
+                let to = self.dice.pick(&[Progress::Paused, Progress::Running, Progress::Running, Progress::Cancelled]);
+                Order::Steer(self.model.channels[&channel].tenant, to)
+            }
             _ => Order::Look(State::Retrying),
         }
     }
@@ -228,6 +239,8 @@ impl World {
         let engine = self.engine();
         if let Order::Retry(_, Some(delivery)) = order {
             self.model.retries(delivery);
+        } else if let Order::Redrive(tenant, None) = order {
+            self.model.redriving.insert(tenant);
         } else if is_change(&order) {
             self.owner.waiting = Some(order.clone());
         }
@@ -254,6 +267,20 @@ impl World {
                 Order::Retry(tenant, Some(delivery)) => {
                     engine.retry_delivery(*tenant, *delivery).await.map(|_| order.clone())
                 }
+                Order::Redrive(tenant, channel) => {
+                    let source = if channel.is_some() { Source::History } else { Source::Dead };
+                    let wanted = Wanted { channel: *channel, ..Wanted::default() };
+                    let pace = Some(1 + u32::try_from(draw % 50).unwrap_or(0));
+                    let begun = engine.begin_redrive(*tenant, RedriveRequest { source, wanted, pace }).await;
+                    begun.map(|_| order.clone())
+                }
+                Order::Steer(tenant, to) => match engine.redrives(*tenant, None, 1).await {
+                    Ok(newest) => match newest.first() {
+                        Some(newest) => engine.steer_redrive(*tenant, newest.id, *to).await.map(|_| order.clone()),
+                        None => Ok(order.clone()),
+                    },
+                    Err(error) => Err(error),
+                },
                 Order::Retry(_, None) | Order::Made(_) => Ok(order.clone()),
                 Order::Off(channel)
                 | Order::On(channel)
@@ -312,6 +339,8 @@ impl World {
                 self.believe(&order);
                 Ok(())
             }
+            // Its channel was deleted meanwhile.
+            Err((Order::Redrive(..), OpsError::Invalid(_))) => Ok(()),
             Err((order, error)) => Err(format!("{order:?} was refused: {error}")),
         };
         self.breaks(checked);
@@ -353,7 +382,7 @@ impl World {
 }
 
 fn is_change(order: &Order) -> bool {
-    !matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..))
+    !matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..))
 }
 
 fn channel_of(order: &Order) -> Option<ChannelId> {
@@ -365,7 +394,9 @@ fn channel_of(order: &Order) -> Option<ChannelId> {
         | Order::Reroute(channel)
         | Order::Narrow(channel)
         | Order::Test(channel) => Some(*channel),
-        Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) => None,
+        Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..) => {
+            None
+        }
     }
 }
 

@@ -97,6 +97,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     sums(world)?;
     let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
     events(world, &kept)?;
+    once(&kept)?;
     let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
     for exchange in world.model.exchanges.values() {
         exchanges.entry(exchange.delivery).or_default().push(exchange);
@@ -112,6 +113,18 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     }
     explains(world, &kept)?;
     count(world, &kept);
+    Ok(())
+}
+
+/// An event comes to a channel once, whatever was redriven and crashed meanwhile.
+fn once(kept: &Kept) -> Result<(), Broken> {
+    let mut pairs = BTreeMap::new();
+    for delivery in kept.deliveries.values() {
+        if let Some(other) = pairs.insert((delivery.event, delivery.channel), delivery.id) {
+            let Delivery { id, event, channel, .. } = delivery;
+            return Err(format!("event {event} came to channel {channel} twice: deliveries {other} and {id}"));
+        }
+    }
     Ok(())
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use domain::channel::Pause;
 use domain::lane::{Load, LoadWhat};
-use domain::{ChannelId, Clock, DeliveryId};
+use domain::{ChannelId, Clock, DeliveryId, RedriveId, TenantId};
 use store::directory::ConfigChange;
 use store::queue::{Settlement, Waiting};
 use store::{Store, StoreError};
 
 use super::{Input, Work};
+use crate::registry::Registry;
+use crate::upkeep;
 
 /// Rows in one slice of work: a slice holds the writer for a few milliseconds.
 const SLICE_ROWS: usize = 500;
@@ -21,6 +23,7 @@ const SLICE_ROWS: usize = 500;
 pub struct Hands {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
+    pub registry: Arc<Registry>,
 }
 
 impl Hands {
@@ -62,11 +65,19 @@ impl Hands {
         let now = self.clock.now();
         let done = match work {
             Work::Expand => self.store.expand(SLICE_ROWS).await,
+            Work::Retain => self.store.retain_slice(self.registry.retention().kept_since(now)).await,
             Work::Purge => self.store.purge_slice(SLICE_ROWS).await,
             Work::Cancel(channel) => self.store.cancel_slice(channel, under_way, now, SLICE_ROWS).await,
             Work::Expire(channel) => self.store.expire_slice(channel, under_way, now, SLICE_ROWS).await,
         };
         Input::WorkDone(work, or_warn(done, "a slice of work could not be done"))
+    }
+
+    /// Carries out an [`Action::Redrive`](super::Action::Redrive).
+    pub async fn redrive(&self, tenant: TenantId, redrive: RedriveId) -> Input {
+        let now = self.clock.now();
+        let sliced = upkeep::redrive::slice(&*self.store, &self.registry, (tenant, redrive), now).await;
+        Input::Redriven(tenant, redrive, sliced)
     }
 
     async fn read(&self, load: &Load) -> Result<Vec<Waiting>, StoreError> {

@@ -14,6 +14,7 @@ pub mod hands;
 pub mod in_flight;
 mod reach;
 pub mod recovery;
+mod redrives;
 pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use domain::channel::Pause;
 use domain::delivery::Cause;
 use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, RedriveId, StepsDone, TenantId, Timestamp};
 use store::directory::ConfigChange;
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
@@ -32,16 +33,21 @@ use store::{Store, StoreError};
 use crate::random::Entropy;
 use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
+use crate::upkeep::redrive::{NextSlice, Sliced};
 use attempt::{Answered, Content, Flight};
 use breakers::{Breakers, Moment};
 use decide::{Circumstances, Decision, decide};
 use in_flight::Slots;
+use redrives::Redrives;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
 /// How often the deliveries of paused channels are looked through for expired ones.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked for what is old. What is found goes slice after slice, as fast as it may.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Something that happened.
 #[derive(Debug)]
@@ -68,6 +74,10 @@ pub enum Input {
     RetryAsked(ChannelId, DeliveryId),
     /// There are fan-outs to expand.
     ExpandAsked,
+    /// A redrive is to be carried out from where it stands; the store has it already.
+    RedriveAsked(TenantId, RedriveId),
+    /// A slice of a redrive was done.
+    Redriven(TenantId, RedriveId, Sliced),
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
     /// A config that a provider changed was written down, or could not be: then this is it.
@@ -85,6 +95,8 @@ pub enum Work {
     Expand,
     /// Erase a slice of what a deleted tenant has left.
     Purge,
+    /// Let go of a slice of what is old.
+    Retain,
     /// Cancel a slice of what waits for a channel.
     Cancel(ChannelId),
     /// Expire a slice of what waits for a paused channel.
@@ -106,6 +118,8 @@ pub enum Action {
     Reconfigure(ConfigChange),
     /// Tell whoever wants to hear of it; nothing comes back.
     Tell(Moment),
+    /// Carry out a slice of a redrive; comes back as [`Input::Redriven`].
+    Redrive(TenantId, RedriveId),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -119,6 +133,8 @@ pub struct Found {
     pub cancellations: Vec<Cancellation>,
     /// Deleted tenants have something left.
     pub has_purge: bool,
+    /// Redrives that run.
+    pub redrives: Vec<(TenantId, RedriveId)>,
 }
 
 impl Found {
@@ -128,6 +144,7 @@ impl Found {
             waiting: store.waiting_channels().await?,
             cancellations: store.cancellations().await?,
             has_purge: store.has_purge().await?,
+            redrives: store.running_redrives().await?,
         })
     }
 }
@@ -157,7 +174,10 @@ pub struct Dispatcher {
     unsaved_configs: Vec<ConfigChange>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
+    redrives: Redrives,
     expiry_due: Timestamp,
+    /// When it is looked for what is old; `None`: everything is kept for ever.
+    retention_due: Option<Timestamp>,
     actions: Vec<Action>,
     is_stopping: bool,
 }
@@ -187,13 +207,16 @@ impl Dispatcher {
             unsaved_configs: Vec::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
+            redrives: Redrives::default(),
             expiry_due: now,
+            retention_due: settings.retention.is_bounded().then_some(now),
             actions: Vec::new(),
             is_stopping: false,
         };
         if found.has_purge {
             dispatcher.work.insert(Work::Purge);
         }
+        found.redrives.iter().for_each(|redrive| dispatcher.redrives.ask(*redrive, now));
         for channel in found.waiting {
             dispatcher.channel_changed(channel, now);
             dispatcher.lanes.spill(channel);
@@ -229,6 +252,8 @@ impl Dispatcher {
             Input::ExpandAsked => {
                 self.work.insert(Work::Expand);
             }
+            Input::RedriveAsked(tenant, redrive) => self.redrives.ask((tenant, redrive), now),
+            Input::Redriven(tenant, redrive, sliced) => self.redriven((tenant, redrive), sliced, now),
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
             Input::ReconfigureDone(failed) => self.reconfigure_done(failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
@@ -257,6 +282,8 @@ impl Dispatcher {
             if !self.is_stopping {
                 self.load_all();
                 self.do_work(now);
+                let due = self.redrives.take_due(now);
+                self.actions.extend(due.into_iter().map(|(tenant, redrive)| Action::Redrive(tenant, redrive)));
             }
         }
         std::mem::take(&mut self.actions)
@@ -266,7 +293,10 @@ impl Dispatcher {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
         let expiry = (may_work && self.holding().next().is_some()).then_some(self.expiry_due);
-        [self.lanes.wake_at(), self.breakers.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+        let redrive = self.redrives.wake_at().filter(|_| may_work);
+        let retention = self.retention_due.filter(|_| may_work);
+        let times = [self.lanes.wake_at(), self.breakers.wake_at(), self.store_rest_until, expiry, redrive, retention];
+        times.into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -503,12 +533,16 @@ impl Dispatcher {
             let due: Vec<Work> = self.holding().map(Work::Expire).collect();
             self.work.extend(due);
         }
+        if self.retention_due.is_some_and(|due| due <= now) {
+            self.retention_due = Some(now.after(RETENTION_INTERVAL));
+            self.work.insert(Work::Retain);
+        }
         let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
         for work in due {
             self.work.remove(&work);
             self.work_under_way.insert(work);
             let under_way = match work {
-                Work::Expand | Work::Purge => Vec::new(),
+                Work::Expand | Work::Purge | Work::Retain => Vec::new(),
                 Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
             };
             self.actions.push(Action::Work(work, under_way));
@@ -533,6 +567,18 @@ impl Dispatcher {
                 self.rest(now);
             }
         }
+    }
+
+    /// Takes into the lanes what a redrive has brought back; what it has made arrives by itself.
+    fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
+        for (channel, delivery) in sliced.touched {
+            self.ensure_lane(channel, now);
+            self.lanes.recall(channel, delivery);
+        }
+        if sliced.next == NextSlice::Again {
+            self.rest(now);
+        }
+        self.redrives.done(redrive, sliced.next, now);
     }
 
     /// Forgets an order that is carried out: what is retried later is not covered by it.

@@ -206,6 +206,7 @@ impl<T: Transport> Shell<T> {
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
                 Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Tell(_) => return,
+                Action::Redrive(tenant, redrive) => shell.hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);

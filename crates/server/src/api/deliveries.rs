@@ -83,7 +83,7 @@ pub(crate) async fn list(
     Ok(Json(PageOut::of(engine.deliveries(caller.tenant, wanted).await?)))
 }
 
-fn read_status(text: &str) -> Result<DeliveryState, Problem> {
+pub(super) fn read_status(text: &str) -> Result<DeliveryState, Problem> {
     DeliveryState::parse(text).ok_or_else(|| {
         let known: Vec<_> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
         Problem::invalid_field("status", format!("must be one of {}", known.join(", ")))

@@ -22,7 +22,9 @@ use settle::settle;
 use slices::{cancel_slice, cancellations, expire_slice};
 use waiting::{waiting_after, waiting_channels, waiting_these};
 
-pub(super) use events::{event_row, event_type, expanding};
+pub(super) use accept::deliver_past;
+pub(super) use events::{EventRow, event_columns, event_row, event_type, expanding, is_expanding_to, read_event};
+pub(super) use retry::revive;
 
 #[async_trait]
 impl Queue for SqliteStore {

@@ -31,8 +31,8 @@ pub(super) fn retry(
     Ok(over.map(|delivery| RetryAnswer::Over(delivery.state)))
 }
 
-/// Moves a dead delivery back into the queue.
-fn revive(
+/// Moves a dead delivery back into the queue; the channel that it is for.
+pub(in crate::sqlite) fn revive(
     tx: &mut Tx<'_>,
     tenant: TenantId,
     delivery: DeliveryId,
