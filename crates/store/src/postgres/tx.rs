@@ -9,6 +9,7 @@ use std::sync::Arc;
 use domain::{ChannelId, TenantId, Timestamp};
 use tokio_postgres::Error;
 
+use super::retention::Leaving;
 use super::rows::Rows;
 use super::statements::{Connection, execute, text};
 use crate::queue::Arrival;
@@ -27,6 +28,7 @@ pub(super) struct Sequences {
     pub event: i64,
     pub delivery: i64,
     pub attempt: i64,
+    pub redrive: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
     /// Not an id: the number of the writer's last transaction.
@@ -38,7 +40,7 @@ impl Sequences {
         let row = connection
             .query_one(
                 "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
-                        idempotency_day, batch
+                        redrive, idempotency_day, batch
                  FROM sequences",
                 &[],
             )
@@ -52,15 +54,16 @@ impl Sequences {
             event: row.try_get(5)?,
             delivery: row.try_get(6)?,
             attempt: row.try_get(7)?,
-            idempotency_day: row.try_get(8)?,
-            batch: row.try_get(9)?,
+            redrive: row.try_get(8)?,
+            idempotency_day: row.try_get(9)?,
+            batch: row.try_get(10)?,
         })
     }
 
     async fn save(&self, connection: &Connection) -> Result<(), Error> {
         let sql = "UPDATE sequences
                    SET config_version = $1, tenant = $2, api_key = $3, channel = $4, subscription = $5, event = $6,
-                       delivery = $7, attempt = $8, idempotency_day = $9, batch = $10";
+                       delivery = $7, attempt = $8, redrive = $9, idempotency_day = $10, batch = $11";
         execute(
             connection,
             sql,
@@ -73,6 +76,7 @@ impl Sequences {
                 &self.event,
                 &self.delivery,
                 &self.attempt,
+                &self.redrive,
                 &self.idempotency_day,
                 &self.batch,
             ],
@@ -161,6 +165,7 @@ pub(super) struct Memory {
     pub sequences: Sequences,
     /// Tenants that were deleted, also those that are erased by now.
     pub gone: Arc<BTreeSet<TenantId>>,
+    pub leaving: Leaving,
 }
 
 /// The open transaction.
@@ -168,6 +173,7 @@ pub(super) struct Tx {
     pub connection: Rc<Connection>,
     pub sequences: Sequences,
     pub gone: Arc<BTreeSet<TenantId>>,
+    pub leaving: Leaving,
     /// What is written in one statement for each table, at the end or before a job that reads.
     pub rows: Rows,
     arrivals: Vec<Arrival>,
@@ -185,10 +191,10 @@ pub(super) struct Done {
 impl Tx {
     /// A transaction that nothing has happened in.
     pub(super) fn new(connection: Rc<Connection>, memory: &Memory) -> Self {
-        let Memory { mut sequences, gone } = memory.clone();
+        let Memory { mut sequences, gone, leaving } = memory.clone();
         sequences.batch += 1;
         let (rows, happened) = (Rows::default(), Happened::default());
-        Self { connection, sequences, gone, rows, arrivals: Vec::new(), happened }
+        Self { connection, sequences, gone, leaving, rows, arrivals: Vec::new(), happened }
     }
 
     /// Announces a delivery, once the batch is durable.
@@ -239,7 +245,7 @@ impl Tx {
             self.sequences.save(connection),
         )?;
         let counts = self.happened.by_status();
-        let Self { sequences, gone, arrivals, .. } = self;
-        Ok(Done { memory: Memory { sequences, gone }, arrivals, counts })
+        let Self { sequences, gone, leaving, arrivals, .. } = self;
+        Ok(Done { memory: Memory { sequences, gone, leaving }, arrivals, counts })
     }
 }

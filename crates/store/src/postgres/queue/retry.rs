@@ -30,8 +30,8 @@ pub(super) async fn retry(
     Ok(over.map(|delivery| RetryAnswer::Over(delivery.state)))
 }
 
-/// Moves a dead delivery back into the queue.
-async fn revive(
+/// Moves a dead delivery back into the queue; the channel that it is for.
+pub(in crate::postgres) async fn revive(
     tx: &mut Tx,
     tenant: TenantId,
     delivery: DeliveryId,
