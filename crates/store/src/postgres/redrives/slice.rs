@@ -38,9 +38,12 @@ pub(super) async fn carry_out(
         }
         Take::Events { channel, expires_at, delivered, events } => {
             let delivery = NewDelivery { channel: *channel, expires_at: *expires_at };
+            // What is about to go would go without its event.
+            let kept_from = kept_from(&tx.connection).await?;
             let mut taken = BTreeSet::new();
             for event in events {
-                if !taken.contains(event) && deliver(tx, tenant, *event, *channel, *delivered, &delivery, now).await? {
+                let may_be = *event >= kept_from && !taken.contains(event);
+                if may_be && deliver(tx, tenant, *event, *channel, *delivered, &delivery, now).await? {
                     // What it made is written at the end; until then nobody else would see that it stands otherwise.
                     taken.insert(*event);
                     redriven += 1;
@@ -84,8 +87,8 @@ async fn deliver(
     delivery: &NewDelivery,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    // What is about to go would go without its event.
-    if tx.leaving.covers(event) || event < kept_from(&tx.connection).await? {
+    // The same while it is looked through.
+    if tx.leaving.covers(event) {
         return Ok(false);
     }
     let Some(row) = event_row(&tx.connection, tenant, event).await? else { return Ok(false) };
