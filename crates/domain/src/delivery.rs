@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::outcome::Outcome;
-use crate::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use crate::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +160,8 @@ pub struct Delivery {
     pub expires_at: Timestamp,
     /// When it reached its final state.
     pub settled_at: Option<Timestamp>,
+    /// The digest that it was merged in.
+    pub digest: Option<DigestId>,
     /// Why it stands where it stands, in words; empty when there is nothing to say.
     pub reason: String,
 }
@@ -174,6 +176,8 @@ pub struct Attempt {
     pub event: EventId,
     pub provider: String,
     pub event_type: String,
+    /// The digest that was tried; its other deliveries have an attempt each.
+    pub digest: Option<DigestId>,
     pub record: AttemptRecord,
 }
 

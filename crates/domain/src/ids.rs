@@ -40,6 +40,8 @@ id! {
     DeliveryId,
     /// One try at one step of a delivery.
     AttemptId,
+    /// Several deliveries of one channel merged in one message.
+    DigestId,
 }
 
 impl EventId {

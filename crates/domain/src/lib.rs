@@ -7,6 +7,7 @@
 
 pub mod channel;
 pub mod delivery;
+pub mod digest;
 pub mod event;
 pub mod event_type;
 pub mod ids;
@@ -21,7 +22,7 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 
-pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+pub use ids::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, SubscriptionId, TenantId};
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

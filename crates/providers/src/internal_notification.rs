@@ -105,6 +105,7 @@ mod tests {
             severity: Some(Severity::Info),
             subject,
             body,
+            items: &[],
         };
         let operator = Operator::default();
         let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: Timestamp::from_ms(0), operator: &operator };

@@ -9,6 +9,7 @@
 pub mod address;
 mod chat;
 pub mod config;
+mod digest;
 pub mod discord;
 pub mod email;
 mod field;
@@ -36,7 +37,7 @@ use domain::outcome::Outcome;
 use serde_json::{Map, Value};
 
 pub use config::{Config, FieldError, clear, create, masked, update};
-pub use message::{Message, PlanContext, PlanError};
+pub use message::{Item, Message, PlanContext, PlanError};
 pub use operator::Operator;
 pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use step::{Reply, Step};
@@ -73,6 +74,11 @@ pub trait Provider: Sync {
     /// own. Others have no business with it.
     fn passes_trace(&self) -> bool {
         false
+    }
+
+    /// Whether several events can be one message: those of a digest.
+    fn merges(&self, _config: &Config) -> bool {
+        true
     }
 
     /// What the owner of a channel should know and nothing is refused for. `body_template` is the channel's, as written.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{ChannelSettings, OnUnknown};
+use domain::channel::{ChannelSettings, DigestRule, OnUnknown};
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
@@ -32,6 +32,8 @@ pub(crate) enum Order {
     /// Other event types and another filter.
     Reroute(ChannelId),
     Narrow(ChannelId),
+    /// Another way to merge deliveries.
+    Merge(ChannelId),
     Create,
     /// It was made; what it is.
     Made(Arc<LiveChannel>),
@@ -59,6 +61,7 @@ impl World {
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
+        edit.digest = self.dice.chance(350).then(|| self.draw_digest());
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -79,6 +82,16 @@ impl World {
             filter: Some(filter),
             ..ChannelEdit::default()
         }
+    }
+
+    fn draw_digest(&mut self) -> Option<DigestRule> {
+        Some(DigestRule {
+            is_enabled: self.dice.chance(900),
+            window: Duration::from_secs(self.dice.pick(&[1, 5, 30, 120])),
+            items_max: self.dice.pick(&[0, 1, 2, 3, 10]),
+            immediate_from: None,
+            group_by: self.dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
+        })
     }
 
     /// Takes note of a channel that was made.
@@ -178,7 +191,7 @@ impl World {
             return Order::Create;
         }
         let channel = channels[self.dice.position(channels.len())];
-        match self.dice.between(0, 29) {
+        match self.dice.between(0, 30) {
             0..=2 => Order::Off(channel),
             3..=6 => Order::On(channel),
             7 => Order::Delete(channel),
@@ -188,6 +201,7 @@ impl World {
             13 => Order::Create,
             14..=17 => Order::Test(channel),
             18..=27 => Order::Look(State::Dead),
+            28 => Order::Merge(channel),
             _ => Order::Look(State::Retrying),
         }
     }
@@ -201,7 +215,11 @@ impl World {
         let draw = self.dice.number();
         let tenant = self.tenants[self.dice.position(self.tenants.len())];
         let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
-        let mut routes = matches!(order, Order::Reroute(_)).then(|| self.draw_routes());
+        let mut drawn = match order {
+            Order::Reroute(_) => Some(self.draw_routes()),
+            Order::Merge(_) => Some(ChannelEdit { digest: Some(self.draw_digest()), ..ChannelEdit::default() }),
+            _ => None,
+        };
         let owner = self.prepare_for(&order);
         let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
         let engine = self.engine();
@@ -236,8 +254,9 @@ impl World {
                 | Order::On(channel)
                 | Order::Mend(channel)
                 | Order::Reroute(channel)
-                | Order::Narrow(channel) => {
-                    let edit = routes.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
+                | Order::Narrow(channel)
+                | Order::Merge(channel) => {
+                    let edit = drawn.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
                     engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
                 }
             };
@@ -341,6 +360,7 @@ fn channel_of(order: &Order) -> Option<ChannelId> {
         | Order::Mend(channel)
         | Order::Reroute(channel)
         | Order::Narrow(channel)
+        | Order::Merge(channel)
         | Order::Test(channel) => Some(*channel),
         Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) => None,
     }

@@ -7,6 +7,7 @@
 //! Pure: the caller passes the time in, carries out the [`Load`]s and sends what [`Lanes::start_next`] hands out.
 //! Fair order over tenants, then over the channels of a tenant, is kept in [`turns`].
 
+mod aside;
 mod turns;
 
 use std::cmp::Reverse;
@@ -97,6 +98,8 @@ struct Lane<T> {
     recalled: VecDeque<DeliveryId>,
     /// Buffered, or started and not durably settled: never taken a second time.
     known: BTreeSet<DeliveryId>,
+    /// Taken as well, and not started by themselves; see [`aside`].
+    aside: BTreeSet<DeliveryId>,
     /// Asked for again while they were under way: brought back when they are settled.
     recalled_under_way: BTreeSet<DeliveryId>,
     /// Settled since the load under way was asked for, so that its older view of the table does not bring them back.
@@ -122,6 +125,7 @@ impl<T> Lane<T> {
             buffer: VecDeque::new(),
             recalled: VecDeque::new(),
             known: BTreeSet::new(),
+            aside: BTreeSet::new(),
             recalled_under_way: BTreeSet::new(),
             settled_during_load: BTreeSet::new(),
             is_spilled: false,
@@ -143,7 +147,8 @@ impl<T> Lane<T> {
 
     fn wants_load(&self, bounds: &Bounds) -> bool {
         let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
-        !self.is_paused && !self.is_loading && has_room && (self.is_spilled || !self.recalled.is_empty())
+        let takes_more = self.is_spilled && self.aside.len() < aside::ASIDE_MAX;
+        !self.is_paused && !self.is_loading && has_room && (takes_more || !self.recalled.is_empty())
     }
 }
 
@@ -393,6 +398,7 @@ impl<T> Lanes<T> {
             self.buffered_bytes -= ready.bytes;
         }
         lane.recalled.clear();
+        lane.aside.clear();
         lane.generation += 1;
         lane.is_spilled = true;
         lane.taken_to = up_to;

@@ -21,6 +21,7 @@ use http::{HeaderName, HeaderValue};
 use providers::step::{InboxStep, Reply, SmtpReply, Step};
 use providers::{Message, PlanContext};
 use sha2::{Digest as _, Sha256};
+use store::digest::SealedDigest;
 use store::inbox::InboxEntry;
 use store::queue::Waiting;
 
@@ -28,6 +29,7 @@ use super::due_since;
 use super::in_flight::Note;
 
 use crate::registry::{LiveChannel, Registry};
+use crate::render::digest::DigestRow;
 
 /// A delivery that is under way.
 #[derive(Clone, Debug)]
@@ -53,14 +55,17 @@ pub struct Content {
     pub tries: u32,
     pub attempts_max: Option<u32>,
     pub steps_done: StepsDone,
+    /// What it stands for, when it is the first delivery of a digest.
+    pub digest: Option<Arc<SealedDigest>>,
 }
 
 impl Content {
     /// What the queue table says of a row that comes with its event.
     pub(crate) fn of_row(row: Waiting, now: Timestamp) -> Option<Self> {
         let due_since = due_since(&row, now);
-        let Waiting { created_at, expires_at, attempts, tries, attempts_max, steps_done, event, .. } = row;
-        Some(Self { event: event?, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done })
+        let Waiting { created_at, expires_at, attempts, tries, attempts_max, steps_done, event, sealed, .. } = row;
+        let (event, digest) = (event?, sealed);
+        Some(Self { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done, digest })
     }
 }
 
@@ -348,6 +353,18 @@ fn overall(records: &[AttemptRecord], steps_count: u32) -> Outcome {
 /// Renders the channel's templates and lets its provider plan; the error says what is wrong with which.
 pub(crate) fn plan_steps(flight: &Flight, registry: &Registry, now: Timestamp) -> Result<Vec<Step>, String> {
     let Flight { live, content, .. } = flight;
+    // The database's own name, so that ids of two databases differ.
+    let wire_id = match &content.digest {
+        Some(digest) => format!("dgs_{}_{}", registry.instance, digest.id),
+        None => format!("dlv_{}_{}", registry.instance, flight.delivery),
+    };
+    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now, operator: &registry.operator };
+    let plan = |message: &Message<'_>| {
+        live.provider.0.plan(&live.config, message, &context).map_err(|error| error.to_string())
+    };
+    if let Some(digest) = &content.digest {
+        return DigestRow::read(&digest.body)?.with_message(plan);
+    }
     let event = &content.event;
     let rendered = live.templates.render(live, event)?;
     let message = Message {
@@ -358,11 +375,9 @@ pub(crate) fn plan_steps(flight: &Flight, registry: &Registry, now: Timestamp) -
         severity: event.content.severity,
         subject: rendered.subject.as_deref(),
         body: rendered.body.as_deref(),
+        items: &[],
     };
-    // The database's own name, so that ids of two databases differ.
-    let wire_id = format!("dlv_{}_{}", registry.instance, flight.delivery);
-    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now, operator: &registry.operator };
-    live.provider.0.plan(&live.config, &message, &context).map_err(|error| error.to_string())
+    plan(&message)
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@
 
 pub mod attempt;
 pub mod decide;
+pub mod digest;
 pub mod hands;
 pub mod in_flight;
 pub mod recovery;
 pub mod run;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +33,10 @@ use crate::registry::{Hold, LiveChannel, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
 use decide::{Decision, ForChannel, decide};
+use digest::{Digests, Seal, Sealed, of_each};
 use in_flight::Slots;
+
+pub use standing::Standing;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
@@ -64,6 +69,8 @@ pub enum Input {
     RetryAsked(ChannelId, DeliveryId),
     /// There are fan-outs to expand.
     ExpandAsked,
+    /// A window was sealed, or not; `None`: the store failed.
+    SealDone(Seal, Option<Sealed>),
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
@@ -96,6 +103,8 @@ pub enum Action {
     Load(Load),
     /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
     Pause(ChannelId, Pause),
+    /// Make one message of several deliveries; comes back as [`Input::SealDone`].
+    Seal(Seal),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -127,6 +136,7 @@ pub struct Dispatcher {
     registry: Arc<Registry>,
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
+    digests: Digests,
     /// Tests under way: they use no lane.
     tests: BTreeSet<DeliveryId>,
     /// Where sends under way are noted.
@@ -162,6 +172,7 @@ impl Dispatcher {
             registry,
             entropy,
             lanes: Lanes::new(settings.bounds()),
+            digests: Digests::default(),
             tests: BTreeSet::new(),
             slots: Slots::default(),
             unsaved: Vec::new(),
@@ -206,11 +217,12 @@ impl Dispatcher {
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
             Input::RetryAsked(channel, delivery) => {
                 self.ensure_lane(channel, now);
-                self.lanes.recall(channel, delivery);
+                self.retry_asked(channel, delivery);
             }
             Input::ExpandAsked => {
                 self.work.insert(Work::Expand);
             }
+            Input::SealDone(seal, result) => self.seal_done(seal, result, now),
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
             Input::Stop => self.is_stopping = true,
@@ -221,6 +233,7 @@ impl Dispatcher {
     pub fn actions(&mut self, now: Timestamp) -> Vec<Action> {
         self.lanes.advance(now);
         if !self.is_stopping {
+            self.close_windows(now);
             self.start_all(now);
         }
         if self.store_rest_until.is_some_and(|until| until <= now) {
@@ -234,6 +247,7 @@ impl Dispatcher {
                 self.actions.push(Action::Pause(channel, pause));
             }
             if !self.is_stopping {
+                self.seal_closed();
                 self.load_all();
                 self.do_work(now);
             }
@@ -245,7 +259,8 @@ impl Dispatcher {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
         let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
-        [self.lanes.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+        let window = if self.is_stopping { None } else { self.next_end() };
+        [self.lanes.wake_at(), self.store_rest_until, expiry, window].into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -265,7 +280,9 @@ impl Dispatcher {
 
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains(&delivery) || self.lanes.is_under_way(channel, delivery)
+        self.tests.contains(&delivery)
+            || self.lanes.is_under_way(channel, delivery)
+            || self.digests.is_flying(channel, delivery)
     }
 
     /// Whether this test is started and not durably settled.
@@ -284,6 +301,7 @@ impl Dispatcher {
             tries: 0,
             attempts_max,
             steps_done: StepsDone::NONE,
+            digest: None,
         };
         // A test of a tenant that was suspended since it was asked for waits as everything else does.
         let is_suspended = || matches!(self.hold_of(channel), Some(Hold::Suspended(_)));
@@ -296,7 +314,9 @@ impl Dispatcher {
             return;
         }
         self.ensure_lane(channel, now);
-        self.lanes.arrive(channel, ready(delivery, content), now);
+        if !self.collect_arrival(channel, delivery, &content) {
+            self.lanes.arrive(channel, ready(delivery, content), now);
+        }
     }
 
     fn ensure_lane(&mut self, channel: ChannelId, now: Timestamp) {
@@ -313,6 +333,7 @@ impl Dispatcher {
 
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
+        self.digests.started(channel, delivery, &content);
         let (cause, note) = match self.registry.channel(channel) {
             _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
             None => (Cause::Cancel, "the channel was deleted"),
@@ -323,7 +344,8 @@ impl Dispatcher {
                 return;
             }
         };
-        self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+        let settlement = decide::without_try(delivery, channel, &content, cause, note, now);
+        self.unsaved.extend(of_each(settlement, content.digest.as_deref()));
         self.lane_answered(channel, delivery, now);
     }
 
@@ -339,6 +361,7 @@ impl Dispatcher {
         let class = answered.outcome.class;
         let used = Arc::clone(&answered.flight.live);
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
+        let digest = answered.flight.content.digest.clone();
         let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
@@ -355,7 +378,7 @@ impl Dispatcher {
         {
             settlement = decide::cancel(settlement, reason);
         }
-        self.unsaved.push(settlement);
+        self.unsaved.extend(of_each(settlement, digest.as_deref()));
         self.lane_answered(channel, delivery, now);
     }
 
@@ -366,6 +389,7 @@ impl Dispatcher {
             tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
             if self.paused.insert(channel) {
                 self.lanes.pause(channel);
+                self.digests.forget(channel);
             }
             self.actions.push(Action::Pause(channel, pause));
         }
@@ -389,6 +413,9 @@ impl Dispatcher {
         }
         if self.tests.remove(&delivery) {
             self.lanes.settled_elsewhere(channel, delivery);
+            return;
+        }
+        if self.settled_in_digest(settlement) {
             return;
         }
         let due = match &settlement.next {
@@ -420,7 +447,11 @@ impl Dispatcher {
             reached: rows.last().map(|row| row.delivery),
             is_drained: rows.len() < load.items_max,
         };
-        for row in rows.into_iter().filter(|row| !self.tests.contains(&row.delivery)) {
+        for row in rows {
+            if self.tests.contains(&row.delivery) {
+                continue;
+            }
+            let Some(row) = self.take_digest_row(&load, row, now) else { continue };
             let (delivery, due_at) = (row.delivery, row.due_at);
             match Content::of_row(row, now) {
                 Some(content) => result.ready.push(ready(delivery, content)),
@@ -443,11 +474,13 @@ impl Dispatcher {
         if live.is_some_and(|live| live.held().is_some()) {
             if self.paused.insert(channel) {
                 self.lanes.pause(channel);
+                self.digests.forget(channel);
             }
         } else if self.paused.remove(&channel) {
             self.throttled_in_a_row.remove(&channel);
             self.lanes.resume(channel);
         }
+        self.digest_rule_changed(channel);
     }
 
     fn hold_of(&self, channel: ChannelId) -> Option<Hold> {
@@ -469,6 +502,7 @@ impl Dispatcher {
             self.channel_changed(channel, now);
             // Nothing that arrives or is read from now on concerns the lane.
             self.lanes.forget(channel, DeliveryId(i64::MAX));
+            self.digests.forget(channel);
             self.cancelled.remove(&channel);
             self.work.remove(&Work::Cancel(channel));
             self.work.remove(&Work::Expire(channel));
@@ -480,6 +514,7 @@ impl Dispatcher {
         let Cancellation { channel, up_to, reason } = cancellation;
         self.ensure_lane(channel, now);
         self.lanes.forget(channel, up_to);
+        self.digests.forget(channel);
         self.cancelled.insert(channel, (up_to, reason));
         self.work.insert(Work::Cancel(channel));
     }
@@ -505,6 +540,7 @@ impl Dispatcher {
     /// What is under way to a channel. Tests are few: those of all channels are given.
     fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
+        under_way.extend(self.digests.flying(channel));
         under_way.extend(&self.tests);
         under_way
     }

@@ -39,7 +39,7 @@ pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use inbox::Unread;
-pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
 pub use subscriptions::NewSubscription;

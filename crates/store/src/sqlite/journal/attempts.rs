@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::delivery::{Attempt, AttemptRecord};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::super::segments::Kind;
@@ -63,7 +63,8 @@ fn rows_below(
     let read = |condition: &str, id: i64, limit: i64| -> rusqlite::Result<Vec<(i64, Attempt)>> {
         let sql = format!(
             "SELECT id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class,
-                    scope, code, hint_ms, reference, note, body, started_at, duration_ms
+                    scope, code, hint_ms, reference, note, body, started_at, duration_ms,
+                    digest_id
              FROM {table} WHERE {condition} AND id < ?2 ORDER BY id DESC LIMIT ?4"
         );
         connection.prepare_cached(&sql)?.query_map(params![tenant.0, below, id, limit], read_attempt)?.collect()
@@ -124,6 +125,7 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
         event: EventId(row.get(4)?),
         provider: row.get(5)?,
         event_type: row.get(6)?,
+        digest: row.get::<_, Option<i64>>(18)?.map(DigestId),
         record,
     };
     Ok((id, attempt))

@@ -6,6 +6,7 @@ use rusqlite::params;
 use super::super::inbox;
 use super::super::segments::Kind;
 use super::super::writer::{Shift, Tx, next};
+use super::digests;
 use crate::queue::{Next, Settlement};
 
 pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
@@ -33,6 +34,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
                 insert_dead(tx, settlement, tries, note)?;
             } else {
                 insert_settled(tx, settlement, *state, note)?;
+                settlement.digest.map_or(Ok(()), |digest| digests::forget(tx.connection, digest))?;
             }
         }
     }
@@ -96,7 +98,7 @@ fn insert_attempt(
         record.body,
         record.started_at.as_ms(),
         record.duration_ms,
-        None::<i64>,
+        settlement.digest.map(|digest| digest.0),
     ])?;
     if outcome.class != domain::outcome::Class::Delivered {
         tx.count(settlement.tenant, settlement.channel, &settlement.event_type, "failed", settlement.settled_at);
@@ -108,8 +110,8 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
     tx.connection
         .prepare_cached(
             "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
-                               steps_done, code, note, died_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                               steps_done, code, note, died_at, digest_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             settlement.delivery.0,
@@ -124,6 +126,7 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
             settlement.records.last().and_then(|record| record.code),
             note,
             settlement.settled_at.as_ms(),
+            settlement.digest.map(|digest| digest.0),
         ])
         .map(drop)
 }
@@ -143,7 +146,7 @@ fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: 
             settlement.expires_at.as_ms(),
             settlement.settled_at.as_ms(),
             note,
-            None::<i64>,
+            settlement.digest.map(|digest| digest.0),
         ])
         .map(drop)
 }

@@ -14,13 +14,14 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::{OneDirectory, Stepped};
+use crate::conformance::digests::digest_of;
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
-use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::sqlite::writer::Writer;
 use crate::{Directory as _, Journal as _, Queue as _};
 
@@ -80,6 +81,7 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     stepped.run(store.waiting_channels()).unwrap();
     stepped.run(store.waiting_after(channel, DeliveryId(0), NOW, 10)).unwrap();
     stepped.run(store.waiting_these(channel, vec![heard[0].delivery], NOW)).unwrap();
+    digests(stepped);
     let change = ChannelChange {
         tenant: TENANT,
         channel,
@@ -101,6 +103,23 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();
     stepped.run(store.expire_slice(ChannelId(101), vec![], EXPIRES_AT, 10)).unwrap();
     read(stepped, channel, &heard[0]);
+}
+
+/// A digest is sealed, dies, is retried and expires.
+fn digests(stepped: &Stepped) {
+    let store = &stepped.store;
+    let channel = ChannelId(8000);
+    let events = vec![event(TENANT, &[channel.0]), event(TENANT, &[channel.0])];
+    stepped.run(store.accept(request(TENANT, events))).unwrap();
+    let heard = stepped.heard();
+    let digest = stepped.run(store.seal_digest(digest_of(&heard))).unwrap();
+    stepped.run(store.waiting_these(channel, vec![heard[0].delivery], NOW)).unwrap();
+    let settlements = heard.iter().map(|arrival| Settlement { digest, ..dead(arrival) }).collect();
+    stepped.run(store.settle(settlements)).unwrap();
+    for _ in 0..2 {
+        stepped.run(store.retry(TENANT, heard[1].delivery, EXPIRES_AT)).unwrap();
+    }
+    stepped.run(store.expire_slice(channel, vec![], EXPIRES_AT, 10)).unwrap();
 }
 
 /// A tenant comes and goes.
