@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Class, Outcome};
 use crate::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 
 /// Where a delivery stands.
@@ -85,6 +85,8 @@ pub enum Cause {
     Fail,
     /// The provider asked for a pause: the attempt does not count.
     Throttle,
+    /// A part of the message was taken and others are left, which have turns of their own.
+    GoOn,
     /// The attempt failed and no other is left, or the next would come after the time-to-live.
     GiveUp,
     /// Its channel was paused, or its tenant suspended.
@@ -108,6 +110,7 @@ impl Cause {
             Self::Deliver => "deliver",
             Self::Fail => "fail",
             Self::Throttle => "throttle",
+            Self::GoOn => "go on",
             Self::GiveUp => "give up",
             Self::Hold => "hold",
             Self::Resume => "resume",
@@ -128,6 +131,7 @@ pub const EDGES: &[(State, Cause, State)] = &[
     (State::Processing, Cause::Deliver, State::Sent),
     (State::Processing, Cause::Fail, State::Retrying),
     (State::Processing, Cause::Throttle, State::Retrying),
+    (State::Processing, Cause::GoOn, State::Retrying),
     (State::Processing, Cause::GiveUp, State::Dead),
     (State::Processing, Cause::Hold, State::Held),
     (State::Processing, Cause::Cancel, State::Cancelled),
@@ -179,6 +183,36 @@ pub struct Attempt {
     /// The digest that was tried; its other deliveries have an attempt each.
     pub digest: Option<DigestId>,
     pub record: AttemptRecord,
+    /// The delivery was given up with it. It stays so when a person has the delivery tried again.
+    pub gave_up: bool,
+}
+
+/// What an attempt came to, in the fewest words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The provider took it.
+    Delivered,
+    /// It failed, and the delivery went on.
+    Failed,
+    /// The delivery was given up with it.
+    GaveUp,
+}
+
+impl Attempt {
+    pub fn result(&self) -> AttemptResult {
+        AttemptResult::of(self.record.outcome.class, self.gave_up)
+    }
+}
+
+impl AttemptResult {
+    /// What an attempt with this outcome came to.
+    pub fn of(class: Class, gave_up: bool) -> Self {
+        match class {
+            Class::Delivered => Self::Delivered,
+            _ if gave_up => Self::GaveUp,
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// The most of an answer's body that is kept with an attempt, in bytes.

@@ -44,6 +44,11 @@ id! {
     DigestId,
 }
 
+/// What several channels have in common that a provider counts or refuses together: a hash, because it is commonly a
+/// secret that tells two scopes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeId(pub u64);
+
 impl EventId {
     /// The public form in the native API: `evt_` and the number.
     pub fn public(self) -> String {

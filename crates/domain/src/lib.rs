@@ -5,6 +5,7 @@
 //!
 //! Start reading at [`delivery`] (the states of a delivery), then [`lane`] (what may start now).
 
+pub mod budget;
 pub mod channel;
 pub mod delivery;
 pub mod digest;
@@ -22,7 +23,7 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 
-pub use ids::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, SubscriptionId, TenantId};
+pub use ids::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, ScopeId, SubscriptionId, TenantId};
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

@@ -76,8 +76,33 @@ pub struct Outcome {
     pub hint: Option<Duration>,
     /// The provider's own id of the message.
     pub reference: Option<String>,
-    /// What went wrong, in words for the person on call; empty when delivered. Holds no secret.
+    /// What went wrong, in words for the person on call; empty when delivered, unless that needs a word. Holds no secret.
     pub note: String,
+    /// What may be done at once about a message that was not taken; without effect on others.
+    pub remedy: Option<Remedy>,
+}
+
+/// What may be done at once about a message that was not taken as it was.
+///
+/// A remedy is tried once in a try. When it is of no use, the outcome counts as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing was taken, because the destination has moved: this field of the channel's config is changed for good, and
+    /// the message goes again.
+    Move(ConfigPatch),
+    /// Nothing was taken, because of how the message is marked up: it goes again as plain text.
+    Plain,
+    /// The provider says that it has this very message. If an earlier try of the delivery ended without an answer, that
+    /// one was taken.
+    HasAlready,
+}
+
+/// One field of a channel's config, as it is from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigPatch {
+    /// A text field of the provider's SPEC that holds no secret.
+    pub key: &'static str,
+    pub value: String,
 }
 
 /// The longest wait that a provider may ask for; longer hints are cut to it, so that an absurd header cannot park a
@@ -86,7 +111,14 @@ pub const HINT_MAX: Duration = Duration::from_hours(24);
 
 impl Outcome {
     pub const fn delivered() -> Self {
-        Self { class: Class::Delivered, scope: Scope::Message, hint: None, reference: None, note: String::new() }
+        Self {
+            class: Class::Delivered,
+            scope: Scope::Message,
+            hint: None,
+            reference: None,
+            note: String::new(),
+            remedy: None,
+        }
     }
 
     /// A failure that concerns this message and may pass.
@@ -107,6 +139,13 @@ impl Outcome {
     /// The request went out and no answer came.
     pub fn unknown(note: impl Into<String>) -> Self {
         Self { class: Class::Unknown, note: note.into(), ..Self::delivered() }
+    }
+
+    /// The same outcome with what may be done about it at once.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(remedy);
+        self
     }
 
     /// The same outcome with the wait that the provider asked for.

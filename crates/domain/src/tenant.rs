@@ -11,10 +11,19 @@ pub struct Tenant {
     pub name: String,
     /// Where mail to the tenant itself goes.
     pub email: Option<String>,
+    /// The providers that its channels may have; `None`: every one that there is.
+    pub providers: Option<Vec<String>>,
     /// Since when the platform suspends it: its keys are refused, and nothing is sent for it.
     pub suspended_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+}
+
+impl Tenant {
+    /// Whether its channels may have this provider.
+    pub fn may_have(&self, provider: &str) -> bool {
+        self.providers.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == provider))
+    }
 }
 
 /// Whether `slug` may name a tenant: 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit, as in

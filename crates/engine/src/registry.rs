@@ -11,11 +11,12 @@ use std::time::Duration;
 use domain::channel::{Channel, DigestRule, Pause};
 use domain::event::NewEvent;
 use domain::event_type::KeptEventType;
+use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, TenantId, Timestamp};
-use providers::{Config, Operator, Provider};
+use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
+use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, Snapshot};
 
 use crate::accept::filter::{self, Context, Filter};
@@ -36,6 +37,8 @@ pub struct LiveChannel {
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
+    /// What it shares with other channels, and the provider's rates.
+    pub scopes: Scopes,
     pub(crate) suspension: Arc<Suspension>,
 }
 
@@ -140,6 +143,23 @@ impl LiveChannel {
         suspended.or_else(|| self.channel.pause.clone().map(Hold::Paused))
     }
 
+    /// Whether a rate counts what is sent to it.
+    pub fn is_metered(&self) -> bool {
+        !self.scopes.rates.is_empty() || self.channel.settings.rate_limit.is_some()
+    }
+
+    /// What its lane keeps to.
+    pub(crate) fn lane_rules(&self) -> LaneRules {
+        let Channel { tenant, ref settings, .. } = self.channel;
+        let scopes = [self.scopes.place, self.scopes.credential, self.scopes.provider];
+        let metering = Metering {
+            rate_limit: settings.rate_limit,
+            rates: self.scopes.rates.clone(),
+            scopes: scopes.into_iter().flatten().collect(),
+        };
+        LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
+    }
+
     fn new(stored: ChannelWithRoutes, settings: &Settings, suspension: Arc<Suspension>) -> Result<Self, RegistryError> {
         let ChannelWithRoutes { channel, subscriptions, .. } = stored;
         let provider = providers::find(&channel.settings.provider)
@@ -147,7 +167,12 @@ impl LiveChannel {
         let spec = provider.spec();
         let config = Config::parse(channel.settings.config.reveal())
             .map_err(|error| RegistryError::Config(channel.id, error))?;
+        let mut scopes = Scopes::of(provider, &config);
+        if !settings.keeps_provider_rates {
+            scopes.rates.clear();
+        }
         Ok(Self {
+            scopes,
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             templates: Templates::compile(&channel.settings, provider.markup(&config)),
@@ -253,6 +278,11 @@ impl Registry {
         state.tenants.get(state.slugs.get(slug)?).cloned()
     }
 
+    /// The tenant with this id.
+    pub(crate) fn tenant_with(&self, id: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&id).cloned()
+    }
+
     /// Tenants in order of id, those above `after` that `passes` lets through.
     pub fn tenants_that(&self, after: TenantId, rows_max: usize, passes: impl Fn(&Tenant) -> bool) -> Vec<Tenant> {
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
@@ -354,6 +384,10 @@ impl Registry {
         self.write().event_types.remove(&(tenant, name.to_owned()));
     }
 
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.settings.in_proportion(schedule)
+    }
+
     /// A channel that nobody has saved: for a preview.
     pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
         let config_version = self.config_version();
@@ -418,21 +452,41 @@ impl Registry {
 
     /// Pauses a channel, unless it was changed or paused since `used` was taken from here. Returns whether it did.
     pub(crate) fn pause(&self, used: &Arc<LiveChannel>, pause: Pause) -> bool {
+        self.replace(used, |channel| channel.pause = Some(pause))
+    }
+
+    /// Gives a channel another config, unless it was changed or paused since `used` was taken from here. Its words in a
+    /// dialect are dropped. Returns whether it did.
+    pub(crate) fn reconfigure(&self, used: &Arc<LiveChannel>, config: &Config) -> bool {
+        self.replace(used, |channel| {
+            channel.settings.config = Secret::new(config.to_json());
+            channel.settings.wire_config = None;
+        })
+    }
+
+    /// Every running channel with this credential.
+    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
+        let state = self.read();
+        let running = state.channels.values().filter(|live| live.channel.pause.is_none());
+        running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
+    }
+
+    fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
         let id = used.channel.id;
         let mut state = self.write();
         if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
             return false;
         }
         let mut channel = used.channel.clone();
-        channel.pause = Some(pause);
+        change(&mut channel);
         let stored = ChannelWithRoutes {
             channel,
             subscriptions: used.subscriptions.clone(),
             config_version: state.config_version,
         };
         let suspension = Arc::clone(&used.suspension);
-        let Ok(paused) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
-        state.channels.insert(id, Arc::new(paused));
+        let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
+        state.channels.insert(id, Arc::new(changed));
         true
     }
 }

@@ -20,6 +20,9 @@ pub struct Settings {
     /// Deliveries read from the queue table at a time: enough to keep a lane busy, few enough to be read in a
     /// millisecond.
     pub load_items_max: usize,
+    /// Whether the rates in the providers' SPECs are kept to. Servers of one's own that speak a provider's API may have
+    /// none.
+    pub keeps_provider_rates: bool,
 }
 
 impl Default for Settings {
@@ -30,6 +33,7 @@ impl Default for Settings {
             lane_items_max: 1024,
             buffered_bytes_max: 32 << 20,
             load_items_max: 256,
+            keeps_provider_rates: true,
         }
     }
 }
@@ -46,7 +50,11 @@ impl Settings {
 
     /// The schedule of a channel that names none.
     pub(crate) fn default_schedule(&self, spec: &Spec) -> Schedule {
-        let schedule = (spec.retry)();
+        self.in_proportion((spec.retry)())
+    }
+
+    /// A schedule that no owner has chosen, in the proportion that the operator decides.
+    pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
         self.retry_base.map_or(schedule.clone(), |base| schedule.with_base(base))
     }
 }

@@ -7,7 +7,7 @@ use domain::Secret;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use url::Url;
+use url::{Position, Url};
 
 use crate::config::{Config, FieldError};
 use crate::message::PlanError;
@@ -31,6 +31,12 @@ pub(crate) const fn webhook_field(help: &'static str, example: &'static str) -> 
 /// The URL in that field.
 pub(crate) fn webhook_url(config: &Config) -> Result<Url, PlanError> {
     config.text(WEBHOOK_URL).and_then(|text| Url::parse(text).ok()).ok_or(PlanError::Config(WEBHOOK_URL))
+}
+
+/// Where that URL leads, without its query.
+pub(crate) fn webhook_place(config: &Config) -> Option<String> {
+    let url = Url::parse(config.text(WEBHOOK_URL)?).ok()?;
+    Some(url[..Position::AfterPath].to_owned())
 }
 
 /// Checks that field; the error says what is right and repeats nothing.

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
+use domain::outcome::ConfigPatch;
 use domain::secret::MASK;
 use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
@@ -99,6 +100,14 @@ impl Config {
     pub fn previous_secret(&self) -> Option<(&str, Timestamp)> {
         let until = self.fields.get(PREVIOUS_SECRET_UNTIL_MS)?.as_i64()?;
         Some((self.text(PREVIOUS_SECRET)?, Timestamp::from_ms(until)))
+    }
+
+    /// The same config with one field as a provider says that it is now.
+    #[must_use]
+    pub fn patched(&self, patch: &ConfigPatch) -> Self {
+        let mut config = self.clone();
+        config.set_text(patch.key, patch.value.clone());
+        config
     }
 
     pub(crate) fn set_text(&mut self, key: &str, text: String) {

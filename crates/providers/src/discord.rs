@@ -189,7 +189,8 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
     let said = judge::quoted(body["message"].as_str().unwrap_or_default());
     let note = if said.is_empty() { judge::status_note(reply.status) } else { format!("Discord: {said}") };
     if reply.status.is_success() {
-        return Outcome { reference: body["id"].as_str().map(ToOwned::to_owned), ..Outcome::delivered() };
+        let reference = body["id"].as_str().map(ToOwned::to_owned);
+        return Outcome { reference, ..Outcome::delivered() }.with_hint(until_next(reply));
     }
     if reply.status.as_u16() == 429 {
         if !body.is_object() {
@@ -212,6 +213,13 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
         _ if reply.status.as_u16() == 404 => Outcome::permanent(Scope::Channel, note),
         _ => Outcome { note, ..judge::http(reply.status, &reply.headers, now) },
     }
+}
+
+/// The wait that an answer asks for when it says that nothing is left of the webhook's rate.
+fn until_next(reply: &HttpReply) -> Option<Duration> {
+    let number = |name: &str| reply.headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    number("x-ratelimit-remaining").filter(|left| *left < 1.0)?;
+    number("x-ratelimit-reset-after").and_then(judge::seconds)
 }
 
 #[cfg(test)]

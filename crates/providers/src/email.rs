@@ -182,6 +182,13 @@ impl Provider for Email {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
+    /// Of a server of the channel's own. The operator's is not the owner's to mend.
+    fn credential(&self, config: &Config) -> Option<String> {
+        config.text(SMTP_HOST)?;
+        let keys = [SMTP_HOST, SMTP_USER, SMTP_PASSWORD];
+        Some(keys.map(|key| config.text(key).unwrap_or_default()).join(" "))
+    }
+
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let prepared = config.prepared(Prepared::new).as_ref().map_err(Clone::clone)?;
         if prepared.server.is_none() && !context.operator.has_smtp {

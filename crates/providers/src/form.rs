@@ -12,8 +12,22 @@ use crate::message::PlanError;
 
 /// `data` is the text of a JSON object. Pairs are in order of key; of a key that is there twice the last one counts.
 pub(crate) fn encode(data: &str) -> Result<String, PlanError> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(data).map_err(|_| PlanError::Data)?;
+    encode_with(data, &[], &[])
+}
+
+/// The same after pairs of our own: `ours` whatever the data says, `defaults` where it says nothing.
+pub(crate) fn encode_with(data: &str, ours: &[(&str, &str)], defaults: &[(&str, &str)]) -> Result<String, PlanError> {
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(data).map_err(|_| PlanError::Data)?;
     let mut form = Serializer::new(String::with_capacity(data.len() * 2));
+    for (key, value) in ours {
+        fields.remove(*key);
+        form.append_pair(key, value);
+    }
+    for (key, value) in defaults {
+        if !fields.contains_key(*key) {
+            form.append_pair(key, value);
+        }
+    }
     for (key, value) in fields {
         let text = value.get();
         match text.as_bytes().first() {

@@ -108,7 +108,13 @@ mod tests {
             items: &[],
         };
         let operator = Operator::default();
-        let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: Timestamp::from_ms(0), operator: &operator };
+        let context = PlanContext {
+            wire_id: "dlv_1",
+            attempt: 1,
+            is_plain: false,
+            now: Timestamp::from_ms(0),
+            operator: &operator,
+        };
         let mut steps = InternalNotification.plan(&config, &message, &context).unwrap();
         let Some(Step::Inbox(step)) = steps.pop() else { panic!("{steps:?}") };
         assert!(steps.is_empty());

@@ -22,6 +22,7 @@ pub mod message;
 pub mod microsoft_teams;
 pub mod operator;
 pub mod schema;
+pub mod scope;
 pub mod sign;
 pub mod slack;
 pub mod spec;
@@ -39,6 +40,7 @@ use serde_json::{Map, Value};
 pub use config::{Config, FieldError, clear, create, masked, update};
 pub use message::{Item, Message, PlanContext, PlanError};
 pub use operator::Operator;
+pub use scope::Scopes;
 pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use step::{Reply, Step};
 
@@ -79,6 +81,17 @@ pub trait Provider: Sync {
     /// Whether several events can be one message: those of a digest.
     fn merges(&self, _config: &Config) -> bool {
         true
+    }
+
+    /// What tells the credentials of two channels apart, where several channels may use the same one. Never shown.
+    fn credential(&self, _config: &Config) -> Option<String> {
+        None
+    }
+
+    /// What tells two scopes of a rate in the SPEC apart; `None` where the rate does not hold for this channel. Never
+    /// shown. By itself, a webhook's URL without its query.
+    fn counted_by(&self, _scope: RateScope, config: &Config) -> Option<String> {
+        chat::webhook_place(config)
     }
 
     /// What the owner of a channel should know and nothing is refused for. `body_template` is the channel's, as written.

@@ -53,6 +53,9 @@ pub struct PlanContext<'a> {
     pub wire_id: &'a str,
     /// Counts from 1.
     pub attempt: u32,
+    /// The provider could not read the message as it is marked up: this is the one try without; see
+    /// [`Remedy::Plain`](domain::outcome::Remedy::Plain).
+    pub is_plain: bool,
     pub now: Timestamp,
     pub operator: &'a Operator,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::Secret;
+use jiff::tz::TimeZone;
 use url::{Position, Url};
 
 use crate::spec::Spec;
@@ -17,6 +18,8 @@ pub struct Operator {
     pub smtp_from: Option<String>,
     /// Where a provider's API is, by the provider's name, when it is elsewhere than usual. Trusted.
     pub base_urls: BTreeMap<String, Url>,
+    /// What local times are told in to receivers that know no other. `None` is UTC.
+    pub thulium_time_zone: Option<TimeZone>,
 }
 
 impl Operator {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::outcome::{Outcome, Scope};
+use domain::outcome::{ConfigPatch, Outcome, Remedy, Scope};
 use domain::schedule::Schedule;
 use serde_json::{Map, Value, json};
 
@@ -110,7 +110,8 @@ impl Provider for Telegram {
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
         let mut errors = Vec::new();
         let is_token = |(bot, key): (&str, &str)| {
-            let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            // No token has dots, but documentation cuts tokens short with them, and people try its examples.
+            let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             is_number(bot) && !key.is_empty() && key.chars().all(is_key)
         };
         if !config.text(BOT_TOKEN).and_then(|token| token.split_once(':')).is_some_and(is_token) {
@@ -128,6 +129,20 @@ impl Provider for Telegram {
             errors.push(FieldError::new(MESSAGE_THREAD_ID, "must be a topic's number"));
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn credential(&self, config: &Config) -> Option<String> {
+        config.text(BOT_TOKEN).map(ToOwned::to_owned)
+    }
+
+    fn counted_by(&self, scope: RateScope, config: &Config) -> Option<String> {
+        let (token, chat) = (config.text(BOT_TOKEN)?, config.text(CHAT_ID)?);
+        match scope {
+            RateScope::Bot => Some(token.to_owned()),
+            // The numbers of groups are negative.
+            RateScope::Group if !chat.starts_with('-') => None,
+            _ => Some(format!("{token} {chat}")),
+        }
     }
 
     fn markup(&self, config: &Config) -> Markup {
@@ -151,7 +166,7 @@ impl Provider for Telegram {
         let url = context.operator.api(&SPEC, &format!("/bot{token}/sendMessage"));
         let step = |(text, entities): (String, Vec<Value>)| {
             let mut body = json!({"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": true}});
-            if !entities.is_empty() {
+            if !entities.is_empty() && !context.is_plain {
                 body["entities"] = entities.into();
             }
             if let Some(thread) = thread {
@@ -229,7 +244,8 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
     let parameters = &body["parameters"];
     if let Some(chat) = parameters["migrate_to_chat_id"].as_i64() {
         let note = format!("the group has become a supergroup: set config.chat_id to {chat}");
-        return Outcome::permanent(Scope::Channel, note);
+        let patch = ConfigPatch { key: CHAT_ID, value: chat.to_string() };
+        return Outcome::permanent(Scope::Channel, note).with_remedy(Remedy::Move(patch));
     }
     let says = |part: &str| said.to_lowercase().contains(part);
     match reply.status.as_u16() {
@@ -238,6 +254,9 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
             Outcome::throttled(Scope::Channel, note).with_hint(asked.max(judge::retry_after(&reply.headers, now)))
         }
         400 if GONE.iter().any(|part| says(part)) => Outcome::permanent(Scope::Channel, note),
+        400 if MARKUP.iter().any(|part| says(part)) => {
+            Outcome::permanent(Scope::Message, note).with_remedy(Remedy::Plain)
+        }
         400 => Outcome::permanent(Scope::Message, note),
         401 | 404 => Outcome::permanent(Scope::Credential, format!("{note}: the bot's token is not good")),
         403 => Outcome::permanent(Scope::Channel, note),
@@ -247,6 +266,9 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
         _ => Outcome { note, ..judge::http(reply.status, &reply.headers, now) },
     }
 }
+
+/// Parts of descriptions that speak of the message's entities.
+const MARKUP: [&str; 3] = ["can't parse entities", "entity_bounds_invalid", "entities_too_long"];
 
 /// Parts of descriptions that speak of the chat and not of the message.
 const GONE: [&str; 8] = [

@@ -49,7 +49,8 @@ impl Trial<'_> {
             body: self.body,
             items: &[],
         };
-        let context = PlanContext { wire_id: "dlv_a_1", attempt: 1, now: NOW, operator: &Operator::default() };
+        let context =
+            PlanContext { wire_id: "dlv_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
         let request = |step: Step| {
             assert!(!step.is_independent(), "a part makes no sense without those before it");
             let Step::Http(step) = step else { panic!("a request") };

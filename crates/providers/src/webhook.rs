@@ -27,6 +27,8 @@ use crate::spec::{Field, FieldKind, Markup, Spec};
 use crate::step::{HttpReply, HttpStep, Reply, Step, Trust};
 use crate::{Provider, form, judge};
 
+pub mod thulium;
+
 /// For the whole exchange; the specification recommends 15 to 30 s.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -54,11 +56,11 @@ static SPEC: Spec = Spec {
         },
         Field {
             key: FORMAT,
-            kind: FieldKind::Choice(&[STANDARD_NAME, FORM_NAME, TEMPLATE_NAME]),
+            kind: FieldKind::Choice(&[STANDARD_NAME, FORM_NAME, THULIUM_NAME, TEMPLATE_NAME]),
             required: false,
             secret: false,
             help: "The body: 'standard' is JSON with type, timestamp and data; 'form' is the data as flat form fields; \
-                   'template' is the channel's body template.",
+                   'thulium' is the same with action and date; 'template' is the channel's body template.",
             example: STANDARD_NAME,
         },
         Field {
@@ -66,8 +68,8 @@ static SPEC: Spec = Spec {
             kind: FieldKind::SigningSecret,
             required: false,
             secret: true,
-            help: "Signs every request after Standard Webhooks. Made for you when left out, except for 'form'. After \
-                   a change the old secret signs as well for 24 hours.",
+            help: "Signs every request after Standard Webhooks. Made for you when left out, except for 'form' and \
+                   'thulium'. After a change the old secret signs as well for 24 hours.",
             example: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         },
         Field {
@@ -107,6 +109,8 @@ const JSON: &str = "application/json";
 
 const STANDARD_NAME: &str = "standard";
 const FORM_NAME: &str = "form";
+/// Also what the dialect of that name looks for.
+pub const THULIUM_NAME: &str = "thulium";
 const TEMPLATE_NAME: &str = "template";
 
 /// What the body is.
@@ -116,6 +120,8 @@ enum Format {
     Standard,
     /// The data's top-level keys as form fields.
     Form,
+    /// The same with the fields that Thulium's receivers go by.
+    Thulium,
     /// The rendered body template.
     Template,
 }
@@ -126,15 +132,18 @@ impl Format {
         match config.text(FORMAT).unwrap_or(STANDARD_NAME) {
             STANDARD_NAME => Some(Self::Standard),
             FORM_NAME => Some(Self::Form),
+            THULIUM_NAME => Some(Self::Thulium),
             TEMPLATE_NAME => Some(Self::Template),
             _ => None,
         }
     }
 
-    fn body(self, message: &Message<'_>) -> Result<(Bytes, &'static str), PlanError> {
+    fn body(self, message: &Message<'_>, context: &PlanContext<'_>) -> Result<(Bytes, &'static str), PlanError> {
+        const FORM_TYPE: &str = "application/x-www-form-urlencoded";
         match self {
             Self::Standard => Ok((standard_body(message).into(), JSON)),
-            Self::Form => Ok((form::encode(message.data)?.into(), "application/x-www-form-urlencoded")),
+            Self::Form => Ok((form::encode(message.data)?.into(), FORM_TYPE)),
+            Self::Thulium => Ok((thulium::body(message, context.operator)?.into(), FORM_TYPE)),
             Self::Template => {
                 let body = message.body.ok_or(PlanError::NoBody)?;
                 let is_json = serde_json::from_str::<&RawValue>(body).is_ok();
@@ -190,9 +199,10 @@ impl Provider for Webhook {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// `form` goes without, because its receivers are older than signatures.
+    /// The flat forms go without, because their receivers are older than signatures.
     fn complete(&self, config: &mut Config, entropy: [u8; 32]) -> Vec<&'static str> {
-        if config.text(SECRET).is_some() || Format::of(config) == Some(Format::Form) {
+        let is_signed = !matches!(Format::of(config), Some(Format::Form | Format::Thulium));
+        if config.text(SECRET).is_some() || !is_signed {
             return Vec::new();
         }
         config.set_text(SECRET, SigningKey::generate(entropy).to_text());
@@ -201,7 +211,7 @@ impl Provider for Webhook {
 
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let prepared = config.prepared(Prepared::new).as_ref().map_err(Clone::clone)?;
-        let (body, content_type) = prepared.format.body(message)?;
+        let (body, content_type) = prepared.format.body(message, context)?;
 
         let mut headers = HeaderMap::with_capacity(prepared.headers.len() + 4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -219,7 +229,7 @@ impl Provider for Webhook {
 
     /// Form fields have no place for a second event.
     fn merges(&self, config: &Config) -> bool {
-        Format::of(config) != Some(Format::Form)
+        matches!(Format::of(config), Some(Format::Standard | Format::Template))
     }
 
     /// The receiver is the owner's own, and may go on with the trace.

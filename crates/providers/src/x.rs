@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::outcome::{Outcome, Scope};
+use domain::outcome::{Outcome, Remedy, Scope};
 use domain::schedule::Schedule;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -69,6 +69,16 @@ impl Provider for X {
         has_link.then(|| warning.to_owned()).into_iter().collect()
     }
 
+    fn credential(&self, config: &Config) -> Option<String> {
+        let keys = [CONSUMER_KEY, CONSUMER_SECRET, ACCESS_TOKEN, ACCESS_TOKEN_SECRET];
+        Some(keys.map(|key| config.text(key).unwrap_or_default()).join(" "))
+    }
+
+    fn counted_by(&self, scope: RateScope, config: &Config) -> Option<String> {
+        let key = if scope == RateScope::App { CONSUMER_KEY } else { ACCESS_TOKEN };
+        config.text(key).map(ToOwned::to_owned)
+    }
+
     fn plan(&self, config: &Config, message: &Message<'_>, context: &PlanContext<'_>) -> Result<Vec<Step>, PlanError> {
         let text = match chat::body(message.body)? {
             Some(body) => body.trim().to_owned(),
@@ -116,7 +126,7 @@ fn judge_http(reply: &HttpReply, now: Timestamp) -> Outcome {
     let is_capped = body["type"].as_str().is_some_and(|kind| kind.ends_with("/usage-capped"));
     match reply.status.as_u16() {
         403 if said.to_lowercase().contains("duplicate content") => {
-            Outcome::permanent(Scope::Message, format!("{note} An earlier try may have posted it."))
+            Outcome::permanent(Scope::Message, note).with_remedy(Remedy::HasAlready)
         }
         401 => {
             let hint = "check the keys, and that this machine's clock is right to five minutes";

@@ -1,10 +1,11 @@
-//! The composition root: the only place that names a backend and puts the parts together.
+//! The composition root: puts the parts together. `app/backend.rs` is the only place that names a backend.
 //!
 //! [`App`] is a server; [`InProcess`] is the same without a port, for a command that finds no server.
 //!
 //! Starting: the store is opened and locked, configuration read into memory, dispatch goes on where it ended, and
 //! last the port opens. Stopping goes the other way: the port closes, what is under way is finished and written down.
 
+mod backend;
 mod in_process;
 
 use std::net::SocketAddr;
@@ -26,17 +27,14 @@ use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::transport::{EgressRules, Outbound, TlsRoots};
 use providers::Operator;
+use store::Store;
 use store::directory::Snapshot;
 use store::observe::Observed;
-use store::sqlite::{Options, SqliteStore};
-use store::{Store, StoreError, Vault};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use backend::{Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, restore};
 pub(crate) use in_process::{InProcess, Starts};
-pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
-pub(crate) use store::sqlite::inspect::Inspection;
-pub(crate) use store::sqlite::{DATABASE_FILE, LOCK_FILE};
 
 use crate::auth::LocalRouter;
 use crate::clock::SystemClock;
@@ -128,7 +126,7 @@ impl App {
 fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine);
+    let (dialects, also_declared) = dialects::router(&engine, config);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
@@ -164,7 +162,7 @@ impl Parts {
         let (dispatch, inbox) = run::channel();
         let metrics = Metrics::new(clock.now());
         let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
-        let store = open_store(config, &entropy, &dispatch, observed)?;
+        let store = backend::open_store(config, &entropy, &dispatch, observed).await?;
         let snapshot = store.load().await?;
         Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics })
     }
@@ -183,6 +181,7 @@ impl Parts {
             has_smtp: config.smtp.server.is_some(),
             smtp_from: config.smtp.from.clone(),
             base_urls: config.base_urls.clone(),
+            thulium_time_zone: Some(config.thulium_time_zone.clone()),
         };
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
@@ -193,42 +192,6 @@ impl Parts {
         let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })
     }
-}
-
-/// Makes the data directory where it is missing: for its owner alone, because the database and the socket are in it.
-fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .with_context(|| format!("the data directory {} cannot be made", data_dir.display()))
-}
-
-fn open_store(
-    config: &Config,
-    entropy: &Arc<dyn Entropy>,
-    dispatch: &Handle,
-    observed: Observed,
-) -> anyhow::Result<Arc<dyn Store>> {
-    make_data_dir(&config.data_dir)?;
-    let key = config.data_dir.join(KEY_FILE);
-    if config.data_dir.join(DATABASE_FILE).exists() && !key.exists() {
-        // A new key would fit nothing that is there, and stand in the way of the right one.
-        anyhow::bail!(
-            "{} is missing, and the channels in the database are encrypted with it: put your copy of it back, or use \
-             another data directory",
-            key.display()
-        );
-    }
-    let bytes = Arc::clone(entropy);
-    let vault = Vault::open(&key, move |buffer: &mut [u8]| bytes.fill(buffer))?;
-    let feed = {
-        let dispatch = dispatch.clone();
-        Box::new(move |arrivals| dispatch.arrived(arrivals))
-    };
-    let options = Options { observed: Some(observed), ..Options::new(&config.data_dir) };
-    Ok(Arc::new(SqliteStore::open(&options, Arc::new(vault), feed)?))
 }
 
 fn open_in_flight(config: &Config, instance: &str) -> anyhow::Result<InFlight> {
@@ -288,25 +251,9 @@ async fn start_dispatch(
     Ok(())
 }
 
-/// Copies the database of a data directory to a file that is not there or empty, whether a server uses it or not.
-pub(crate) fn back_up(data_dir: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Copied, StoreError> {
-    store::sqlite::backup::copy(data_dir, to, on_progress)
-}
-
-/// Puts such a copy into a data directory without a database.
-pub(crate) fn restore(from: &Path, data_dir: &Path, on_progress: OnProgress<'_>) -> anyhow::Result<Copied> {
-    make_data_dir(data_dir)?;
-    Ok(store::sqlite::backup::restore(from, data_dir, on_progress)?)
-}
-
 /// Whether the database can be opened and read with the key that lies beside it.
 pub(crate) async fn check_opens(config: &Config) -> anyhow::Result<()> {
     Parts::open(config).await.map(drop)
-}
-
-/// Looks at the database of a data directory from outside; `None` when there is none.
-pub(crate) fn inspect(data_dir: &Path) -> Result<Option<Inspection>, StoreError> {
-    store::sqlite::inspect::inspect(data_dir)
 }
 
 /// Whether nobody has used this database before.

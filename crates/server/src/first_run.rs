@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use domain::tenant::Scope;
 use domain::{ChannelId, Clock, Secret, TenantId};
 use engine::Engine;
-use engine::ops::{ChannelEdit, ConfigEdit, KeyRequest, NewChannel};
+use engine::ops::{ChannelEdit, ConfigEdit, KeyRequest, NewChannel, TenantEdit};
 use providers::sign::SigningKey;
 use serde_json::{Map, Value, json};
 use store::directory::{ChannelWithRoutes, Snapshot};
@@ -140,7 +140,7 @@ pub(crate) async fn prepare(
     // Somebody who has deleted the last tenant has a key.
     let is_first = engine.tenants(None, TenantId(0), 1).is_empty() && engine.keys(None).is_empty();
     if is_first {
-        engine.put_tenant(DEFAULT_TENANT, "Default", None).await?;
+        engine.put_tenant(DEFAULT_TENANT, TenantEdit::named("Default")).await?;
     }
     match &config.admin_key {
         Some(key) => engine.set_platform_key(ADMIN_KEY_NAME, key.clone()).await?,

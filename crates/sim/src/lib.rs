@@ -10,12 +10,14 @@
 mod clients;
 pub mod dice;
 pub mod faults;
+mod limits;
 mod lives;
 pub mod model;
 mod owners;
 mod process;
 mod properties;
 mod receivers;
+mod scenario;
 mod slots;
 pub mod trace;
 mod wire;

@@ -11,6 +11,8 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use engine::dispatch::attempt::Flight;
 use store::queue::{Next, Settlement};
 
+use crate::limits::Limits;
+
 /// Something that must not be.
 pub type Broken = String;
 
@@ -106,6 +108,7 @@ pub struct Model {
     pub posted_in_peace: BTreeSet<u64>,
     /// Whether the wall clock went back in this life: then nothing is said about due times.
     pub clock_went_back: bool,
+    pub limits: Limits,
     pub counts: Counts,
 }
 
@@ -137,6 +140,11 @@ impl Model {
             heard: None,
         };
         self.may_send(flight, is_test, bounds)?;
+        if !is_test {
+            let others = self.under_way.values().map(|id| &self.exchanges[id]);
+            let others = others.filter(|other| other.channel == channel && !other.is_test).count();
+            self.limits.start(flight, others, changes, bounds.now)?;
+        }
         self.counts.sends += 1;
         self.exchanges.insert(id, exchange);
         self.under_way.extend(deliveries.into_iter().map(|delivery| (delivery, id)));
@@ -235,6 +243,8 @@ impl Model {
     /// The dispatcher wants results written down.
     pub fn decides(&mut self, settlements: &[Settlement]) -> Result<(), Broken> {
         for settlement in settlements {
+            let changes = self.channels.get(&settlement.channel).map_or(0, |belief| belief.changes);
+            self.limits.decide(settlement, changes);
             match &settlement.next {
                 Next::Wait { due_at, .. } => drop(self.due.insert(settlement.delivery, *due_at)),
                 Next::Over { state, note } => {
@@ -286,6 +296,7 @@ impl Model {
             belief.is_refused = false;
         }
         self.due.clear();
+        self.limits.die();
         self.clock_went_back = false;
         self.counts.lives += 1;
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{ChannelSettings, DigestRule, OnUnknown};
+use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -61,6 +61,7 @@ impl World {
         edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
+        self.wish(&mut edit);
         edit.digest = self.dice.chance(350).then(|| self.draw_digest());
         let new = NewChannel {
             name: "C".to_owned(),
@@ -71,6 +72,17 @@ impl World {
             is_managed: false,
         };
         (tenant, new)
+    }
+
+    /// Some owners limit the rate of a channel, and some want what it gets in order.
+    fn wish(&mut self, edit: &mut ChannelEdit) {
+        if self.wishes.chance(300) {
+            let (count, per) =
+                self.wishes.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
+            let burst = self.wishes.pick(&[None, Some(1), Some(3)]);
+            edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
+        }
+        edit.is_fifo = Some(self.wishes.chance(250));
     }
 
     fn draw_routes(&mut self) -> ChannelEdit {
@@ -237,7 +249,9 @@ impl World {
                     engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
-                Order::Test(channel) => engine.test_channel(owner, *channel).await.map(|_| order.clone()),
+                Order::Test(channel) => {
+                    engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone())
+                }
                 Order::Look(state) => {
                     let filter = DeliveryFilter { state: Some(*state), ..DeliveryFilter::newest(20) };
                     engine.deliveries(tenant, filter).await.map(|page| {

@@ -66,7 +66,7 @@ impl World {
     }
 
     pub(crate) fn reply(&mut self, id: u64, reply: &Reply) {
-        self.fates.remove(&id);
+        let took = self.fates.remove(&id).map_or(Duration::ZERO, |fate| Duration::from_micros(fate.replies_us));
         let now = self.clock.now();
         let Some(process) = &mut self.process else { return };
         let Some(mut run) = process.runs.remove(&id) else { return };
@@ -75,7 +75,7 @@ impl World {
             Reply::Smtp(answer) => answer.code,
             Reply::Kept | Reply::Failed(_) => 0,
         };
-        run.answer(reply, now, Duration::ZERO, now);
+        run.answer(reply, (now, took), &process.registry, now);
         let answered = run.finish();
         let hint = answered.outcome.hint.filter(|_| status == 429);
         self.model.hears(id, status, hint.map(|wait| now.after(wait)));

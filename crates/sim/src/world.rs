@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use domain::delivery::State;
 use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
+use engine::Engine;
 use engine::dispatch::{Action, Input};
-use engine::ops::{Accepted, Explained, OpsError};
-use engine::{Engine, Settings};
+use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
 use providers::step::Reply;
 use store::sqlite::writer;
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ use crate::owners::{Order, Owner};
 use crate::process::{Process, Task, poll};
 use crate::properties;
 use crate::receivers::{Fate, Mood};
+use crate::scenario::Scenario;
 use crate::slots::MemorySlots;
 use crate::trace::{Trace, describe};
 
@@ -133,44 +134,11 @@ pub(crate) enum Done {
     Stopped,
 }
 
-/// What the seed decides about the world as a whole.
-#[derive(Debug)]
-pub(crate) struct Scenario {
-    pub settings: Settings,
-    pub segment_rows_max: u64,
-    pub tenants: usize,
-    pub channels: usize,
-    pub events: usize,
-    /// How long things go wrong.
-    pub trouble: Duration,
-    pub has_large_fan_out: bool,
-}
-
-impl Scenario {
-    fn draw(seed: u64, dice: &mut Dice) -> Self {
-        let has_large_fan_out = seed % 50 == 49;
-        let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
-        Self {
-            settings: Settings {
-                retry_base: None,
-                in_flight_max: size(dice, if has_large_fan_out { &[256] } else { &[1, 3, 8, 8, 64] }),
-                lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
-                buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
-                load_items_max: size(dice, &[1, 2, 3, 8, 256]),
-            },
-            segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
-            tenants: dice.position(3) + 1,
-            channels: dice.position(8) + 1,
-            events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
-            trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
-            has_large_fan_out,
-        }
-    }
-}
-
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) dice: Dice,
+    /// Draws what owners want of limits and order, apart from all else.
+    pub(crate) wishes: Dice,
     pub(crate) faults: Faults,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) model: Model,
@@ -250,6 +218,7 @@ impl World {
             sabotage: options.sabotage,
             deaf: Arc::default(),
             broken: None,
+            wishes: Dice::new(seed ^ 0x1f83_d9ab_fb41_bd6b),
             dice,
         })
     }
@@ -261,7 +230,8 @@ impl World {
         self.start_process()?;
         for number in 0..self.scenario.tenants {
             let engine = self.engine();
-            let tenant = self.drive(async move { engine.put_tenant(&format!("t{number}"), "T", None).await })?;
+            let tenant =
+                self.drive(async move { engine.put_tenant(&format!("t{number}"), TenantEdit::named("T")).await })?;
             self.tenants.push(tenant.id);
         }
         for _ in 0..self.scenario.channels {
@@ -490,6 +460,7 @@ impl World {
                 Action::Load(load) => hands.load(load).await,
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
                 Action::Seal(seal) => hands.seal(seal).await,
+                Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
                 Action::Send(_) => unreachable!("handled above"),
             };

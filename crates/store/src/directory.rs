@@ -7,7 +7,7 @@ use domain::channel::{Channel, ChannelSettings, Pause};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, KeyHash, Scope, Tenant};
-use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, KeyId, Secret, SubscriptionId, TenantId, Timestamp};
 
 use crate::StoreError;
 
@@ -17,7 +17,7 @@ pub trait Directory: Send + Sync {
     /// Everything that is not deleted, for the routing table in memory.
     async fn load(&self) -> Result<Snapshot, StoreError>;
 
-    /// Makes a tenant, or gives the one with this slug a new name and address.
+    /// Makes a tenant, or gives the one with this slug a new name, address and list of providers.
     async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
 
     /// Suspends a tenant; one that is suspended stays so since when it was. `None` when there is none.
@@ -54,6 +54,10 @@ pub trait Directory: Send + Sync {
 
     /// Pauses a channel for a reason. Returns whether it was running.
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
+
+    /// Gives a channel another config if it still has the one before, and drops its words in a dialect. Returns whether it
+    /// did.
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Begins a subscription of a channel, beside those that it has. `None` when the tenant has no such channel.
     async fn add_subscription(
@@ -109,6 +113,8 @@ pub struct NewTenant {
     pub slug: String,
     pub name: String,
     pub email: Option<String>,
+    /// Those that its channels may have; `None`: every one that there is.
+    pub providers: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +155,15 @@ pub struct ChannelChange {
     pub resumes: bool,
     /// Orders what waits cancelled, for this reason.
     pub cancels: Option<String>,
+}
+
+/// A change of a channel's config that its owner did not ask for.
+#[derive(Clone, Debug)]
+pub struct ConfigChange {
+    pub tenant: TenantId,
+    pub channel: ChannelId,
+    pub before: Secret,
+    pub after: Secret,
 }
 
 /// A channel after its change.

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// Another process has the data directory.
     #[error("{0} is in use by another Postrider process; stop it, or give this one its own POSTRIDER_DATA_DIR")]
     Locked(PathBuf),
+    /// Another process has the database on a server.
+    #[error("the database {0} is in use by another Postrider process; stop it, or give this one another database")]
+    InUse(String),
     /// A newer Postrider wrote the database.
     #[error(
         "the database has schema version {found}, written by a newer Postrider; this one knows versions up to {known}. \

@@ -1,7 +1,9 @@
 //! What happened, for people: events with their verdicts, deliveries, attempts, sums.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use domain::delivery::{Attempt, Delivery, State};
+use domain::delivery::{Attempt, AttemptResult, Delivery, State};
 use domain::event::{Event, Severity};
 use domain::outcome::Class;
 use domain::routing::{ConfigVersion, Pattern, Subscription};
@@ -49,8 +51,15 @@ pub trait Journal: Send + Sync {
 
     async fn attempts(&self, tenant: TenantId, query: AttemptQuery) -> Result<Page<Attempt, AttemptId>, StoreError>;
 
+    /// A page of attempts by number, newest first, and how many there are over all pages: both within the newest
+    /// `examined_max` attempts of the tenant, or of the channel when one is named.
+    async fn attempts_page(&self, tenant: TenantId, query: AttemptPageQuery) -> Result<AttemptPage, StoreError>;
+
     /// Sums over everything from the quarter of an hour of `since` on, and what waits now.
     async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<Stats, StoreError>;
+
+    /// The same by channel in order of id, for those that have any.
+    async fn stats_by_channel(&self, tenant: TenantId, since: Timestamp) -> Result<Vec<ChannelStats>, StoreError>;
 
     /// What waits and what is dead now, of every tenant, by channel in order of id, for those that have any. One row is
     /// read for each channel that ever had a delivery, however many deliveries there are.
@@ -254,6 +263,30 @@ impl AttemptQuery {
     }
 }
 
+/// Which page of which attempts.
+#[derive(Clone, Debug)]
+pub struct AttemptPageQuery {
+    pub channel: Option<ChannelId>,
+    /// Without those to these channels.
+    pub except: BTreeSet<ChannelId>,
+    /// To any of these providers.
+    pub providers: BTreeSet<String>,
+    pub event_type: Option<String>,
+    pub result: Option<AttemptResult>,
+    /// Rows before the page.
+    pub skip: usize,
+    pub rows_max: usize,
+    pub examined_max: usize,
+}
+
+/// One page of attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptPage {
+    pub rows: Vec<Attempt>,
+    /// Rows over all pages.
+    pub total: usize,
+}
+
 /// What to sum up.
 #[derive(Clone, Debug)]
 pub struct StatsQuery {
@@ -269,6 +302,20 @@ impl StatsQuery {
     pub const fn since(since: Timestamp) -> Self {
         Self { since, channel: None, event_types: None }
     }
+}
+
+/// Sums of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelStats {
+    pub channel: ChannelId,
+    pub sent: u64,
+    /// Attempts that failed, not deliveries.
+    pub failed_attempts: u64,
+    /// Waiting now.
+    pub pending: u64,
+    pub retrying: u64,
+    /// Dead letters now.
+    pub dead: u64,
 }
 
 /// What waits for a channel, and what is dead.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::delivery::{AttemptRecord, State};
 use domain::event::{Event, NewEvent};
+use domain::outcome::Class;
 use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
 
@@ -222,6 +223,15 @@ pub struct Settlement {
     pub attempts: u32,
     pub steps_done: StepsDone,
     pub next: Next,
+}
+
+impl Settlement {
+    /// Which of the records the delivery was given up with: the last that failed of a try that made it dead.
+    pub(crate) fn given_up_with(&self) -> Option<usize> {
+        let is_dead = matches!(self.next, Next::Over { state: State::Dead, .. });
+        let failed = |record: &AttemptRecord| record.outcome.class != Class::Delivered;
+        self.records.iter().rposition(failed).filter(|_| is_dead)
+    }
 }
 
 /// Where a settled try leads.

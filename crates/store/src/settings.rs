@@ -1,4 +1,5 @@
-//! What a channel's settings look like in a column: JSON, the same in every backend.
+//! What settings of channels and tenants and descriptions of event types look like in a column: JSON, the same in every
+//! backend.
 //!
 //! A value that this version cannot read counts as not given, so that a row written by hand stops no start.
 
@@ -6,7 +7,9 @@ use std::time::Duration;
 
 use domain::channel::{DigestRule, RateLimit, RatePeriod};
 use domain::event::Severity;
+use domain::event_type::{Variable, VariableGroup, VariableKind};
 use domain::schedule::Schedule;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(crate) fn as_ms(wait: Duration) -> i64 {
@@ -59,6 +62,63 @@ pub(crate) fn read_digest(json: &str) -> Option<DigestRule> {
     })
 }
 
+/// What the settings of a tenant change by: a merge patch, which leaves what it does not name.
+pub(crate) fn tenant_patch_json(providers: Option<&[String]>) -> String {
+    json!({"providers": providers}).to_string()
+}
+
+/// The list of providers in the settings of a tenant.
+pub(crate) fn read_providers(json: &str) -> Option<Vec<String>> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let names = value["providers"].as_array()?.iter().filter_map(Value::as_str);
+    Some(names.map(ToOwned::to_owned).collect())
+}
+
 fn number(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+/// A group as its row holds it.
+#[derive(Serialize, Deserialize)]
+struct GroupRow {
+    name: String,
+    variables: Vec<VariableRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VariableRow {
+    key: String,
+    description: String,
+    #[serde(rename = "type")]
+    kind: String,
+    example: String,
+}
+
+pub(crate) fn groups_json(groups: &[VariableGroup]) -> String {
+    let variable = |variable: &Variable| VariableRow {
+        key: variable.key.clone(),
+        description: variable.description.clone(),
+        kind: variable.kind.name().to_owned(),
+        example: variable.example.clone(),
+    };
+    let group = |group: &VariableGroup| GroupRow {
+        name: group.name.clone(),
+        variables: group.variables.iter().map(variable).collect(),
+    };
+    let rows: Vec<_> = groups.iter().map(group).collect();
+    serde_json::to_string(&rows).expect("texts are JSON")
+}
+
+/// A kind that this version does not know is shown as a text.
+pub(crate) fn read_groups(json: &str) -> Vec<VariableGroup> {
+    let rows: Vec<GroupRow> = serde_json::from_str(json).unwrap_or_default();
+    let variable = |row: VariableRow| Variable {
+        key: row.key,
+        description: row.description,
+        kind: VariableKind::parse(&row.kind).unwrap_or(VariableKind::String),
+        example: row.example,
+    };
+    let group =
+        |row: GroupRow| VariableGroup { name: row.name, variables: row.variables.into_iter().map(variable).collect() };
+    rows.into_iter().map(group).collect()
 }

@@ -5,93 +5,36 @@
 //! took, until the table is drained. So order is kept, memory is bounded and nothing is loaded twice.
 //!
 //! Pure: the caller passes the time in, carries out the [`Load`]s and sends what [`Lanes::start_next`] hands out.
-//! Fair order over tenants, then over the channels of a tenant, is kept in [`turns`].
+//! Fair order over tenants, then over the channels of a tenant, is kept in [`turns`], rates in [`meters`], the order within
+//! a lane in [`order`], and what slow channels may hold in [`slow`].
 
 mod aside;
+mod meters;
+mod order;
+mod slow;
+mod terms;
 mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use crate::{ChannelId, DeliveryId, TenantId, Timestamp};
+use crate::{ChannelId, DeliveryId, ScopeId, TenantId, Timestamp};
+pub use meters::Metering;
+use meters::Meters;
+use order::Order;
+use slow::{Pace, SlowShare};
+pub use terms::{Answer, Bounds, DueNow, LaneRules, Load, LoadWhat, Loaded, Ready, Start};
 use turns::Turns;
 
-/// How much may be in memory and under way.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Deliveries started and not durably settled, over all lanes.
-    pub unsettled_max: usize,
-    /// Deliveries buffered in one lane.
-    pub lane_items_max: usize,
-    /// Bytes of payload buffered over all lanes; a payload shared by several deliveries counts for each.
-    pub buffered_bytes_max: usize,
-    /// Deliveries asked for in one load.
-    pub load_items_max: usize,
-}
-
-/// A delivery whose content is in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ready<T> {
-    pub delivery: DeliveryId,
-    /// What it counts against [`Bounds::buffered_bytes_max`].
-    pub bytes: usize,
-    pub item: T,
-}
-
-/// A request to read from the queue table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Load {
-    pub channel: ChannelId,
-    pub what: LoadWhat,
-    pub items_max: usize,
-    generation: u32,
-}
-
-/// Which rows to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadWhat {
-    /// In order of id, those above this one.
-    After(DeliveryId),
-    /// These, as far as they still wait.
-    These(Vec<DeliveryId>),
-}
-
-/// What a [`Load`] found.
-#[derive(Clone, Debug)]
-pub struct Loaded<T> {
-    /// Rows that may start now, in order of id.
-    pub ready: Vec<Ready<T>>,
-    /// Rows that are due later.
-    pub later: Vec<(DeliveryId, Timestamp)>,
-    /// The last row that was looked at; `None` when there was none.
-    pub reached: Option<DeliveryId>,
-    /// Whether the table held nothing beyond `reached`.
-    pub is_drained: bool,
-}
-
-/// What is due and not started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DueNow {
-    /// Since when the oldest is due of those in memory.
-    pub buffered: Option<Timestamp>,
-    /// Rows of the queue table that may be due for longer: of an `After`, the first.
-    pub in_table: Vec<(ChannelId, LoadWhat)>,
-}
-
-/// A delivery that is to start now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start<T> {
-    pub channel: ChannelId,
-    pub delivery: DeliveryId,
-    pub item: T,
-}
-
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent: all sixteen combinations occur")]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent: all combinations occur")]
 struct Lane<T> {
     tenant: TenantId,
-    /// Requests under way at a time.
     concurrency: usize,
+    /// Whether it has a meter.
+    is_metered: bool,
+    order: Order,
+    pace: Pace,
     in_flight: usize,
     buffer: VecDeque<Ready<T>>,
     /// Due again, content not in memory.
@@ -117,10 +60,13 @@ struct Lane<T> {
 }
 
 impl<T> Lane<T> {
-    fn new(tenant: TenantId, concurrency: u32) -> Self {
+    fn new(rules: &LaneRules) -> Self {
         Self {
-            tenant,
-            concurrency: concurrency as usize,
+            tenant: rules.tenant,
+            concurrency: 0,
+            is_metered: false,
+            order: Order::default(),
+            pace: Pace::default(),
             in_flight: 0,
             buffer: VecDeque::new(),
             recalled: VecDeque::new(),
@@ -140,15 +86,39 @@ impl<T> Lane<T> {
 
     fn may_start(&self, now: Timestamp) -> bool {
         !self.is_paused
-            && !self.buffer.is_empty()
             && self.in_flight < self.concurrency
             && self.blocked_until.is_none_or(|until| until <= now)
+            && self.buffer.front().is_some_and(|front| self.order.lets(front.delivery, self.under_way()))
+    }
+
+    /// Started and not durably settled.
+    fn under_way(&self) -> usize {
+        self.known.len() - self.buffer.len()
+    }
+
+    /// Puts what was read again where it belongs.
+    fn line_up(&mut self, read: &LoadWhat) {
+        if self.order.is_fifo {
+            self.buffer.make_contiguous().sort_unstable_by_key(|ready| ready.delivery);
+        }
+        let Some(first) = self.order.first() else { return };
+        match self.buffer.iter().position(|ready| ready.delivery == first) {
+            Some(place) => {
+                if let Some(ready) = self.buffer.remove(place) {
+                    self.buffer.push_front(ready);
+                }
+            }
+            // It was asked for and is gone: nobody waits for it any more.
+            None if matches!(read, LoadWhat::These(asked) if asked.contains(&first)) => self.order.started(first),
+            None => {}
+        }
     }
 
     fn wants_load(&self, bounds: &Bounds) -> bool {
         let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
+        let wants = !self.recalled.is_empty() && (has_room || self.order.is_held_up());
         let takes_more = self.is_spilled && self.aside.len() < aside::ASIDE_MAX;
-        !self.is_paused && !self.is_loading && has_room && (takes_more || !self.recalled.is_empty())
+        !self.is_paused && !self.is_loading && (wants || (has_room && takes_more))
     }
 }
 
@@ -160,6 +130,8 @@ pub struct Lanes<T> {
     bounds: Bounds,
     by_channel: BTreeMap<ChannelId, Lane<T>>,
     turns: Turns,
+    meters: Meters,
+    slow: SlowShare,
     /// When retrying deliveries are due.
     due: BinaryHeap<Due>,
     /// When blocked lanes may go on.
@@ -171,11 +143,14 @@ pub struct Lanes<T> {
 }
 
 impl<T> Lanes<T> {
-    pub fn new(bounds: Bounds) -> Self {
+    /// The lanes of a process that starts now.
+    pub fn new(bounds: Bounds, now: Timestamp) -> Self {
         Self {
             bounds,
             by_channel: BTreeMap::new(),
             turns: Turns::default(),
+            meters: Meters::new(now),
+            slow: SlowShare::of(bounds.unsettled_max),
             due: BinaryHeap::new(),
             unblock: BinaryHeap::new(),
             hungry: VecDeque::new(),
@@ -184,10 +159,17 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Makes the lane of a channel, or gives it a new concurrency. A lane that exists keeps what it holds.
-    pub fn open(&mut self, channel: ChannelId, tenant: TenantId, concurrency: u32, now: Timestamp) {
-        let lane = self.by_channel.entry(channel).or_insert_with(|| Lane::new(tenant, concurrency));
-        lane.concurrency = concurrency as usize;
+    /// Makes the lane of a channel, or gives it new rules. A lane that exists keeps what it holds.
+    pub fn open(&mut self, channel: ChannelId, rules: &LaneRules, now: Timestamp) {
+        let lane = self.by_channel.entry(channel).or_insert_with(|| Lane::new(rules));
+        lane.concurrency = rules.concurrency as usize;
+        lane.is_metered = self.meters.set(channel, &rules.metering, lane.in_flight, now);
+        let becomes_fifo = rules.is_fifo && !lane.order.is_fifo;
+        lane.order.is_fifo = rules.is_fifo;
+        if becomes_fifo && (!lane.known.is_empty() || lane.taken_to > DeliveryId(0)) {
+            // What waits for later tries comes first, and the table knows it.
+            self.forget(channel, DeliveryId(0));
+        }
         self.enlist(channel, now);
     }
 
@@ -261,8 +243,14 @@ impl<T> Lanes<T> {
             lane.taken_to = lane.taken_to.max(found.reached.unwrap_or(lane.taken_to));
             lane.is_spilled = !found.is_drained || lane.missed_during_load;
         }
+        if let LoadWhat::These(asked) = &load.what {
+            for delivery in asked {
+                lane.order.waits_no_longer(*delivery);
+            }
+        }
         for (delivery, due) in found.later {
             if !lane.known.contains(&delivery) && !lane.settled_during_load.contains(&delivery) {
+                lane.order.waits(delivery);
                 self.due.push(Reverse((due, load.channel, delivery, lane.generation)));
             }
         }
@@ -272,6 +260,7 @@ impl<T> Lanes<T> {
         if is_again {
             // What is due again is older than what waits.
             fresh.into_iter().rev().for_each(|ready| lane.buffer.push_front(ready));
+            lane.line_up(&load.what);
         } else {
             lane.buffer.extend(fresh);
         }
@@ -293,13 +282,26 @@ impl<T> Lanes<T> {
         if self.unsettled >= self.bounds.unsettled_max {
             return None;
         }
+        for channel in self.slow.woken() {
+            self.enlist(channel, now);
+        }
         while let Some(channel) = self.turns.next() {
             let Some(lane) = self.by_channel.get_mut(&channel) else { continue };
             if !lane.may_start(now) {
                 continue;
             }
+            let is_slow = lane.pace.is_slow();
+            if is_slow && !self.slow.has_room() {
+                self.slow.wait(channel);
+                continue;
+            }
+            if lane.is_metered && !self.meters.take(channel, now) {
+                continue;
+            }
             let ready = lane.buffer.pop_front()?;
+            lane.order.started(ready.delivery);
             lane.in_flight += 1;
+            self.slow.hold(usize::from(is_slow));
             self.unsettled += 1;
             self.buffered_bytes -= ready.bytes;
             if lane.wants_load(&self.bounds) {
@@ -311,30 +313,48 @@ impl<T> Lanes<T> {
         None
     }
 
-    /// The request of a started delivery is over: its channel may start another.
-    pub fn answered(&mut self, channel: ChannelId, now: Timestamp) {
-        if let Some(lane) = self.by_channel.get_mut(&channel) {
-            lane.in_flight -= 1;
-            self.enlist(channel, now);
+    /// The requests of a started delivery are over: its channel may start another.
+    pub fn answered(&mut self, channel: ChannelId, answer: Answer, now: Timestamp) {
+        let Some(lane) = self.by_channel.get_mut(&channel) else { return };
+        lane.in_flight -= 1;
+        if answer.requests > 0 {
+            let was_slow = lane.pace.is_slow();
+            lane.pace.answered(answer.took);
+            match (was_slow, lane.pace.is_slow()) {
+                (true, false) => self.slow.give_back(lane.under_way()),
+                (false, true) => self.slow.hold(lane.under_way()),
+                _ => {}
+            }
         }
+        if lane.is_metered {
+            for woken in self.meters.answer(channel, answer.requests, now) {
+                self.enlist(woken, now);
+            }
+        }
+        self.enlist(channel, now);
     }
 
     /// What became of a started delivery is durable. `due` is when it is to be tried again.
-    pub fn settled(&mut self, channel: ChannelId, delivery: DeliveryId, due: Option<Timestamp>) {
+    pub fn settled(&mut self, channel: ChannelId, delivery: DeliveryId, due: Option<Timestamp>, now: Timestamp) {
         self.unsettled -= 1;
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         lane.known.remove(&delivery);
+        self.slow.give_back(usize::from(lane.pace.is_slow()));
         if lane.is_loading {
             lane.settled_during_load.insert(delivery);
         }
         let is_recalled = lane.recalled_under_way.remove(&delivery);
         // A paused lane forgets its retries: it finds them in the table when it goes on.
         if let Some(due) = due.filter(|_| !lane.is_paused) {
+            lane.order.waits(delivery);
             self.due.push(Reverse((due, channel, delivery, lane.generation)));
+        } else {
+            lane.order.started(delivery);
         }
         if is_recalled {
             self.recall(channel, delivery);
         }
+        self.enlist(channel, now);
     }
 
     /// What became of a delivery that did not come from its lane is durable: a load under way may still show it.
@@ -371,6 +391,20 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// Starts nothing of this scope before `until`.
+    pub fn block_scope(&mut self, scope: ScopeId, until: Timestamp) {
+        self.meters.block(scope, until);
+    }
+
+    /// Starts nothing else on this channel before this delivery, which is answered and waits for its next turn.
+    pub fn go_on_with(&mut self, channel: ChannelId, delivery: DeliveryId) {
+        if let Some(lane) = self.by_channel.get_mut(&channel)
+            && !lane.is_paused
+        {
+            lane.order.go_on_with(delivery);
+        }
+    }
+
     /// Starts nothing on this channel until [`Lanes::resume`], and forgets what waits: it is safe in the table.
     pub fn pause(&mut self, channel: ChannelId) {
         if let Some(lane) = self.by_channel.get_mut(&channel) {
@@ -399,6 +433,7 @@ impl<T> Lanes<T> {
         }
         lane.recalled.clear();
         lane.aside.clear();
+        lane.order.forget();
         lane.generation += 1;
         lane.is_spilled = true;
         lane.taken_to = up_to;
@@ -419,6 +454,9 @@ impl<T> Lanes<T> {
             }
             self.enlist(channel, now);
         }
+        for channel in self.meters.advance(now) {
+            self.enlist(channel, now);
+        }
         while let Some(Reverse((due, channel, delivery, generation))) = self.due.peek().copied()
             && due <= now
         {
@@ -433,7 +471,7 @@ impl<T> Lanes<T> {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let due = self.due.peek().map(|Reverse((due, ..))| *due);
         let unblock = self.unblock.peek().map(|Reverse((until, _))| *until);
-        due.into_iter().chain(unblock).min()
+        due.into_iter().chain(unblock).chain(self.meters.wake_at()).min()
     }
 
     /// What is known of the deliveries that are due and not started, to find the one that has been so for longest.
@@ -478,6 +516,12 @@ impl<T> Lanes<T> {
         let Some(lane) = self.by_channel.get(&channel) else { return Vec::new() };
         let buffered: BTreeSet<_> = lane.buffer.iter().map(|ready| ready.delivery).collect();
         lane.known.difference(&buffered).copied().collect()
+    }
+
+    /// How many these are.
+    pub fn under_way_count(&self, channel: ChannelId) -> usize {
+        // Everything that is buffered is known.
+        self.by_channel.get(&channel).map_or(0, |lane| lane.known.len().saturating_sub(lane.buffer.len()))
     }
 
     fn enlist(&mut self, channel: ChannelId, now: Timestamp) {

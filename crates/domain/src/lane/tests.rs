@@ -1,9 +1,18 @@
 //! Lanes against a small queue table, step by step.
 
+use std::time::Duration;
+
 use super::*;
 
 const BOUNDS: Bounds = Bounds { unsettled_max: 10, lane_items_max: 4, buffered_bytes_max: 1000, load_items_max: 3 };
 const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+/// A start that was one quick request.
+const SENT: Answer = Answer { requests: 1, took: Duration::from_millis(5) };
+
+fn rules(tenant: i64, concurrency: u32) -> LaneRules {
+    LaneRules { tenant: TenantId(tenant), concurrency, is_fifo: false, metering: Metering::default() }
+}
 
 /// Lanes with the table that they load from: every waiting delivery of channel 1 with its due time.
 struct World {
@@ -14,8 +23,8 @@ struct World {
 
 impl World {
     fn new(bounds: Bounds) -> Self {
-        let mut lanes = Lanes::new(bounds);
-        lanes.open(ChannelId(1), TenantId(1), 2, NOW);
+        let mut lanes = Lanes::new(bounds, NOW);
+        lanes.open(ChannelId(1), &rules(1, 2), NOW);
         Self { lanes, table: BTreeMap::new(), next: 1 }
     }
 
@@ -56,9 +65,9 @@ impl World {
             self.load_all(now);
             let Some(start) = self.lanes.start_next(now) else { return order };
             order.push(start.item);
-            self.lanes.answered(start.channel, now);
+            self.lanes.answered(start.channel, SENT, now);
             self.table.remove(&start.item);
-            self.lanes.settled(start.channel, start.delivery, None);
+            self.lanes.settled(start.channel, start.delivery, None, NOW);
         }
     }
 }
@@ -127,9 +136,9 @@ fn what_settles_during_a_load_does_not_come_back() {
     world.lanes.resume(ChannelId(1));
     let load = world.lanes.next_load().unwrap();
     let stale = world.read(&load, NOW);
-    world.lanes.answered(first.channel, NOW);
+    world.lanes.answered(first.channel, SENT, NOW);
     world.table.remove(&first.item);
-    world.lanes.settled(first.channel, first.delivery, None);
+    world.lanes.settled(first.channel, first.delivery, None, NOW);
     world.lanes.loaded(&load, stale, NOW);
     assert_eq!(world.run(NOW), [2]);
 }
@@ -141,11 +150,11 @@ fn concurrency_and_the_global_bound_are_kept() {
     let first = world.lanes.start_next(NOW).unwrap();
     assert!(world.lanes.start_next(NOW).is_some());
     assert!(world.lanes.start_next(NOW).is_none(), "two at a time");
-    world.lanes.answered(first.channel, NOW);
+    world.lanes.answered(first.channel, SENT, NOW);
     assert!(world.lanes.start_next(NOW).is_some());
-    world.lanes.answered(first.channel, NOW);
+    world.lanes.answered(first.channel, SENT, NOW);
     assert!(world.lanes.start_next(NOW).is_none(), "three unsettled");
-    world.lanes.settled(first.channel, first.delivery, None);
+    world.lanes.settled(first.channel, first.delivery, None, NOW);
     assert!(world.lanes.start_next(NOW).is_some());
     assert_eq!(world.lanes.unsettled(), 3);
 }
@@ -157,8 +166,8 @@ fn retries_come_back_when_due_and_blocked_lanes_wait() {
     let start = world.lanes.start_next(NOW).unwrap();
     let due = Timestamp::from_ms(5_000);
     world.table.insert(1, due);
-    world.lanes.answered(start.channel, NOW);
-    world.lanes.settled(start.channel, start.delivery, Some(due));
+    world.lanes.answered(start.channel, SENT, NOW);
+    world.lanes.settled(start.channel, start.delivery, Some(due), NOW);
     assert_eq!(world.lanes.wake_at(), Some(due));
     assert_eq!(world.run(NOW), Vec::<i64>::new());
 
@@ -179,6 +188,7 @@ fn a_paused_lane_starts_nothing_and_goes_on_from_the_table() {
     world.lanes.pause(ChannelId(1));
     assert_eq!(world.run(NOW), Vec::<i64>::new());
     assert_eq!(world.lanes.under_way(ChannelId(1)), [under_way.delivery]);
+    assert_eq!(world.lanes.under_way_count(ChannelId(1)), 1);
     world.accept();
     world.lanes.resume(ChannelId(1));
     assert_eq!(world.run(NOW), [2, 3, 4, 5, 6, 7]);
@@ -190,8 +200,8 @@ fn a_failed_load_is_asked_for_again() {
     (0..6).for_each(|_| world.accept());
     while let Some(start) = world.lanes.start_next(NOW) {
         world.table.remove(&start.item);
-        world.lanes.answered(start.channel, NOW);
-        world.lanes.settled(start.channel, start.delivery, None);
+        world.lanes.answered(start.channel, SENT, NOW);
+        world.lanes.settled(start.channel, start.delivery, None, NOW);
     }
     let load = world.lanes.next_load().unwrap();
     world.lanes.load_failed(load);
@@ -200,9 +210,9 @@ fn a_failed_load_is_asked_for_again() {
 
 #[test]
 fn tenants_share_starts_whatever_waits() {
-    let mut lanes = Lanes::new(Bounds { lane_items_max: 100, unsettled_max: 100, ..BOUNDS });
-    lanes.open(ChannelId(1), TenantId(1), 64, NOW);
-    lanes.open(ChannelId(2), TenantId(2), 64, NOW);
+    let mut lanes = Lanes::new(Bounds { lane_items_max: 100, unsettled_max: 100, ..BOUNDS }, NOW);
+    lanes.open(ChannelId(1), &rules(1, 64), NOW);
+    lanes.open(ChannelId(2), &rules(2, 64), NOW);
     for id in 1..=20 {
         let channel = ChannelId(if id <= 18 { 1 } else { 2 });
         lanes.arrive(channel, Ready { delivery: DeliveryId(id), bytes: 1, item: id }, NOW);
@@ -226,14 +236,16 @@ fn what_is_asked_for_again_while_it_is_under_way_comes_back_when_it_is_settled()
     let mut world = World::new(BOUNDS);
     world.accept();
     let start = world.lanes.start_next(NOW).unwrap();
-    world.lanes.answered(start.channel, NOW);
+    world.lanes.answered(start.channel, SENT, NOW);
     // The store has it dead, and a person has retried it, before its result is known to be durable.
     world.lanes.recall(start.channel, start.delivery);
     assert_eq!(world.lanes.next_load(), None);
-    world.lanes.settled(start.channel, start.delivery, None);
+    world.lanes.settled(start.channel, start.delivery, None, NOW);
     assert_eq!(world.run(NOW), [1]);
 }
 
+mod limits;
+mod order;
 #[test]
 fn what_is_set_aside_is_taken_once_and_not_under_way() {
     let mut world = World::new(BOUNDS);

@@ -12,14 +12,15 @@ use std::vec;
 
 use domain::delivery::{ATTEMPT_BODY_BYTES_MAX, AttemptRecord};
 use domain::event::Event;
-use domain::outcome::{Class, Outcome, Scope};
+use domain::lane::Answer;
+use domain::outcome::{Class, ConfigPatch, Outcome, Remedy, Scope};
 use domain::secret::MASK;
 use domain::steps::STEPS_MAX;
 use domain::{ChannelId, DeliveryId, StepsDone, Timestamp, TraceContext};
 use http::header::LOCATION;
 use http::{HeaderName, HeaderValue};
 use providers::step::{InboxStep, Reply, SmtpReply, Step};
-use providers::{Message, PlanContext};
+use providers::{Config, Message, PlanContext};
 use sha2::{Digest as _, Sha256};
 use store::digest::SealedDigest;
 use store::inbox::InboxEntry;
@@ -78,10 +79,22 @@ pub struct Answered {
     pub steps_done: StepsDone,
     /// What decides what follows, for the delivery as a whole.
     pub outcome: Outcome,
+    /// Parts are left that nothing stands in the way of: each takes its own turn, because a rate counts them.
+    pub has_more: bool,
+    /// What the provider says of the channel's config from now on.
+    pub patch: Option<ConfigPatch>,
     /// Written down with the result.
     pub inbox: Vec<InboxEntry>,
     /// The try's own place in the trace of its event.
     pub trace: Option<TraceContext>,
+}
+
+impl Answered {
+    /// What the lanes are told of it.
+    pub(super) fn answer(&self) -> Answer {
+        let took_ms = self.records.iter().map(|record| u64::from(record.duration_ms)).sum();
+        Answer { requests: u32::try_from(self.records.len()).unwrap_or(u32::MAX), took: Duration::from_millis(took_ms) }
+    }
 }
 
 /// A try in progress.
@@ -101,18 +114,14 @@ pub struct AttemptRun {
     records: Vec<AttemptRecord>,
     inbox: Vec<InboxEntry>,
     trace: Option<TraceContext>,
+    patch: Option<ConfigPatch>,
+    is_plain: bool,
 }
 
 impl AttemptRun {
     /// Plans the try. A provider that panics makes an attempt that says so, and takes no other delivery with it.
     pub fn plan(flight: Flight, registry: &Registry, now: Timestamp) -> Self {
-        let planned = catch_unwind(AssertUnwindSafe(|| plan_steps(&flight, registry, now)));
-        let steps = planned.unwrap_or_else(|_| Err(format!("the message could not be made: {FAULT}")));
-        let steps = steps.and_then(|steps| match u32::try_from(steps.len()) {
-            Ok(count) if count <= STEPS_MAX => Ok((steps, count)),
-            _ => Err(format!("the message takes {} steps, and {STEPS_MAX} are possible", steps.len())),
-        });
-        let (mut steps, steps_count, failed) = match steps {
+        let (mut steps, steps_count, failed) = match plan_safely(&flight, &flight.live.config, false, registry, now) {
             Ok((steps, count)) => (steps, count, None),
             Err(note) => (Vec::new(), 0, Some(Outcome::permanent(Scope::Message, note))),
         };
@@ -134,9 +143,11 @@ impl AttemptRun {
             records: Vec::new(),
             inbox: Vec::new(),
             trace,
+            patch: None,
+            is_plain: false,
         };
         if let Some(outcome) = failed {
-            run.record(outcome, None, String::new(), now, Duration::ZERO);
+            run.record_step(0, outcome, None, String::new(), (now, Duration::ZERO));
         }
         run
     }
@@ -144,7 +155,8 @@ impl AttemptRun {
     /// Hands out the next step to carry out; `None` when the try is over. Each is to be answered before the next.
     pub fn next_step(&mut self) -> Option<Step> {
         let goes_on = |outcome: &Outcome| match outcome.class {
-            Class::Delivered => true,
+            _ if outcome.remedy.is_some() => true,
+            Class::Delivered => self.is_independent || !self.takes_turns(),
             // What concerns the whole channel would meet the other steps as well.
             Class::Permanent | Class::Retry | Class::Unknown => self.is_independent && outcome.scope == Scope::Message,
             Class::Throttled => false,
@@ -183,7 +195,12 @@ impl AttemptRun {
     /// Takes it that the step could not be noted, and so was not carried out: after a crash nobody would know of it.
     pub fn not_noted(&mut self, error: &io::Error, now: Timestamp) {
         let note = format!("not sent, because that could not be noted in the data directory: {error}");
-        self.record(Outcome::retry(note), None, String::new(), now, Duration::ZERO);
+        self.record_step(self.position, Outcome::retry(note), None, String::new(), (now, Duration::ZERO));
+    }
+
+    /// Whether each part waits for its own turn: a rate counts it. A test goes out at once.
+    fn takes_turns(&self) -> bool {
+        self.flight.live.is_metered() && self.flight.content.attempts_max.is_none()
     }
 
     /// Takes an inbox entry that [`AttemptRun::next_step`] gave; it goes with the result.
@@ -194,7 +211,13 @@ impl AttemptRun {
     }
 
     /// Takes the reply to the step that [`AttemptRun::next_step`] gave.
-    pub fn answer(&mut self, reply: &Reply, started_at: Timestamp, took: Duration, now: Timestamp) {
+    pub fn answer(
+        &mut self,
+        reply: &Reply,
+        (started_at, took): (Timestamp, Duration),
+        registry: &Registry,
+        now: Timestamp,
+    ) {
         let provider = self.flight.live.provider.0;
         let struck = self.struck_reply(reply);
         let judged = struck.as_ref().unwrap_or(reply);
@@ -205,24 +228,87 @@ impl AttemptRun {
             Reply::Smtp(answer) => (Some(answer.code), self.readable(answer.text.as_bytes())),
             Reply::Kept | Reply::Failed(_) => (None, String::new()),
         };
-        if outcome.class == Class::Delivered {
-            self.done = self.done.with(self.position - 1, self.mark);
+        let position = self.position;
+        let outcome = self.remedied(outcome, registry, now);
+        match outcome.class {
+            Class::Delivered => self.done = self.done.with(position - 1, self.mark),
+            Class::Unknown => self.done = self.done.in_doubt(),
+            Class::Retry | Class::Throttled | Class::Permanent => {}
         }
-        self.record(outcome, code, body, started_at, took);
+        self.record_step(position, outcome, code, body, (started_at, took));
+    }
+
+    /// What the outcome comes to after what can be done about it at once. A remedy that is left in it was of use: the step
+    /// is handed out again.
+    fn remedied(&mut self, outcome: Outcome, registry: &Registry, now: Timestamp) -> Outcome {
+        let is_of_use = match &outcome.remedy {
+            None => return outcome,
+            Some(Remedy::HasAlready) if self.done.is_in_doubt() => {
+                let note = format!("an earlier try, which was not answered, had sent it: {}", outcome.note);
+                return Outcome { note, ..Outcome::delivered() };
+            }
+            Some(Remedy::Move(patch)) if self.patch.is_none() => {
+                let patch = patch.clone();
+                let config = self.flight.live.config.patched(&patch);
+                let is_of_use = self.plan_again(&config, self.is_plain, registry, now);
+                self.patch = Some(patch);
+                is_of_use
+            }
+            Some(Remedy::Plain) if !self.is_plain => {
+                self.is_plain = true;
+                let live = Arc::clone(&self.flight.live);
+                let moved = self.patch.as_ref().map(|patch| live.config.patched(patch));
+                self.plan_again(moved.as_ref().unwrap_or(&live.config), true, registry, now)
+            }
+            Some(_) => false,
+        };
+        Outcome { remedy: outcome.remedy.filter(|_| is_of_use), ..outcome }
+    }
+
+    /// Plans the step that was handed out and those after it anew. Returns whether that could be done.
+    fn plan_again(&mut self, config: &Config, is_plain: bool, registry: &Registry, now: Timestamp) -> bool {
+        let Ok((mut steps, count)) = plan_safely(&self.flight, config, is_plain, registry, now) else { return false };
+        // Positions must mean the same.
+        if count != self.steps_count {
+            return false;
+        }
+        pass_trace(&mut steps, &self.flight, self.trace);
+        if !is_plain {
+            // The next try begins with this list. One that is plain is this try's alone.
+            self.mark = mark(&steps);
+            self.done = self.done.moved_to(self.mark);
+        }
+        self.position -= 1;
+        self.steps = steps.into_iter();
+        (0..self.position).for_each(|_| drop(self.steps.next()));
+        true
     }
 
     /// The result, once there is no next step.
     pub fn finish(self) -> Answered {
-        let outcome = overall(&self.records, self.steps_count);
-        let Self { flight, records, inbox, done, trace, .. } = self;
-        Answered { flight, records, steps_done: done, outcome, inbox, trace }
+        let mut outcome = overall(&self.records, self.steps_count);
+        let is_left = |position: u32| !self.done.has(position);
+        let has_more = outcome.class == Class::Delivered && (self.position..self.steps_count).any(is_left);
+        if has_more {
+            let left = (self.position..self.steps_count).filter(|position| is_left(*position)).count();
+            outcome.note = format!("{left} of {} parts wait for their turn", self.steps_count);
+        }
+        let Self { flight, records, inbox, done, trace, patch, .. } = self;
+        Answered { flight, records, steps_done: done, outcome, has_more, patch, inbox, trace }
     }
 
-    fn record(&mut self, outcome: Outcome, code: Option<u16>, body: String, started_at: Timestamp, took: Duration) {
+    fn record_step(
+        &mut self,
+        position: u32,
+        outcome: Outcome,
+        code: Option<u16>,
+        body: String,
+        (started_at, took): (Timestamp, Duration),
+    ) {
         let outcome = self.without_secrets(outcome);
         self.records.push(AttemptRecord {
             number: self.flight.content.tries + 1,
-            step: self.position.saturating_sub(1),
+            step: position.saturating_sub(1),
             outcome,
             code,
             body,
@@ -309,28 +395,39 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// After what went wrong, for the person on call.
 const FAULT: &str = "this is a fault of Postrider, please report it";
 
-/// Tells lists of steps apart whose positions mean different things.
+/// Tells lists of steps apart whose positions mean different things: other recipients, or other parts of a message.
 fn mark(steps: &[Step]) -> u16 {
-    let recipients = steps.iter().map(Step::recipient).filter(|recipient| !recipient.is_empty());
     let mut hash = Sha256::new();
     let mut is_marked = false;
-    for recipient in recipients {
-        hash.update(recipient);
+    for step in steps {
+        match step {
+            // Most deliveries are one request and have nothing to tell apart.
+            Step::Http(_) if steps.len() == 1 => {}
+            Step::Http(part) => {
+                hash.update(&part.body);
+                is_marked = true;
+            }
+            Step::Smtp(_) | Step::Inbox(_) if step.recipient().is_empty() => {}
+            Step::Smtp(_) | Step::Inbox(_) => {
+                hash.update(step.recipient());
+                is_marked = true;
+            }
+        }
         hash.update([0]);
-        is_marked = true;
     }
-    // Most deliveries have one step and nothing to tell apart.
     if !is_marked {
         return 0;
     }
     let digest = hash.finalize();
-    u16::from_be_bytes([digest[0], digest[1]])
+    // 13 bits, and another one than that of a list without mark.
+    u16::from_be_bytes([digest[0], digest[1]]) % 8191 + 1
 }
 
 /// What follows from the steps together: whatever may still go better is tried again, and only then counts what was
 /// refused for good.
 fn overall(records: &[AttemptRecord], steps_count: u32) -> Outcome {
-    let outcomes = || records.iter().map(|record| &record.outcome);
+    // What was remedied was answered anew.
+    let outcomes = || records.iter().map(|record| &record.outcome).filter(|outcome| outcome.remedy.is_none());
     let last = outcomes().next_back();
     if let Some(whole) = last.filter(|last| last.class == Class::Throttled || last.scope != Scope::Message) {
         return whole.clone();
@@ -350,18 +447,44 @@ fn overall(records: &[AttemptRecord], steps_count: u32) -> Outcome {
     }
 }
 
+/// The steps and how many; a provider that panics is an error, too.
+fn plan_safely(
+    flight: &Flight,
+    config: &Config,
+    is_plain: bool,
+    registry: &Registry,
+    now: Timestamp,
+) -> Result<(Vec<Step>, u32), String> {
+    let planned = catch_unwind(AssertUnwindSafe(|| plan_with(flight, config, is_plain, registry, now)));
+    let steps = planned.unwrap_or_else(|_| Err(format!("the message could not be made: {FAULT}")))?;
+    match u32::try_from(steps.len()) {
+        Ok(count) if count <= STEPS_MAX => Ok((steps, count)),
+        _ => Err(format!("the message takes {} steps, and {STEPS_MAX} are possible", steps.len())),
+    }
+}
+
 /// Renders the channel's templates and lets its provider plan; the error says what is wrong with which.
 pub(crate) fn plan_steps(flight: &Flight, registry: &Registry, now: Timestamp) -> Result<Vec<Step>, String> {
+    plan_with(flight, &flight.live.config, false, registry, now)
+}
+
+fn plan_with(
+    flight: &Flight,
+    config: &Config,
+    is_plain: bool,
+    registry: &Registry,
+    now: Timestamp,
+) -> Result<Vec<Step>, String> {
     let Flight { live, content, .. } = flight;
     // The database's own name, so that ids of two databases differ.
     let wire_id = match &content.digest {
         Some(digest) => format!("dgs_{}_{}", registry.instance, digest.id),
         None => format!("dlv_{}_{}", registry.instance, flight.delivery),
     };
-    let context = PlanContext { wire_id: &wire_id, attempt: content.tries + 1, now, operator: &registry.operator };
-    let plan = |message: &Message<'_>| {
-        live.provider.0.plan(&live.config, message, &context).map_err(|error| error.to_string())
-    };
+    let attempt = content.tries + 1;
+    let context = PlanContext { wire_id: &wire_id, attempt, is_plain, now, operator: &registry.operator };
+    let plan =
+        |message: &Message<'_>| live.provider.0.plan(config, message, &context).map_err(|error| error.to_string());
     if let Some(digest) = &content.digest {
         return DigestRow::read(&digest.body)?.with_message(plan);
     }

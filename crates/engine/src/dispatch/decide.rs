@@ -30,10 +30,12 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForChannel {
     GoOn,
-    /// Nothing starts before then.
-    BlockUntil(Timestamp),
-    /// Nothing starts until its owner mends it; the reason.
-    Pause(String),
+    /// Nothing else starts before the rest of this delivery.
+    GoOnWithThis,
+    /// Nothing starts in the scope before then.
+    BlockUntil(Scope, Timestamp),
+    /// Nothing starts in the scope until its owner mends it; the reason.
+    Pause(Scope, String),
 }
 
 /// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
@@ -47,7 +49,8 @@ pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, rando
         return over(answered, attempts_before + 1, Cause::GiveUp, note, now);
     }
     match outcome.class {
-        Class::Delivered => over(answered, attempts_before + 1, Cause::Deliver, String::new(), now),
+        Class::Delivered if answered.has_more => wait_for_turn(answered, outcome, now),
+        Class::Delivered => deliver(answered, outcome, now),
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
         Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
         Class::Throttled if !is_test => throttle(answered, outcome, throttled_in_a_row, now, random),
@@ -88,7 +91,26 @@ pub fn cancel(mut settlement: Settlement, reason: &str) -> Settlement {
 fn hold(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     let attempts = answered.flight.content.attempts;
     let next = Next::Wait { due_at: now, note: outcome.note.clone() };
-    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::Pause(outcome.note) }
+    let for_channel = ForChannel::Pause(outcome.scope, outcome.note);
+    Decision { settlement: of(answered, attempts, next, now), for_channel }
+}
+
+/// A part was taken and others are left: they have turns of their own, and no attempt is counted before the last.
+fn wait_for_turn(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
+    let attempts = answered.flight.content.attempts;
+    let next = Next::Wait { due_at: now, note: outcome.note };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOnWithThis }
+}
+
+/// It was taken. A provider may say with it that it wants nothing more for a while.
+fn deliver(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
+    let attempts = answered.flight.content.attempts + 1;
+    let wait = outcome.hint.filter(|_| answered.flight.content.attempts_max.is_none());
+    let decision = over(answered, attempts, Cause::Deliver, outcome.note, now);
+    match wait {
+        Some(wait) => Decision { for_channel: ForChannel::BlockUntil(outcome.scope, now.after(wait)), ..decision },
+        None => decision,
+    }
 }
 
 fn throttle(answered: Answered, outcome: Outcome, in_a_row: u32, now: Timestamp, random: u64) -> Decision {
@@ -97,7 +119,8 @@ fn throttle(answered: Answered, outcome: Outcome, in_a_row: u32, now: Timestamp,
     let until = now.after(wait);
     let attempts = answered.flight.content.attempts;
     let next = Next::Wait { due_at: until, note: outcome.note };
-    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::BlockUntil(until) }
+    let for_channel = ForChannel::BlockUntil(outcome.scope, until);
+    Decision { settlement: of(answered, attempts, next, now), for_channel }
 }
 
 fn fail(answered: Answered, outcome: &Outcome, now: Timestamp, random: u64) -> Decision {

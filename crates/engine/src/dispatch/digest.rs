@@ -310,6 +310,10 @@ impl Dispatcher {
 
     /// A person asked for another try, and the store has made it due: with it its digest, or out of its window.
     pub(super) fn retry_asked(&mut self, channel: ChannelId, delivery: DeliveryId) {
+        if self.tests.contains_key(&delivery) {
+            self.retried_tests.insert(delivery);
+            return;
+        }
         let place = self.digests.by_channel.get_mut(&channel);
         let lead = place.as_ref().and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
         if let Some(place) = place

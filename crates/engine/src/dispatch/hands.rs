@@ -10,6 +10,7 @@ use domain::event::Event;
 use domain::lane::{Load, LoadWhat};
 use domain::{ChannelId, Clock, DeliveryId};
 use store::digest::{DigestMember, NewDigest};
+use store::directory::ConfigChange;
 use store::queue::{Settlement, Waiting};
 use store::{Store, StoreError};
 
@@ -53,6 +54,13 @@ impl Hands {
         let saved = self.store.pause_channel(channel, pause.clone()).await;
         let is_saved = or_warn(saved, "the pause of a channel could not be written").is_some();
         Input::PauseDone(channel, (!is_saved).then_some(pause))
+    }
+
+    /// Carries out an [`Action::Reconfigure`](super::Action::Reconfigure).
+    pub async fn reconfigure(&self, change: ConfigChange) -> Input {
+        let saved = self.store.replace_config(change.clone(), self.clock.now()).await;
+        let is_saved = or_warn(saved, "what a provider says of a channel's config could not be written").is_some();
+        Input::ReconfigureDone((!is_saved).then_some(change))
     }
 
     /// Carries out an [`Action::Seal`](super::Action::Seal).

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod digest;
 pub mod hands;
 pub mod in_flight;
+mod reach;
 pub mod recovery;
 pub mod run;
 mod standing;
@@ -20,19 +21,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::{CONCURRENCY_DEFAULT, Pause};
+use domain::channel::Pause;
 use domain::delivery::Cause;
-use domain::lane::{DueNow, Lanes, Load, Loaded, Ready};
+use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
+use store::directory::ConfigChange;
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use crate::random::Entropy;
-use crate::registry::{Hold, LiveChannel, Registry};
+use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
-use decide::{Decision, ForChannel, decide};
+use decide::{Decision, decide};
 use digest::{Digests, Seal, Sealed, of_each};
 use in_flight::Slots;
 
@@ -73,6 +75,8 @@ pub enum Input {
     SealDone(Seal, Option<Sealed>),
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
+    /// A config that a provider changed was written down, or could not be: then this is it.
+    ReconfigureDone(Option<ConfigChange>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
     WorkDone(Work, Option<bool>),
     /// Start nothing more.
@@ -105,6 +109,8 @@ pub enum Action {
     Pause(ChannelId, Pause),
     /// Make one message of several deliveries; comes back as [`Input::SealDone`].
     Seal(Seal),
+    /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
+    Reconfigure(ConfigChange),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -137,8 +143,10 @@ pub struct Dispatcher {
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
     digests: Digests,
-    /// Tests under way: they use no lane.
-    tests: BTreeSet<DeliveryId>,
+    /// Tests under way, and where they go: they use no lane.
+    tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Tests that a person asked for again before their result was known to be durable.
+    retried_tests: BTreeSet<DeliveryId>,
     /// Where sends under way are noted.
     slots: Slots,
     /// Results that the store does not have yet.
@@ -152,6 +160,8 @@ pub struct Dispatcher {
     paused: BTreeSet<ChannelId>,
     /// Pauses that the store does not have yet and could not take the last time.
     unsaved_pauses: BTreeMap<ChannelId, Pause>,
+    /// Configs that providers changed, which the store could not take the last time.
+    unsaved_configs: Vec<ConfigChange>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
     expiry_due: Timestamp,
@@ -171,9 +181,10 @@ impl Dispatcher {
         let mut dispatcher = Self {
             registry,
             entropy,
-            lanes: Lanes::new(settings.bounds()),
+            lanes: Lanes::new(settings.bounds(), now),
             digests: Digests::default(),
-            tests: BTreeSet::new(),
+            tests: BTreeMap::new(),
+            retried_tests: BTreeSet::new(),
             slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
@@ -181,6 +192,7 @@ impl Dispatcher {
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
+            unsaved_configs: Vec::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
             expiry_due: now,
@@ -205,7 +217,7 @@ impl Dispatcher {
         match input {
             Input::Arrived(arrivals) => arrivals.into_iter().for_each(|arrival| self.arrived(arrival, now)),
             Input::Answered(answered) => self.answered(*answered, now),
-            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement)),
+            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement, now)),
             Input::SettleFailed(settlements) => {
                 self.unsaved.extend_from_slice(&settlements);
                 self.rest(now);
@@ -224,6 +236,7 @@ impl Dispatcher {
             }
             Input::SealDone(seal, result) => self.seal_done(seal, result, now),
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
+            Input::ReconfigureDone(failed) => self.reconfigure_done(failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
             Input::Stop => self.is_stopping = true,
         }
@@ -246,6 +259,7 @@ impl Dispatcher {
             while let Some((channel, pause)) = self.unsaved_pauses.pop_first() {
                 self.actions.push(Action::Pause(channel, pause));
             }
+            self.actions.extend(self.unsaved_configs.drain(..).map(Action::Reconfigure));
             if !self.is_stopping {
                 self.seal_closed();
                 self.load_all();
@@ -280,14 +294,20 @@ impl Dispatcher {
 
     /// Whether this delivery is started and not durably settled.
     pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains(&delivery)
+        self.tests.contains_key(&delivery)
             || self.lanes.is_under_way(channel, delivery)
             || self.digests.is_flying(channel, delivery)
     }
 
+    /// How many deliveries to these channels are started and not durably settled.
+    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
+        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
+        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
+    }
+
     /// Whether this test is started and not durably settled.
     pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains(&test)
+        self.tests.contains_key(&test)
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -309,7 +329,7 @@ impl Dispatcher {
             if self.lanes.has_passed(channel, delivery) {
                 return;
             }
-            self.tests.insert(delivery);
+            self.tests.insert(delivery, channel);
             self.start(channel, delivery, content, now);
             return;
         }
@@ -346,12 +366,12 @@ impl Dispatcher {
         };
         let settlement = decide::without_try(delivery, channel, &content, cause, note, now);
         self.unsaved.extend(of_each(settlement, content.digest.as_deref()));
-        self.lane_answered(channel, delivery, now);
+        self.lane_answered(channel, delivery, Answer { requests: 0, took: Duration::ZERO }, now);
     }
 
-    fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, now: Timestamp) {
-        if !self.tests.contains(&delivery) {
-            self.lanes.answered(channel, now);
+    fn lane_answered(&mut self, channel: ChannelId, delivery: DeliveryId, answer: Answer, now: Timestamp) {
+        if !self.tests.contains_key(&delivery) {
+            self.lanes.answered(channel, answer, now);
         }
     }
 
@@ -360,6 +380,10 @@ impl Dispatcher {
         let delivery = answered.flight.delivery;
         let class = answered.outcome.class;
         let used = Arc::clone(&answered.flight.live);
+        let answer = answered.answer();
+        if let Some(patch) = &answered.patch {
+            self.reconfigure(&used, patch, now);
+        }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let digest = answered.flight.content.digest.clone();
         let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
@@ -368,51 +392,28 @@ impl Dispatcher {
             Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
             Class::Retry | Class::Permanent | Class::Unknown => {}
         }
-        match for_channel {
-            ForChannel::GoOn => {}
-            ForChannel::BlockUntil(until) => self.lanes.block(channel, until),
-            ForChannel::Pause(reason) => self.pause(&used, Pause { reason, since: now }),
-        }
+        self.reach(&used, delivery, for_channel, now);
         if let Some((up_to, reason)) = self.cancelled.get(&channel)
             && delivery <= *up_to
         {
             settlement = decide::cancel(settlement, reason);
         }
         self.unsaved.extend(of_each(settlement, digest.as_deref()));
-        self.lane_answered(channel, delivery, now);
+        self.lane_answered(channel, delivery, answer, now);
     }
 
-    /// Pauses a channel, unless its owner has changed it since: the new config has not been tried.
-    fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause) {
-        let channel = used.channel.id;
-        if self.registry.pause(used, pause.clone()) {
-            tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
-            if self.paused.insert(channel) {
-                self.lanes.pause(channel);
-                self.digests.forget(channel);
-            }
-            self.actions.push(Action::Pause(channel, pause));
-        }
-    }
-
-    fn pause_done(&mut self, channel: ChannelId, failed: Option<Pause>, now: Timestamp) {
-        let Some(pause) = failed else { return };
-        self.rest(now);
-        // Not when its owner has ended the pause since.
-        if self.registry.channel(channel).is_some_and(|live| live.channel.pause.as_ref() == Some(&pause)) {
-            self.unsaved_pauses.insert(channel, pause);
-        }
-    }
-
-    fn settled(&mut self, settlement: &Settlement) {
+    fn settled(&mut self, settlement: &Settlement, now: Timestamp) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
         self.slots.give_back(delivery);
         if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
-        if self.tests.remove(&delivery) {
+        if self.tests.remove(&delivery).is_some() {
             self.lanes.settled_elsewhere(channel, delivery);
+            if self.retried_tests.remove(&delivery) {
+                self.lanes.recall(channel, delivery);
+            }
             return;
         }
         if self.settled_in_digest(settlement) {
@@ -422,7 +423,7 @@ impl Dispatcher {
             Next::Wait { due_at, .. } => Some(*due_at),
             Next::Over { .. } => None,
         };
-        self.lanes.settled(channel, delivery, due);
+        self.lanes.settled(channel, delivery, due, now);
     }
 
     fn rest(&mut self, now: Timestamp) {
@@ -448,7 +449,7 @@ impl Dispatcher {
             is_drained: rows.len() < load.items_max,
         };
         for row in rows {
-            if self.tests.contains(&row.delivery) {
+            if self.tests.contains_key(&row.delivery) {
                 continue;
             }
             let Some(row) = self.take_digest_row(&load, row, now) else { continue };
@@ -463,10 +464,8 @@ impl Dispatcher {
 
     fn channel_changed(&mut self, channel: ChannelId, now: Timestamp) {
         let live = self.registry.channel(channel);
-        let (tenant, concurrency) = live.as_ref().map_or((TenantId(0), CONCURRENCY_DEFAULT), |live| {
-            (live.channel.tenant, live.channel.settings.concurrency)
-        });
-        self.lanes.open(channel, tenant, concurrency, now);
+        let rules = live.as_ref().map_or_else(LaneRules::of_nobody, |live| live.lane_rules());
+        self.lanes.open(channel, &rules, now);
         if live.as_ref().is_none_or(|live| live.channel.pause.is_none()) {
             self.unsaved_pauses.remove(&channel);
         }
@@ -541,7 +540,7 @@ impl Dispatcher {
     fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
         under_way.extend(self.digests.flying(channel));
-        under_way.extend(&self.tests);
+        under_way.extend(self.tests.keys());
         under_way
     }
 

@@ -91,8 +91,10 @@ fn settlements(
     let answered = Answered {
         flight,
         records: vec![record],
-        steps_done: note.steps_done,
+        steps_done: note.steps_done.in_doubt(),
         outcome,
+        has_more: false,
+        patch: None,
         inbox: Vec::new(),
         trace: None,
     };

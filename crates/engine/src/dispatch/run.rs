@@ -3,6 +3,7 @@
 //! One task owns the [`Dispatcher`] and takes inputs in batches; sends and store calls run in tasks of their own and
 //! come back as inputs. All of them are tracked, so that stopping can wait for them.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -33,6 +34,8 @@ enum Message {
     Input(Input),
     /// How these stand that wait.
     Standing(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Standing>),
+    /// How many deliveries to these channels are under way.
+    UnderWayCount(BTreeSet<ChannelId>, oneshot::Sender<usize>),
     /// Tell when this test is settled; at once when it is not under way.
     TestSettled(DeliveryId, oneshot::Sender<()>),
     /// What is due and not started.
@@ -76,6 +79,13 @@ impl Handle {
     pub async fn standing(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Standing {
         let (reply, answer) = oneshot::channel();
         let _ = self.0.send(Message::Standing(deliveries, reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub(crate) async fn under_way_count(&self, channels: BTreeSet<ChannelId>) -> usize {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.0.send(Message::UnderWayCount(channels, reply));
         answer.await.unwrap_or_default()
     }
 
@@ -138,6 +148,7 @@ impl Inbox {
             // Whoever asked may have gone.
             Message::Standing(deliveries, reply) => drop(reply.send(dispatcher.standing(&deliveries))),
             // Whoever asked may have gone.
+            Message::UnderWayCount(channels, reply) => drop(reply.send(dispatcher.under_way_count(&channels))),
             Message::Due(reply) => drop(reply.send(dispatcher.due())),
             Message::TestSettled(test, reply) => self.waiting_for_tests.push((test, reply)),
             Message::Idle(reply) => self.waiting_for_idle.push(reply),
@@ -188,6 +199,7 @@ impl<T: Transport> Shell<T> {
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
                 Action::Seal(seal) => shell.hands.seal(seal).await,
+                Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);
@@ -209,7 +221,7 @@ impl<T: Transport> Shell<T> {
                 }
             };
             let took = self.clock.monotonic().saturating_sub(started);
-            run.answer(&reply, started_at, took, self.clock.now());
+            run.answer(&reply, (started_at, took), &self.registry, self.clock.now());
         }
         let answered = run.finish();
         self.observer.attempted(&answered);

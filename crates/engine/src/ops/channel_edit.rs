@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use domain::channel::{
     CONCURRENCY_MAX, ChannelSettings, DIGEST_ITEMS_MAX, DIGEST_WINDOW_MAX, DigestRule, OnUnknown, RATE_COUNT_MAX,
-    RateLimit, TIME_TO_LIVE_MAX,
+    RateLimit, TIME_TO_LIVE_MAX, shard_of,
 };
 use domain::routing::Pattern;
 use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
-use providers::{Config, FieldError, Operator, Provider};
+use providers::{Config, FieldError, Operator, Provider, Scopes};
 use serde_json::{Map, Value, json};
 use store::directory::NewRoute;
 
@@ -117,10 +117,13 @@ fn as_patch(provider: &dyn Provider, mut given: Map<String, Value>) -> Map<Strin
 }
 
 pub(super) fn find_provider(name: &str) -> Result<&'static dyn Provider, OpsError> {
-    providers::find(name).ok_or_else(|| {
-        let known: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
-        OpsError::invalid("provider", format!("must be one of {}", known.join(", ")))
-    })
+    providers::find(name).ok_or_else(|| OpsError::invalid("provider", format!("must be one of {}", provider_names())))
+}
+
+/// Every provider, for people.
+pub(super) fn provider_names() -> String {
+    let names: Vec<_> = providers::all().iter().map(|provider| provider.spec().name).collect();
+    names.join(", ")
 }
 
 pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Result<(), OpsError> {
@@ -199,6 +202,11 @@ fn wrong_digest(rule: &DigestRule) -> Vec<FieldError> {
         wrong("group_by", message);
     }
     errors
+}
+
+/// The shard of the channels that share a credential: one owner dispatches them all, so that their limits hold together.
+pub(super) fn shard_of_credential(provider: &dyn Provider, config: &Config) -> Option<u8> {
+    Scopes::of(provider, config).credential.map(|scope| shard_of(&scope.0.to_be_bytes()))
 }
 
 /// A body format that needs a template has one.

@@ -13,7 +13,11 @@ use crate::registry::LiveChannel;
 #[derive(Clone, Debug, Default)]
 pub struct ChannelFilter {
     pub provider: Option<String>,
+    /// Only those of these providers: what a face has words for.
+    pub among: Option<&'static [&'static str]>,
     pub is_active: Option<bool>,
+    /// What a field of the config says: its key and the whole text.
+    pub config: Option<(&'static str, &'static str)>,
     /// Whether Postrider holds its deliveries.
     pub is_paused: Option<bool>,
     /// In the name.
@@ -29,6 +33,8 @@ impl ChannelFilter {
     fn passes(&self, live: &LiveChannel) -> bool {
         let settings = &live.channel.settings;
         self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
+            && self.among.is_none_or(|names| names.contains(&settings.provider.as_str()))
+            && self.config.is_none_or(|(key, text)| live.config.text(key) == Some(text))
             && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
             && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
             && !(self.hides_managed && settings.is_managed)
@@ -97,6 +103,11 @@ impl Engine {
     ) -> Vec<ChannelShown> {
         let passes = |live: &LiveChannel| filter.passes(live);
         self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
+    }
+
+    /// How many channels there are. Looks at every channel of the tenant, in memory.
+    pub(super) fn count_channels(&self, tenant: TenantId, filter: &ChannelFilter) -> usize {
+        self.registry.channels_that(tenant, ChannelId(0), usize::MAX, |live| filter.passes(live)).len()
     }
 
     /// A page of channels by number. Looks at every channel of the tenant, in memory.

@@ -1,33 +1,25 @@
-//! Channels: made, changed, shown, tested, deleted.
+//! Channels: made, changed, shown, deleted. How they are tested is in `channel_test`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use domain::channel::ChannelSettings;
-use domain::delivery::{Attempt, Delivery};
-use domain::event::NewEvent;
-use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, Secret, TenantId};
+use domain::channel::{ChannelSettings, shard_of};
+use domain::schedule::Schedule;
+use domain::{ChannelId, Secret, TenantId};
 use providers::Config;
 use serde_json::{Map, Value};
 use store::StoreError;
 use store::directory::{Changed, ChannelChange};
-use store::journal::AttemptQuery;
-use store::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, Cancellation, NewDelivery};
+use store::queue::Cancellation;
 
-use super::channel_edit::{ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider};
-use super::{Engine, OpsError, check_name};
+use super::channel_edit::{
+    ChannelEdit, WireConfig, apply, check_format, check_routes, find_provider, shard_of_credential,
+};
+use super::{ChannelFilter, Engine, OpsError, check_name};
 use crate::dispatch::Input;
 use crate::registry::LiveChannel;
 
 /// The most channels of one tenant.
 const CHANNELS_MAX: usize = 100_000;
-
-/// How long a test waits for its answer.
-const TEST_PATIENCE: Duration = Duration::from_secs(20);
-
-/// The type of a test's event.
-const TEST_EVENT_TYPE: &str = "postrider.test";
 
 /// A channel to be made.
 #[derive(Debug)]
@@ -43,6 +35,13 @@ pub struct NewChannel {
     pub is_managed: bool,
 }
 
+/// How many channels of some kind a tenant may have.
+#[derive(Debug)]
+pub struct Quota {
+    pub of: ChannelFilter,
+    pub max: usize,
+}
+
 /// A channel as its owner sees it: secrets masked, except those just generated.
 #[derive(Debug)]
 pub struct ChannelShown {
@@ -52,23 +51,32 @@ pub struct ChannelShown {
     pub warnings: Vec<String>,
 }
 
-/// What came of a test.
-#[derive(Debug)]
-pub struct TestResult {
-    pub delivery: Delivery,
-    /// `None` when no answer came in time; the delivery goes on.
-    pub attempt: Option<Attempt>,
-}
-
 impl Engine {
     pub fn channel(&self, tenant: TenantId, channel: ChannelId) -> Result<ChannelShown, OpsError> {
         Ok(self.show(self.live_channel(tenant, channel)?))
     }
 
+    /// A schedule that a face gives its channels, in the proportion in which the operator has the default ones. It is
+    /// stored with the channel: what the operator decides later leaves it as it is.
+    pub fn in_proportion(&self, schedule: Schedule) -> Schedule {
+        self.registry.in_proportion(schedule)
+    }
+
     /// Makes a channel. A signing secret that was generated is shown in the answer, this once.
     pub async fn create_channel(&self, tenant: TenantId, new: NewChannel) -> Result<ChannelShown, OpsError> {
+        self.create_channel_within(tenant, new, None).await
+    }
+
+    /// The same, unless the tenant has as many channels of its kind as a face lets it have.
+    pub async fn create_channel_within(
+        &self,
+        tenant: TenantId,
+        new: NewChannel,
+        quota: Option<&Quota>,
+    ) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
         let provider = find_provider(&new.provider)?;
+        self.check_provider(tenant, &new.provider)?;
         let mut config = providers::create(provider, &new.config).map_err(OpsError::Invalid)?;
         let mut entropy = [0; 32];
         self.entropy.fill(&mut entropy);
@@ -85,9 +93,16 @@ impl Engine {
         if self.registry.channels_count(tenant) >= CHANNELS_MAX {
             return Err(OpsError::Conflict(format!("there are {CHANNELS_MAX} channels already")));
         }
-        let new = store::directory::NewChannel { tenant, settings, derives_shard: true, routes };
+        let shard = shard_of_credential(provider, &config);
+        settings.shard = shard.unwrap_or_default();
+        let new = store::directory::NewChannel { tenant, settings, derives_shard: shard.is_none(), routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
+        if let Some(quota) = quota
+            && self.count_channels(tenant, &quota.of) >= quota.max
+        {
+            return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", quota.max)));
+        }
         let made = match self.store.create_channel(new, self.clock.now()).await {
             Ok(made) => made,
             Err(error) => {
@@ -124,9 +139,15 @@ impl Engine {
             self.entropy.fill(&mut entropy);
             let (provider, changed) =
                 change.applied(live.provider.0, &config, &self.registry.operator, (entropy, now))?;
-            provider.spec().name.clone_into(&mut settings.provider);
+            let name = provider.spec().name;
+            if name != before.provider {
+                self.check_provider(tenant, name)?;
+            }
+            name.clone_into(&mut settings.provider);
             settings.config = Secret::new(changed.to_json());
             settings.wire_config = edit.wire_config.take().map(WireConfig::seal);
+            let own = || shard_of(&channel.0.to_be_bytes());
+            settings.shard = shard_of_credential(provider, &changed).unwrap_or_else(own);
             config = changed;
         }
         apply(&mut settings, &edit)?;
@@ -163,6 +184,18 @@ impl Engine {
         self.registry.remove_channel(channel, changed.after.config_version);
         self.tell_dispatch(channel, &changed, "the channel was deleted");
         Ok(())
+    }
+
+    /// That the platform allows the tenant this provider.
+    fn check_provider(&self, tenant: TenantId, provider: &str) -> Result<(), OpsError> {
+        match self.registry.tenant_with(tenant) {
+            Some(refusing) if !refusing.may_have(provider) => {
+                let allowed = refusing.providers.unwrap_or_default().join(", ");
+                let message = format!("is not one that the platform allows this tenant, which may have {allowed}");
+                Err(OpsError::invalid("provider", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn show(&self, live: Arc<LiveChannel>) -> ChannelShown {
@@ -209,51 +242,6 @@ impl Engine {
         if let Some(up_to) = changed.cancelled_up_to {
             self.dispatch.input(Input::Cancelled(Cancellation { channel, up_to, reason: reason.to_owned() }));
         }
-    }
-
-    /// Sends a test to a channel at once, outside queue order, limits and retries, and waits for what comes of it.
-    pub async fn test_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<TestResult, OpsError> {
-        let live = self.live_channel(tenant, channel)?;
-        if !live.channel.settings.is_active {
-            return Err(OpsError::Conflict(format!("channel {channel} is switched off; switch it on to test it")));
-        }
-        if self.registry.is_suspended(tenant) {
-            return Err(OpsError::suspended());
-        }
-        let delivery = self.accept_test(tenant, &live).await?;
-        // Whatever the answer is, and also when none came in time, the store knows by now what there is to know.
-        self.dispatch.settled(delivery, TEST_PATIENCE).await;
-        let query = AttemptQuery { delivery: Some(delivery), ..AttemptQuery::newest(1) };
-        let attempt = self.store.attempts(tenant, query).await?.rows.into_iter().next();
-        Ok(TestResult { delivery: self.delivery(tenant, delivery).await?, attempt })
-    }
-
-    async fn accept_test(&self, tenant: TenantId, live: &LiveChannel) -> Result<DeliveryId, OpsError> {
-        let now = self.clock.now();
-        let text = "This is a test of the channel by Postrider.";
-        let data = serde_json::json!({"message": text, "channel": live.channel.settings.name});
-        let content = NewEvent {
-            tenant,
-            event_type: TEST_EVENT_TYPE.into(),
-            data: data.to_string().into(),
-            occurred_at: now,
-            severity: None,
-            explicit_channels: Some(vec![live.channel.id]),
-            trace: None,
-        };
-        let event = AcceptEvent {
-            content: Arc::new(content),
-            deliveries: vec![NewDelivery { channel: live.channel.id, expires_at: now.after(live.time_to_live) }],
-            verdicts: Verdicts::new(self.registry.config_version(), Vec::new()),
-            key: None,
-            attempts_max: Some(1),
-        };
-        let request = AcceptRequest { tenant, now, key: None, events: vec![event] };
-        let AcceptAnswer::Kept(kept) = self.store.accept(request).await? else {
-            return Err(OpsError::Internal("a test has no idempotency key".to_owned()));
-        };
-        let made = kept.first().and_then(|event| event.deliveries.first());
-        made.map(|(delivery, _)| *delivery).ok_or_else(|| OpsError::Internal("a test has one delivery".to_owned()))
     }
 }
 

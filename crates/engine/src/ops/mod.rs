@@ -7,12 +7,14 @@
 mod attention;
 mod channel_edit;
 mod channel_list;
+mod channel_test;
 mod channels;
 mod deliveries;
 mod event_types;
 mod events;
 mod figures;
 mod inbox;
+mod pages;
 mod preview;
 mod subscriptions;
 mod tenants;
@@ -33,17 +35,23 @@ use crate::registry::{LiveChannel, Registry, RegistryError};
 pub use attention::{Attention, FailingChannel, PausedChannel};
 pub use channel_edit::{ChannelEdit, ConfigEdit, EVENT_TYPES_MAX, WireConfig};
 pub use channel_list::{ChannelFilter, ChannelOrder, ChannelPage, ChannelPageQuery, OrderBy};
-pub use channels::{ChannelShown, NewChannel, TestResult};
+pub use channel_test::{ChannelTest, TestEvent, TestResult};
+pub use channels::{ChannelShown, NewChannel, Quota};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use inbox::Unread;
+pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
 pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use store::inbox::{InboxQuery, InboxRow};
-pub use store::journal::{AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text};
+pub use store::journal::{
+    AttemptPage, AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text,
+};
 pub use subscriptions::NewSubscription;
-pub use tenants::{IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, hash_key};
+pub use tenants::{
+    BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, ProvidersEdit, TenantEdit, hash_key,
+};
 
 /// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
 /// milliseconds of a reader. The page is then short, and the next goes on behind them.

@@ -11,6 +11,7 @@ use store::StoreError;
 use store::directory::{NewKey, NewTenant};
 use store::journal::Text;
 
+use super::channel_edit::provider_names;
 use super::{Engine, OpsError, check_name};
 use crate::dispatch::Input;
 
@@ -25,6 +26,30 @@ const PREFIX_CHARS: usize = 8;
 
 /// The most keys of one tenant.
 const KEYS_MAX: usize = 1000;
+
+/// What a tenant is to be.
+#[derive(Debug)]
+pub struct TenantEdit {
+    pub name: String,
+    pub email: Option<String>,
+    pub providers: ProvidersEdit,
+}
+
+/// Which providers a tenant's channels may have. Channels that there are already stay as they are.
+#[derive(Debug)]
+pub enum ProvidersEdit {
+    /// Those that it was before; for a new tenant every one.
+    Keep,
+    Every,
+    Only(Vec<String>),
+}
+
+impl TenantEdit {
+    /// A name and nothing else.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), email: None, providers: ProvidersEdit::Keep }
+    }
+}
 
 /// What a key is to be.
 #[derive(Debug)]
@@ -45,26 +70,43 @@ pub struct IssuedKey {
     pub secret: Secret,
 }
 
+/// Why a secret is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadKey {
+    /// Nobody has such a key, or it was revoked.
+    Unknown,
+    /// Its time is over.
+    Expired,
+}
+
 /// What stands for a key's secret in the store.
 pub fn hash_key(secret: &str) -> KeyHash {
     Sha256::digest(secret.as_bytes()).into()
 }
 
 impl Engine {
-    /// Makes a tenant, or gives the one with this slug a new name and address.
-    pub async fn put_tenant(&self, slug: &str, name: &str, email: Option<&str>) -> Result<Tenant, OpsError> {
+    /// Makes a tenant, or changes the one with this slug.
+    pub async fn put_tenant(&self, slug: &str, edit: TenantEdit) -> Result<Tenant, OpsError> {
         if !check_slug(slug) {
             return Err(OpsError::invalid(
                 "slug",
                 "must be 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
             ));
         }
-        check_name(name)?;
-        if email.is_some_and(|email| !is_address(email)) {
+        check_name(&edit.name)?;
+        if edit.email.as_deref().is_some_and(|email| !is_address(email)) {
             return Err(OpsError::invalid("email", "must be a mail address, like ops@example.com"));
         }
-        let new = NewTenant { slug: slug.to_owned(), name: name.to_owned(), email: email.map(ToOwned::to_owned) };
+        if let ProvidersEdit::Only(names) = &edit.providers {
+            check_providers(names)?;
+        }
         let _changing = self.changing.lock().await;
+        let providers = match edit.providers {
+            ProvidersEdit::Keep => self.registry.tenant(slug).and_then(|tenant| tenant.providers),
+            ProvidersEdit::Every => None,
+            ProvidersEdit::Only(names) => Some(names),
+        };
+        let new = NewTenant { slug: slug.to_owned(), name: edit.name, email: edit.email, providers };
         let tenant = self.store.put_tenant(new, self.clock.now()).await?;
         self.registry.put_tenant(tenant.clone());
         Ok(tenant)
@@ -232,10 +274,10 @@ impl Engine {
         Err(OpsError::NotFound(format!("key {key}")))
     }
 
-    /// The key with this secret, unless it has expired.
-    pub fn authenticate(&self, secret: &str) -> Option<Arc<Key>> {
-        let key = self.registry.key(&hash_key(secret))?;
-        (!key.is_expired(self.clock.now())).then_some(key)
+    /// The key with this secret, if it is good now.
+    pub fn authenticate(&self, secret: &str) -> Result<Arc<Key>, BadKey> {
+        let key = self.registry.key(&hash_key(secret)).ok_or(BadKey::Unknown)?;
+        if key.is_expired(self.clock.now()) { Err(BadKey::Expired) } else { Ok(key) }
     }
 
     fn make_secret(&self, is_platform: bool) -> Secret {
@@ -244,6 +286,22 @@ impl Engine {
         let kind = if is_platform { "pp" } else { "pk" };
         Secret::new(format!("{kind}_{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
+}
+
+fn check_providers(names: &[String]) -> Result<(), OpsError> {
+    if names.is_empty() {
+        return Err(OpsError::invalid("providers", "must name at least one; null allows every one"));
+    }
+    for (position, name) in names.iter().enumerate() {
+        let wrong = |message: String| Err(OpsError::invalid(&format!("providers[{position}]"), message));
+        if providers::find(name).is_none() {
+            return wrong(format!("must be one of {}", provider_names()));
+        }
+        if names[..position].contains(name) {
+            return wrong("is there already".to_owned());
+        }
+    }
+    Ok(())
 }
 
 fn check_scopes(tenant: Option<TenantId>, scopes: &[Scope]) -> Result<(), OpsError> {

@@ -69,6 +69,9 @@ fn answers_are_judged_by_code_and_hint() {
     check(200, r#"{"id": "77"}"#, DELIVERED, "");
     assert_eq!(judged(&Discord, (200, &[], r#"{"id": "77"}"#)).reference.as_deref(), Some("77"));
     check(204, "", DELIVERED, "");
+    let bucket = |left| [("x-ratelimit-remaining", left), ("x-ratelimit-reset-after", "1.75")];
+    assert_eq!(judged(&Discord, (204, &bucket("0"), "")).hint, Some(Duration::from_millis(1750)));
+    assert_eq!(judged(&Discord, (204, &bucket("1"), "")).hint, None);
     let slow = r#"{"message": "You are being rate limited.", "retry_after": 64.57, "global": false}"#;
     check(429, slow, (Class::Throttled, Scope::Channel, Some(64)), "rate limited");
     let global = r#"{"message": "slow", "retry_after": 0.5, "global": true}"#;

@@ -38,7 +38,7 @@ fn event(data: &str) -> Message<'_> {
 }
 
 fn plan_with(config: &Config, message: &Message<'_>, operator: &Operator) -> Result<Vec<SmtpStep>, PlanError> {
-    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, now: NOW, operator };
+    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, is_plain: false, now: NOW, operator };
     let steps = Email.plan(config, message, &context)?;
     let mail = |step| match step {
         Step::Smtp(step) => step,

@@ -31,7 +31,8 @@ fn plan(more: &Value, data: &str, body: Option<&str>) -> Result<Vec<Value>, Plan
         body,
         items: &[],
     };
-    let context = PlanContext { wire_id: "dlv_1", attempt: 1, now: NOW, operator: &Operator::default() };
+    let context =
+        PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
     let steps = Telegram.plan(&config, &message, &context)?;
     let bodies = steps.into_iter().map(|step| {
         let Step::Http(step) = step else { panic!("a request") };
@@ -54,6 +55,7 @@ fn configs_are_checked() {
     for token in ["abc", "1:", "1:a/b", "1:a b", ":abc", "bot1:abc"] {
         check(json!({"bot_token": token}), Some("config.bot_token"));
     }
+    check(json!({"bot_token": "123456789:ABCdef..."}), None);
     check(json!({"message_thread_id": "a"}), Some("config.message_thread_id"));
     check(json!({"parse_mode": "LaTeX"}), Some("config.parse_mode"));
 }
@@ -133,6 +135,15 @@ fn answers_are_judged_by_what_they_say() {
         assert!(outcome.note.contains(note), "{outcome:?}");
     };
     let failed = |text: &str| format!(r#"{{"ok":false,"description":"{text}"}}"#);
+    let remedy = |body: String| {
+        let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+        Telegram.judge(&Reply::Http(HttpReply { status, headers, body: body.into() }), NOW).remedy
+    };
+    let patch = ConfigPatch { key: CHAT_ID, value: "-1005".to_owned() };
+    let moved = r#"{"ok":false,"description":"x","parameters":{"migrate_to_chat_id":-1005}}"#;
+    assert_eq!(remedy(moved.to_owned()), Some(Remedy::Move(patch)));
+    assert_eq!(remedy(failed("Bad Request: can't parse entities: x")), Some(Remedy::Plain));
+    assert_eq!(remedy(failed("Bad Request: message is too long")), None);
     check(200, r#"{"ok":true,"result":{"message_id":5}}"#, Class::Delivered, Scope::Message, None, "");
     check(200, "<html>", Class::Retry, Scope::Message, None, "confirmation");
     let slow = r#"{"ok":false,"description":"Too Many Requests: retry after 7","parameters":{"retry_after":7}}"#;

@@ -31,7 +31,7 @@ fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<Htt
     let steps = Webhook.plan(
         config,
         message,
-        &PlanContext { wire_id: "dlv_7", attempt: 1, now, operator: &Operator::default() },
+        &PlanContext { wire_id: "dlv_7", attempt: 1, is_plain: false, now, operator: &Operator::default() },
     )?;
     let [Step::Http(step)] = <[Step; 1]>::try_from(steps).unwrap() else { panic!("one request") };
     Ok(step)
@@ -54,6 +54,21 @@ fn bodies_are_as_their_format_says() {
     let data = "{ \"b\": 1.0,\t\"a\" :\"\\u00fc ü\"}";
     let standard = format!(r#"{{"type":"invoice.paid","timestamp":"2020-09-13T12:26:40.000Z","data":{data}}}"#);
     check("standard", data, Some("unused"), Ok((&standard, "application/json")));
+    check(
+        "thulium",
+        r#"{"client_name":null,"action":"NOT_OURS","chat_queue_id":7}"#,
+        None,
+        Ok((
+            "action=INVOICE_PAID&date=2020-09-13+12%3A26%3A40&chat_queue_id=7&client_name=",
+            "application/x-www-form-urlencoded",
+        )),
+    );
+    check(
+        "thulium",
+        r#"{"date":"2024-04-24 13:19:25"}"#,
+        None,
+        Ok(("action=INVOICE_PAID&date=2024-04-24+13%3A19%3A25", "application/x-www-form-urlencoded")),
+    );
     check(
         "form",
         r#"{"is_ok":true,"url":"https://x"}"#,
@@ -149,7 +164,7 @@ fn a_secret_is_made_where_receivers_can_check_it() {
 #[test]
 fn an_id_that_breaks_signatures_is_refused() {
     for wire_id in ["a.b", "a\nb", "ä"] {
-        let context = PlanContext { wire_id, attempt: 1, now: NOW, operator: &Operator::default() };
+        let context = PlanContext { wire_id, attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
         let found = Webhook.plan(&config(&json!({"secret": OLD})), &message("{}", None), &context);
         assert_eq!(found.unwrap_err(), PlanError::WireId, "{wire_id}");
     }

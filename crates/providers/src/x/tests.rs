@@ -1,6 +1,6 @@
 //! X against its wire facts.
 
-use domain::outcome::Class;
+use domain::outcome::{Class, Remedy};
 use proptest::prelude::*;
 
 use super::*;
@@ -44,7 +44,8 @@ fn answers_are_judged() {
     row(201, posted, DELIVERED, "");
     assert_eq!(judged(&X, (201, &[], posted)).reference.as_deref(), Some("1445880548472328192"));
     let duplicate = r#"{"detail": "You are not allowed to create a Tweet with duplicate content."}"#;
-    row(403, duplicate, NEVER, "An earlier try may have posted it");
+    row(403, duplicate, NEVER, "duplicate content");
+    assert_eq!(judged(&X, (403, &[], duplicate)).remedy, Some(Remedy::HasAlready));
     let keys = (Class::Permanent, Scope::Credential, None);
     row(403, r#"{"title": "Forbidden", "detail": "client-forbidden"}"#, keys, "client-forbidden");
     row(401, r#"{"title": "Unauthorized"}"#, keys, "clock");

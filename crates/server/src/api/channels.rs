@@ -6,7 +6,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use domain::ChannelId;
 use domain::outcome::Class;
-use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ConfigEdit, NewChannel, TestResult};
+use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ChannelTest, ConfigEdit, NewChannel, TestResult};
 use http::StatusCode;
 use providers::message::rfc3339;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -262,7 +262,7 @@ pub(crate) async fn test(
     caller: Caller<ChannelsWrite>,
     Id(channel): Id<ChannelId>,
 ) -> Result<Answer<TestOut>, Problem> {
-    let TestResult { delivery, attempt } = engine.test_channel(caller.tenant, channel).await?;
+    let TestResult { delivery, attempt } = engine.test_channel(caller.tenant, channel, ChannelTest::default()).await?;
     let ok = attempt.as_ref().is_some_and(|attempt| attempt.record.outcome.class == Class::Delivered);
     Ok(Answer(TestOut { ok, delivery: delivery.into(), attempt: attempt.map(Into::into) }))
 }

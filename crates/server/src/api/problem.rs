@@ -123,7 +123,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::NoKey | Refusal::BadKey => {
+            Refusal::NoKey | Refusal::BadKey | Refusal::ExpiredKey => {
                 Self::new(StatusCode::UNAUTHORIZED, "urn:postrider:unauthorized", "Not authenticated", detail)
             }
             Refusal::NoScope(_) | Refusal::OtherTenant => {

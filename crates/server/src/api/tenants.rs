@@ -4,12 +4,13 @@ use axum::Json as Answer;
 use axum::extract::State;
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{KeyId, Secret, TenantId};
-use engine::ops::KeyRequest;
+use engine::ops::{KeyRequest, ProvidersEdit, TenantEdit};
 use http::StatusCode;
 use providers::message::{parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::channels::given;
 use super::extract::{Json, Params, PathParts, Platform};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
@@ -22,6 +23,8 @@ pub(crate) struct TenantOut {
     slug: String,
     name: String,
     email: Option<String>,
+    /// Those that its channels may have; null: every one.
+    providers: Option<Vec<String>>,
     /// Since when its keys are refused and nothing is sent for it; null when it is not suspended.
     suspended_at: Option<String>,
     created_at: String,
@@ -35,6 +38,7 @@ impl From<Tenant> for TenantOut {
             slug: tenant.slug,
             name: tenant.name,
             email: tenant.email,
+            providers: tenant.providers,
             suspended_at: tenant.suspended_at.map(rfc3339),
             created_at: rfc3339(tenant.created_at),
             updated_at: tenant.updated_at.map(rfc3339),
@@ -44,12 +48,31 @@ impl From<Tenant> for TenantOut {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a list are three things")]
 #[schema(as = NewTenant)]
 pub(crate) struct TenantIn {
     /// Only with POST; with PUT it stands in the path.
     slug: Option<String>,
     name: Option<String>,
     email: Option<String>,
+    /// Those that its channels may have. Absent leaves that as it is, null allows every one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>)]
+    providers: Option<Option<Vec<String>>>,
+}
+
+impl TenantIn {
+    fn edit(self, slug: &str) -> TenantEdit {
+        TenantEdit {
+            name: self.name.unwrap_or_else(|| slug.to_owned()),
+            email: self.email,
+            providers: match self.providers {
+                None => ProvidersEdit::Keep,
+                Some(None) => ProvidersEdit::Every,
+                Some(Some(names)) => ProvidersEdit::Only(names),
+            },
+        }
+    }
 }
 
 pub(crate) async fn put(
@@ -58,18 +81,16 @@ pub(crate) async fn put(
     PathParts(slug): PathParts<String>,
     Json(tenant): Json<TenantIn>,
 ) -> Result<Answer<TenantOut>, Problem> {
-    let name = tenant.name.unwrap_or_else(|| slug.clone());
-    Ok(Answer(engine.put_tenant(&slug, &name, tenant.email.as_deref()).await?.into()))
+    Ok(Answer(engine.put_tenant(&slug, tenant.edit(&slug)).await?.into()))
 }
 
 pub(crate) async fn create(
     State(engine): State<App>,
     _: Platform,
-    Json(tenant): Json<TenantIn>,
+    Json(mut tenant): Json<TenantIn>,
 ) -> Result<(StatusCode, Answer<TenantOut>), Problem> {
-    let slug = tenant.slug.ok_or_else(|| Problem::invalid_field("slug", "is required, like \"acme\""))?;
-    let name = tenant.name.unwrap_or_else(|| slug.clone());
-    let made = engine.put_tenant(&slug, &name, tenant.email.as_deref()).await?;
+    let slug = tenant.slug.take().ok_or_else(|| Problem::invalid_field("slug", "is required, like \"acme\""))?;
+    let made = engine.put_tenant(&slug, tenant.edit(&slug)).await?;
     Ok((StatusCode::CREATED, Answer(made.into())))
 }
 

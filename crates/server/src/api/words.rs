@@ -90,6 +90,7 @@ fn word(schema: &str, field: &str) -> Option<Value> {
                 "writeOnly": true})
         }
         ("Key", "key") => json!({"format": "password"}),
+        ("NewTenant" | "Tenant", "providers") => json!({"items": {"type": "string", "enum": providers()}}),
         ("NewChannel" | "ChannelPatch" | "NewKey", "name") => {
             json!({"minLength": 1, "maxLength": channel::NAME_CHARS_MAX})
         }

@@ -55,8 +55,17 @@ pub(super) struct RestoreArguments {
 }
 
 impl Place {
-    fn config(&self) -> Result<Config, Failure> {
-        settings::of_this_machine(self.data_dir.as_deref())
+    /// The settings, when the database is a file. On a server, its own tools do what `instead` says, and better.
+    fn config_of_file(&self, instead: &str) -> Result<Config, Failure> {
+        let config = settings::of_this_machine(self.data_dir.as_deref())?;
+        match &config.database {
+            None => Ok(config),
+            Some(target) => Err(Failure::usage(format!(
+                "the database is {target}, as database_url says, and this command is for SQLite: use {instead}, and keep \
+                 {} with it, in another place",
+                config.data_dir.join(KEY_FILE).display()
+            ))),
+        }
     }
 }
 
@@ -66,7 +75,7 @@ pub(super) fn run_backup(arguments: &BackupArguments) -> anyhow::Result<ExitCode
 
 async fn back_up(arguments: &BackupArguments) -> Ended {
     let BackupArguments { to, with_key, place } = arguments;
-    let data_dir = place.config()?.data_dir;
+    let data_dir = place.config_of_file("pg_dump --format=custom --file=FILE DATABASE")?.data_dir;
     let key_target = with_key.as_ref().map(|directory| directory.join(KEY_FILE));
     for target in [Some(to), key_target.as_ref()].into_iter().flatten() {
         if fs::symlink_metadata(target).is_ok() {
@@ -144,7 +153,7 @@ pub(super) fn run_restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCo
 
 async fn restore(arguments: &RestoreArguments) -> Ended {
     let RestoreArguments { from, key, place } = arguments;
-    let config = place.config()?;
+    let config = place.config_of_file("pg_restore --dbname=DATABASE FILE")?;
     let data_dir = &config.data_dir;
     check_empty(data_dir)?;
     let own_key = data_dir.join(KEY_FILE);

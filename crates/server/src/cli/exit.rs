@@ -113,7 +113,10 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let is_locked = error.chain().any(|cause| {
-            matches!(cause.downcast_ref(), Some(store::StoreError::Locked(_) | store::StoreError::Unavailable(_)))
+            matches!(
+                cause.downcast_ref(),
+                Some(store::StoreError::Locked(_) | store::StoreError::InUse(_) | store::StoreError::Unavailable(_))
+            )
         });
         Self::Said(if is_locked { Exit::Unreachable } else { Exit::No }, format!("{error:#}"))
     }

@@ -14,7 +14,7 @@ use super::{DEFAULTS, SettingError};
 
 /// The settings whose value is never shown. Each can also be given as the path of a file that holds it: its name with
 /// `_file` at the end.
-pub(super) const SECRETS: &[&str] = &["admin_key", "database_url", "otel.headers", "smtp.url"];
+pub(super) const SECRETS: &[&str] = &["admin_key", "database_password", "database_url", "otel.headers", "smtp.url"];
 
 /// Variables with our prefix that are no settings: those of the commands that talk to a server, receive, or look at the
 /// mail server (`postrider doctor`).

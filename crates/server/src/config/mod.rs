@@ -19,15 +19,17 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use store::postgres::target::Target;
 use url::Url;
 
 pub use given::{Flag, Source, Sources};
 pub use read::SettingError;
 
 use given::{SECRETS, Value};
-use read::{Reader, base_url, header, network, origin};
+use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use smtp::Smtp;
 
@@ -38,6 +40,9 @@ const DEFAULTS: &str = include_str!("../../defaults.toml");
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// `None`: SQLite in the data directory.
+    pub database: Option<Target>,
+    pub database_readers: usize,
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
     pub log: String,
@@ -52,8 +57,27 @@ pub struct Config {
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
     pub smtp: Smtp,
+    /// What Thulium's receivers are told local times in.
+    pub thulium_time_zone: TimeZone,
+    pub altum: AltumConfig,
+    pub lenz: LenzConfig,
     /// Where providers' APIs are that the operator has elsewhere, by the provider's name.
     pub base_urls: BTreeMap<String, Url>,
+}
+
+/// How the Altum dialect answers.
+#[derive(Clone, Copy, Debug)]
+pub struct AltumConfig {
+    /// Of each key.
+    pub requests_per_minute: u32,
+    /// What wrong fields are answered with.
+    pub validation_status: StatusCode,
+}
+
+/// What clients of Lenz are told.
+#[derive(Clone, Debug)]
+pub struct LenzConfig {
+    pub time_zone: TimeZone,
 }
 
 /// Where traces go.
@@ -151,9 +175,6 @@ impl Config {
 }
 
 fn read(reader: &mut Reader<'_>) -> Config {
-    if reader.secret("database_url").is_some() {
-        reader.refuse("database_url", "database_url", "is set, and this version keeps everything in SQLite: unset it");
-    }
     Config {
         listen: reader.parsed("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
@@ -161,6 +182,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
+        database: database(reader),
+        database_readers: reader.number("database_readers", 1..=100),
         admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
         log_format: reader.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
@@ -173,8 +196,22 @@ fn read(reader: &mut Reader<'_>) -> Config {
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
         smtp: smtp::read(reader),
+        thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
+        altum: altum(reader),
+        lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },
         base_urls: base_urls(reader),
     }
+}
+
+/// Where PostgreSQL is. What the URL says wrong is said without it: it holds a password.
+fn database(reader: &mut Reader<'_>) -> Option<Target> {
+    let password = reader.secret("database_password");
+    reader.optional("database_url", |url| {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err("must begin with postgres:// or postgresql://".to_owned());
+        }
+        Target::parse(url, password.as_ref().map(Secret::reveal)).map_err(|error| error.to_string())
+    })
 }
 
 /// What no header can carry would be a key that nobody can use.
@@ -193,6 +230,7 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
+        keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
         ..Settings::default()
     }
 }
@@ -230,6 +268,14 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         body_timeout: reader.seconds("limits.body_timeout_seconds", 1..=3600),
         connections_max: reader.number("limits.connections_max", 1..=1_000_000),
         idle_timeout: reader.seconds("limits.idle_timeout_seconds", 1..=3600),
+    }
+}
+
+fn altum(reader: &mut Reader<'_>) -> AltumConfig {
+    let statuses = [("400", StatusCode::BAD_REQUEST), ("401", StatusCode::UNAUTHORIZED)];
+    AltumConfig {
+        requests_per_minute: reader.number("altum.requests_per_minute", 1..=1_000_000),
+        validation_status: reader.choice("altum.validation_status", &statuses),
     }
 }
 

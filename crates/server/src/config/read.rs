@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Secret;
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use url::Url;
 
 use super::given::{Given, SECRETS, Source, Value};
@@ -144,6 +145,12 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     let is_base = matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none();
     if is_plain && is_base { Ok(url) } else { Err(right()) }
+}
+
+/// A zone of the IANA database, which the binary brings along, or an offset.
+pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
+    let zone = jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(text);
+    zone.map_err(|_| "must be a zone like Asia/Jakarta, or an offset like +07:00".to_owned())
 }
 
 /// What a browser sends as `Origin`.

@@ -26,6 +26,8 @@ fn the_defaults_are_complete() {
     assert!(config.admin_key.is_none() && config.egress_allow.is_empty() && config.engine.retry_base.is_none());
     assert!(config.tls.is_none() && config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert_eq!(config.limits.body_bytes_max, 1 << 20);
+    assert_eq!((config.altum.requests_per_minute, config.altum.validation_status.as_u16()), (600, 400));
+    assert!(config.engine.keeps_provider_rates);
 }
 
 #[test]
@@ -35,6 +37,7 @@ fn the_environment_overrides() {
         ("POSTRIDER_ADMIN_KEY", "0123456789012345678901234567890123456789"),
         ("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/8, 127.0.0.1,"),
         ("POSTRIDER_DELIVERY__RETRY_BASE_MS", "10"),
+        ("POSTRIDER_DELIVERY__PROVIDER_RATES", "false"),
         ("POSTRIDER_SERVER__CORS_ORIGINS", "https://a.example,http://localhost:3000"),
     ])
     .unwrap();
@@ -43,6 +46,7 @@ fn the_environment_overrides() {
     assert_eq!(config.egress_allow.len(), 2);
     assert_eq!(config.engine.retry_base, Some(Duration::from_millis(10)));
     assert_eq!(config.server.cors_origins.len(), 2);
+    assert!(!config.engine.keeps_provider_rates);
 }
 
 #[test]
@@ -76,6 +80,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "0", "1 to 65536; it is \"0\"");
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "-1", "whole number");
     check("POSTRIDER_DATABASE_URL", "postgres://x", "SQLite");
+    check("POSTRIDER_LENZ__TIME_ZONE", "Mars/Olympus", "like Asia/Jakarta");
+    check("POSTRIDER_LENZ__TIME_ZONE", "", "or an offset like +07:00");
     check("POSTRIDER_TLS__CERT", "a.pem", "tls.key");
     check("POSTRIDER_SERVER__PUBLIC_URL", "example.com", "https://example.com");
     check("POSTRIDER_SERVER__PUBLIC_URL", "https://u:p@example.com", "without user");
@@ -86,6 +92,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_OTEL__ENDPOINT", "collector:4318", "https://example.com");
     check("POSTRIDER_OTEL__HEADERS", "authorization", "authorization=KEY");
     check("POSTRIDER_LOG_FORMAT", "xml", "must be text or json");
+    check("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "0", "1 to 1000000");
+    check("POSTRIDER_ALTUM__VALIDATION_STATUS", "422", "must be 400 or 401");
     check("POSTRIDER_METRICS__PUBLIC", "yes", "must be true or false");
     check("POSTRIDER_LIMITS__IDLE_TIMEOUT_SECONDS", "1.5", "whole number");
 }

@@ -3,22 +3,27 @@
 //! A dialect translates and adds no behaviour: every call ends in an operation of the engine. Each has its own form of
 //! errors, for everything under its paths, and none knows another.
 
+mod altum;
+mod lenz;
+mod thulium;
+
 use std::sync::Arc;
 
 use axum::Router;
 use engine::Engine;
 
+use crate::config::Config;
 use crate::openapi::Declared;
 
 /// What a dialect is to the server: its routes, and what the document says of them.
-type Dialect = fn(Arc<Engine>) -> (Router, Declared);
+type Dialect = fn(Arc<Engine>, &Config) -> (Router, Declared);
 
 /// The routes of every dialect, and what the document says of them.
-pub(crate) fn router(engine: &Arc<Engine>) -> (Router, Declared) {
-    let dialects: [Dialect; 0] = [];
+pub(crate) fn router(engine: &Arc<Engine>, config: &Config) -> (Router, Declared) {
+    let dialects: [Dialect; 3] = [altum::router, lenz::router, thulium::router];
     let nothing = (Router::new(), Declared::default());
     dialects.into_iter().fold(nothing, |(router, declared), dialect| {
-        let (more, also_declared) = dialect(Arc::clone(engine));
+        let (more, also_declared) = dialect(Arc::clone(engine), config);
         (router.merge(more), declared.and(also_declared))
     })
 }

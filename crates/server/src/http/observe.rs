@@ -1,6 +1,6 @@
 //! Around every request: its id, its place in a trace, its line in the log, its part in the figures.
 //!
-//! A request that stands in a trace has its [`TraceContext`] as an extension.
+//! A request has its [`RequestId`] as an extension, and one that stands in a trace its [`TraceContext`].
 
 use std::sync::Arc;
 
@@ -26,6 +26,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken from a client.
 const ID_BYTES_MAX: usize = 128;
 
+/// The id of a request, as one of its extensions: for answers that name it in their body.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
 /// What requests are observed with.
 #[derive(Clone)]
 pub(crate) struct Observing {
@@ -50,6 +54,7 @@ async fn observe(State(observing): State<Observing>, mut request: Request, next:
         request.extensions_mut().insert(place);
     }
     let id = id_of(&request).unwrap_or_else(|| make_id(&*observing.entropy));
+    request.extensions_mut().insert(RequestId(id.clone()));
     let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let route = route.as_ref().map(MatchedPath::as_str);
     let client = request.extensions().get::<Client>().map(|client| client.address);

@@ -90,6 +90,11 @@ impl Declared {
                     "scheme": "bearer",
                     "description": "A key of a tenant, within its scopes, or a platform key. Calls over the socket in the \
                                     data directory need none.",
+                }, "login": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The same key as a password. The user is the name that the key was given, if it was given \
+                                    one, else any.",
                 }},
             },
         })

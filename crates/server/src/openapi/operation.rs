@@ -18,6 +18,7 @@ pub(crate) struct Operation {
     answers: BTreeMap<u16, Value>,
     registers: Vec<Register>,
     scope: Option<Scope>,
+    takes_basic: bool,
     refusal: Refusal,
 }
 
@@ -45,7 +46,15 @@ impl Operation {
 
     fn with_refusals(id: &str, tag: &str, about: &str, refusal: Refusal) -> Self {
         let value = json!({"operationId": id, "tags": [tag], "summary": about});
-        Self { value, parameters: Vec::new(), answers: BTreeMap::new(), registers: Vec::new(), scope: None, refusal }
+        Self {
+            value,
+            parameters: Vec::new(),
+            answers: BTreeMap::new(),
+            registers: Vec::new(),
+            scope: None,
+            takes_basic: false,
+            refusal,
+        }
     }
 
     /// More about it.
@@ -60,11 +69,25 @@ impl Operation {
         self
     }
 
+    /// The key may also come as the password of HTTP Basic.
+    pub(crate) fn takes_basic(mut self) -> Self {
+        self.takes_basic = true;
+        self
+    }
+
     /// The parameters of the query, from the type that reads them.
     pub(crate) fn query<T: IntoParams>(mut self) -> Self {
         for parameter in T::into_params(|| Some(ParameterIn::Query)) {
             self.parameters.push(serde_json::to_value(parameter).expect("a parameter is JSON"));
         }
+        self
+    }
+
+    /// A parameter of the query that is read by hand.
+    pub(crate) fn parameter(mut self, name: &str, about: &str, schema: Value, example: Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "query", "required": false, "description": about, "schema": schema, "example": example,
+        }));
         self
     }
 
@@ -185,7 +208,8 @@ impl Operation {
     fn secured(mut self, scope: Scope) -> Self {
         let more = self.value["description"].as_str().unwrap_or_default();
         self.value["description"] = format!("Scope `{}`. {more}", scope.name()).trim().into();
-        self.value["security"] = json!([{"key": []}]);
+        self.value["security"] =
+            if self.takes_basic { json!([{"login": []}, {"key": []}]) } else { json!([{"key": []}]) };
         if scope != Scope::Platform {
             let about = "The slug of the tenant that a platform key acts for; a tenant's own key may leave it out.";
             self = self.header("Postrider-Tenant", about, json!({"type": "string"}), "default");

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 
 use super::{Declared, Operation};
 
@@ -39,9 +39,23 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// What answers at a path of which the document says nothing: another spelling of one that it has, or whatever is
+    /// asked for below those.
+    pub(crate) fn unlisted(mut self, path: &str, route: MethodRouter<S>) -> Self {
+        self.router = self.router.route(path, route);
+        self
+    }
+
     /// A route that another part of the server answers.
     pub(crate) fn elsewhere(mut self, method: &str, path: &str, operation: Operation) -> Self {
         self.declared.add(method, path, operation);
+        self
+    }
+
+    /// What answers a path that no client is meant to call, whatever the method: a dialect's own words for what is not
+    /// there. Not in the document.
+    pub(crate) fn otherwise<H: Handler<T, S>, T: 'static>(mut self, path: &str, handler: H) -> Self {
+        self.router = self.router.route(path, any(handler));
         self
     }
 

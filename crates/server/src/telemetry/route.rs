@@ -53,7 +53,7 @@ async fn show(State(desk): State<Desk>, request: Request) -> Response {
 fn refuse(refusal: &Refusal) -> Response {
     let text = format!("{refusal}; metrics need a platform key, unless asked from this machine or made public\n");
     match refusal {
-        Refusal::NoKey | Refusal::BadKey => {
+        Refusal::NoKey | Refusal::BadKey | Refusal::ExpiredKey => {
             let bearer = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
             (StatusCode::UNAUTHORIZED, bearer, text).into_response()
         }

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod console;
 mod delivery;
+mod dialects;
 mod egress;
 mod guide;
 mod harness;

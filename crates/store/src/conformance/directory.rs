@@ -12,7 +12,7 @@ use domain::{ChannelId, KeyId, Secret, TenantId};
 
 use super::Factory;
 use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
-use crate::directory::{ChannelChange, NewChannel, NewKey, NewRoute, NewTenant, Snapshot};
+use crate::directory::{ChannelChange, ConfigChange, NewChannel, NewKey, NewRoute, NewTenant, Snapshot};
 use crate::journal::Lifetime;
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
@@ -21,7 +21,7 @@ async fn load<F: Factory>(world: &World<'_, F>) -> Snapshot {
 }
 
 async fn tenant<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
-    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None };
+    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None, providers: None };
     world.store().put_tenant(new, NOW).await.unwrap().id
 }
 
@@ -51,7 +51,12 @@ fn patterns(subscriptions: &[Subscription]) -> Vec<String> {
 }
 
 pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) {
-    let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: Some("a@acme.test".to_owned()) };
+    let new = NewTenant {
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        email: Some("a@acme.test".to_owned()),
+        providers: None,
+    };
     let made = world.store().put_tenant(new.clone(), NOW).await.unwrap();
     assert_eq!((made.slug.as_str(), made.name.as_str(), made.email.as_deref()), ("acme", "Acme", Some("a@acme.test")));
     assert_eq!((made.created_at, made.updated_at), (NOW, None));
@@ -61,6 +66,27 @@ pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) 
     assert_eq!((renamed.name.as_str(), renamed.email.as_deref()), ("Acme Ltd", None));
     assert_ne!(tenant(&world, "other").await, made.id);
     assert_eq!(load(&world).await.tenants[0], renamed);
+}
+
+pub async fn the_providers_of_a_tenant_are_kept<F: Factory>(mut world: World<'_, F>) {
+    let put = async |world: &World<'_, F>, slug: &str, providers: Option<&[&str]>| {
+        let providers = providers.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers };
+        world.store().put_tenant(new, NOW).await.unwrap().providers
+    };
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(put(&world, "some", Some(&["slack", "email"])).await, names(&["slack", "email"]));
+    assert_eq!(put(&world, "none", Some(&[])).await, names(&[]));
+    assert_eq!(put(&world, "all", None).await, None);
+    let id = load(&world).await.tenants[0].id;
+    let suspended = world.store().suspend_tenant(id, NOW).await.unwrap().unwrap();
+    assert_eq!(suspended.providers, names(&["slack", "email"]));
+    assert_eq!(world.store().resume_tenant(id).await.unwrap().unwrap().providers, suspended.providers);
+    world.reopen().await;
+    let kept: Vec<_> = load(&world).await.tenants.into_iter().map(|tenant| tenant.providers).collect();
+    assert_eq!(kept, [names(&["slack", "email"]), names(&[]), None]);
+    assert_eq!(put(&world, "some", Some(&["x"])).await, names(&["x"]));
+    assert_eq!(put(&world, "some", None).await, None);
 }
 
 pub async fn keys_are_made_and_revoked<F: Factory>(world: World<'_, F>) {
@@ -254,6 +280,31 @@ pub async fn a_pause_lasts_until_it_is_resumed<F: Factory>(world: World<'_, F>) 
     assert_eq!(resumed.after.channel.pause, None);
     assert!(store.pause_channel(id, second.clone()).await.unwrap());
     assert_eq!(load(&world).await.channels[0].channel.pause, Some(second));
+}
+
+pub async fn a_config_is_replaced_only_where_it_is_as_before<F: Factory>(world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let id = world.create_channel(acme, &["*"]).await.channel.id;
+    let store = world.store();
+    let worded = ChannelSettings { wire_config: Some(Secret::new("{}")), ..settings() };
+    let change = ChannelChange { settings: worded, ..change(acme, id) };
+    let before = store.update_channel(change, NOW).await.unwrap().unwrap().after.channel.settings.config;
+    let after = Secret::new(r#"{"moved": true}"#);
+    let replace = |tenant, before: &Secret| {
+        let (before, after) = (before.clone(), after.clone());
+        store.replace_config(ConfigChange { tenant, channel: id, before, after }, later(9))
+    };
+    assert!(!replace(other, &before).await.unwrap());
+    assert!(!replace(acme, &Secret::new("{}")).await.unwrap(), "its owner has changed it");
+    let version = load(&world).await.config_version;
+    assert!(replace(acme, &before).await.unwrap());
+    let loaded = load(&world).await;
+    let channel = &loaded.channels[0].channel;
+    assert_eq!(channel.settings.config.reveal(), after.reveal());
+    assert!(channel.settings.wire_config.is_none());
+    assert_eq!(channel.updated_at, Some(later(9)));
+    assert!(loaded.config_version > version);
+    assert!(!replace(acme, &before).await.unwrap(), "it has moved already");
 }
 
 pub async fn every_change_raises_the_version<F: Factory>(world: World<'_, F>) {

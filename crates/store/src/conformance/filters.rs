@@ -1,8 +1,9 @@
 //! Lists that leave out most of what they look at: every filter, short pages, and rows that arrive meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::delivery::{Attempt, Delivery, State};
+use domain::delivery::{Attempt, AttemptResult, Delivery, State};
 use domain::event::{NewEvent, Severity};
 use domain::outcome::{Class, Outcome};
 use domain::routing::Pattern;
@@ -12,7 +13,9 @@ use super::Factory;
 use super::fixtures::{
     OTHER_TENANT, TENANT, World, content, event, later, over, record, request, retrying, sent, settlement,
 };
-use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, EventSummary, Span, StateFilter, Text};
+use crate::journal::{
+    AttemptPage, AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, EventSummary, Span, StateFilter, Text,
+};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::{Journal as _, Queue as _};
 
@@ -167,6 +170,57 @@ pub async fn attempts_pass_every_filter<F: Factory>(world: World<'_, F>) {
     .await;
     assert_eq!(read(AttemptQuery { event: Some(EventId(999)), ..query.clone() }).await, []);
     assert_eq!(read(AttemptQuery { text: Text::new("%"), ..query }).await, []);
+}
+
+pub async fn attempts_are_paged_by_number<F: Factory>(world: World<'_, F>) {
+    populate(&world).await;
+    let all = world.store().attempts(TENANT, AttemptQuery::newest(1000)).await.unwrap().rows;
+    let everything = AttemptPageQuery {
+        channel: None,
+        except: BTreeSet::new(),
+        providers: ["slack", "webhook"].map(ToOwned::to_owned).into(),
+        event_type: None,
+        result: None,
+        skip: 0,
+        rows_max: 1000,
+        examined_max: 1000,
+    };
+    let check = async |query: AttemptPageQuery, passes: &dyn Fn(&Attempt) -> bool| {
+        let expected: Vec<_> = all.iter().filter(|one| passes(one)).cloned().collect();
+        for rows_max in [1, 3, 1000] {
+            for skip in (0..expected.len() + 2).step_by(rows_max) {
+                let page = AttemptPageQuery { skip, rows_max, ..query.clone() };
+                let found = world.store().attempts_page(TENANT, page).await.unwrap();
+                let rows: Vec<_> = expected.iter().skip(skip).take(rows_max).cloned().collect();
+                assert_eq!(found, AttemptPage { rows, total: expected.len() }, "{query:?}");
+            }
+        }
+        assert!(!expected.is_empty() && expected.len() < all.len(), "{query:?} tells nothing");
+    };
+    let channel = Some(ChannelId(2));
+    check(AttemptPageQuery { channel, ..everything.clone() }, &|one| one.channel == ChannelId(2)).await;
+    let except = BTreeSet::from([ChannelId(2), ChannelId(9)]);
+    check(AttemptPageQuery { except, ..everything.clone() }, &|one| one.channel == ChannelId(1)).await;
+    let providers = BTreeSet::from(["slack".to_owned()]);
+    check(AttemptPageQuery { providers, ..everything.clone() }, &|one| one.provider == "slack").await;
+    let event_type = Some("a_b".to_owned());
+    check(AttemptPageQuery { event_type: event_type.clone(), ..everything.clone() }, &|one| one.event_type == "a_b")
+        .await;
+    for result in [AttemptResult::Delivered, AttemptResult::Failed, AttemptResult::GaveUp] {
+        check(AttemptPageQuery { result: Some(result), ..everything.clone() }, &|one| one.result() == result).await;
+    }
+    let result = Some(AttemptResult::Failed);
+    check(AttemptPageQuery { channel, result, ..everything.clone() }, &|one| {
+        one.channel == ChannelId(2) && one.result() == AttemptResult::Failed
+    })
+    .await;
+    // What is beyond the bound is not counted; a segment that is looked into counts as a row.
+    let bounded = AttemptPageQuery { examined_max: 7, ..everything.clone() };
+    let found = world.store().attempts_page(TENANT, bounded).await.unwrap();
+    assert!((3..7).contains(&found.total), "{}", found.total);
+    assert_eq!(found.rows, all[..found.total]);
+    let none = AttemptPageQuery { providers: BTreeSet::new(), ..everything };
+    assert_eq!(world.store().attempts_page(TENANT, none).await.unwrap(), AttemptPage { rows: Vec::new(), total: 0 });
 }
 
 pub async fn events_are_listed_newest_first<F: Factory>(world: World<'_, F>) {

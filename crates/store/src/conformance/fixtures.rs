@@ -130,7 +130,7 @@ impl<'f, F: Factory> World<'f, F> {
 
     /// A channel of [`TENANT`] that the directory knows.
     pub async fn own_channel(&self) -> ChannelId {
-        let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+        let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
         let tenant = self.store().put_tenant(new, NOW).await.expect("made");
         assert_eq!(tenant.id, TENANT);
         self.create_channel(TENANT, &["*"]).await.channel.id

@@ -101,6 +101,7 @@ cases! { $
         settling_twice_is_ignored,
         a_delivery_that_no_longer_waits_is_not_settled,
         every_record_becomes_an_attempt,
+        the_attempt_that_a_delivery_was_given_up_with_says_so,
         what_waits_is_read_in_order,
         these_are_read_as_far_as_they_wait,
         channels_that_wait_are_listed,
@@ -126,6 +127,7 @@ cases! { $
     }
     directory {
         a_tenant_is_made_once_and_renamed,
+        the_providers_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -134,6 +136,7 @@ cases! { $
         past_subscriptions_stay_known,
         a_deleted_channel_is_gone_and_what_waits_is_cancelled,
         a_pause_lasts_until_it_is_resumed,
+        a_config_is_replaced_only_where_it_is_as_before,
         every_change_raises_the_version,
         tenants_do_not_see_each_other,
         the_directory_survives_a_reopen,
@@ -154,6 +157,7 @@ cases! { $
     filters {
         deliveries_pass_every_filter,
         attempts_pass_every_filter,
+        attempts_are_paged_by_number,
         events_are_listed_newest_first,
         a_page_ends_when_enough_was_examined,
         cursors_hold_while_rows_arrive_and_move,
@@ -170,6 +174,7 @@ cases! { $
         sums_begin_at_a_quarter_of_an_hour,
         sums_agree_with_the_lists,
         sums_are_narrowed_to_a_channel_or_a_type,
+        sums_are_told_by_channel,
     }
     tenants {
         a_suspension_is_kept_until_it_ends,

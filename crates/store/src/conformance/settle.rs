@@ -1,6 +1,6 @@
 //! Settling: what becomes of a delivery after a try, and what is read of those that wait.
 
-use domain::delivery::State;
+use domain::delivery::{Attempt, AttemptResult, State};
 use domain::outcome::{Class, Outcome, Scope};
 use domain::{ChannelId, DeliveryId, StepsDone, Timestamp};
 use std::time::Duration;
@@ -120,6 +120,27 @@ pub async fn every_record_becomes_an_attempt<F: Factory>(world: World<'_, F>) {
         let newest = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap().rows.remove(0);
         assert_eq!((newest.record.number, newest.record.outcome.class), (number, class));
     }
+}
+
+pub async fn the_attempt_that_a_delivery_was_given_up_with_says_so<F: Factory>(world: World<'_, F>) {
+    let arrival = world.post_each(TENANT, 1, 1).await.remove(0);
+    world.settle(retrying(&arrival, NOW)).await;
+    // Of a try of several steps it is the last that failed.
+    let records =
+        vec![record(2, Outcome::delivered()), record(2, Outcome::retry("refused")), record(2, Outcome::delivered())];
+    world.settle(Settlement { tries_before: 1, records, ..dead(&arrival) }).await;
+    let results = async || {
+        let attempts = world.store().attempts(TENANT, attempts_of(&arrival)).await.unwrap().rows;
+        attempts.iter().rev().map(Attempt::result).collect::<Vec<_>>()
+    };
+    let mut expected =
+        vec![AttemptResult::Failed, AttemptResult::Delivered, AttemptResult::GaveUp, AttemptResult::Delivered];
+    assert_eq!(results().await, expected);
+    // What happened stays as it was.
+    world.store().retry(TENANT, arrival.delivery, EXPIRES_AT).await.unwrap();
+    world.settle(Settlement { tries_before: 2, ..sent(&arrival) }).await;
+    expected.push(AttemptResult::Delivered);
+    assert_eq!(results().await, expected);
 }
 
 pub async fn what_waits_is_read_in_order<F: Factory>(world: World<'_, F>) {

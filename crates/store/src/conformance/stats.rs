@@ -9,11 +9,11 @@ use domain::{ChannelId, TenantId};
 
 use super::Factory;
 use super::fixtures::{
-    EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent, settings,
-    untried,
+    DAY_MS, EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent,
+    settings, untried,
 };
 use crate::directory::ChannelChange;
-use crate::journal::{StateFilter, Stats, StatsQuery};
+use crate::journal::{ChannelStats, StateFilter, Stats, StatsQuery};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::{Directory as _, Journal as _, Queue as _};
 
@@ -159,4 +159,25 @@ pub async fn sums_are_narrowed_to_a_channel_or_a_type<F: Factory>(world: World<'
     // Another tenant's channel is none of ours.
     let foreign = StatsQuery { channel: Some(ChannelId(1)), ..StatsQuery::since(NOW) };
     assert_eq!(world.store().stats(OTHER_TENANT, foreign).await.unwrap(), Stats::default());
+}
+
+pub async fn sums_are_told_by_channel<F: Factory>(world: World<'_, F>) {
+    assert_eq!(world.store().stats_by_channel(TENANT, NOW).await.unwrap(), []);
+    let first = world.post_each(TENANT, 1, 4).await;
+    let second = world.post_each(TENANT, 2, 2).await;
+    world.post_each(OTHER_TENANT, 3, 1).await;
+    world.settle(sent(&first[0])).await;
+    world.settle(dead(&first[1])).await;
+    world.settle(retrying(&first[2], later(9))).await;
+    for arrival in &second {
+        world.settle(untried(arrival, State::Cancelled)).await;
+    }
+    let nothing = |channel| ChannelStats { channel, sent: 0, failed_attempts: 0, pending: 0, retrying: 0, dead: 0 };
+    let one = ChannelStats { sent: 1, failed_attempts: 2, pending: 1, retrying: 1, dead: 1, ..nothing(ChannelId(1)) };
+    assert_eq!(world.store().stats_by_channel(TENANT, NOW).await.unwrap(), [one]);
+    // What waits and what is dead is told however long ago it began.
+    let later_on = ChannelStats { sent: 0, failed_attempts: 0, ..one };
+    assert_eq!(world.store().stats_by_channel(TENANT, later(DAY_MS)).await.unwrap(), [later_on]);
+    let pending = ChannelStats { pending: 1, ..nothing(ChannelId(3)) };
+    assert_eq!(world.store().stats_by_channel(OTHER_TENANT, NOW).await.unwrap(), [pending]);
 }

@@ -22,7 +22,7 @@ async fn make_both<F: Factory>(world: &World<'_, F>) {
 }
 
 async fn put<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
-    let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None };
+    let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers: None };
     world.store().put_tenant(new, NOW).await.unwrap().id
 }
 

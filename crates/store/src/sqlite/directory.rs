@@ -13,11 +13,15 @@ use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, event_types, from_sqlite, tenants};
+use super::{SqliteStore, event_types, from_sqlite, reconfigure, tenants};
 use crate::directory::{
-    Changed, ChannelChange, ChannelWithRoutes, Directory, NewChannel, NewKey, NewRoute, NewTenant, Snapshot,
+    Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
+    Snapshot,
 };
-use crate::settings::{as_ms, digest_json, rate_limit_json, read_digest, read_rate_limit, read_retry, retry_json};
+use crate::settings::{
+    as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
+    tenant_patch_json,
+};
 use crate::{StoreError, Vault};
 
 #[async_trait]
@@ -73,6 +77,11 @@ impl Directory for SqliteStore {
 
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, move |tx| pause_channel(tx, channel, &pause).map_err(from_sqlite)).await
+    }
+
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(1, move |tx| reconfigure::replace_config(tx, &vault, &change, now)).await
     }
 
     async fn add_subscription(
@@ -163,14 +172,20 @@ fn all_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscripti
 }
 
 fn put_tenant(tx: &mut Tx<'_>, tenant: &NewTenant, now: Timestamp) -> rusqlite::Result<Tenant> {
+    let settings = tenant_patch_json(tenant.providers.as_deref());
+    // A merge patch: null removes, and other settings stay as they are.
     let updated = tx.connection.execute(
-        "UPDATE tenants SET name = ?2, email = ?3, updated_at = ?4 WHERE slug = ?1 AND deleted_at IS NULL",
-        params![tenant.slug, tenant.name, tenant.email, now.as_ms()],
+        "UPDATE tenants
+         SET name = ?2, email = ?3, settings = json_patch(settings, ?4), updated_at = ?5
+         WHERE slug = ?1 AND deleted_at IS NULL",
+        params![tenant.slug, tenant.name, tenant.email, settings, now.as_ms()],
     )?;
     if updated == 0 {
+        let id = next(&mut tx.sequences.tenant);
         tx.connection.execute(
-            "INSERT INTO tenants (id, slug, name, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![next(&mut tx.sequences.tenant), tenant.slug, tenant.name, tenant.email, now.as_ms()],
+            "INSERT INTO tenants (id, slug, name, email, settings, created_at)
+             VALUES (?1, ?2, ?3, ?4, json_patch('{}', ?5), ?6)",
+            params![id, tenant.slug, tenant.name, tenant.email, settings, now.as_ms()],
         )?;
     }
     tx.sequences.config_version += 1;
@@ -178,7 +193,7 @@ fn put_tenant(tx: &mut Tx<'_>, tenant: &NewTenant, now: Timestamp) -> rusqlite::
     tx.connection.query_row(&sql, [&tenant.slug], read_tenant)
 }
 
-pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at";
+pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at, settings";
 
 pub(super) fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     Ok(Tenant {
@@ -189,6 +204,7 @@ pub(super) fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
         created_at: Timestamp::from_ms(row.get(4)?),
         updated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
         suspended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
+        providers: read_providers(&row.get::<_, String>(7)?),
     })
 }
 

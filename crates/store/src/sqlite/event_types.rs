@@ -1,28 +1,12 @@
 //! Descriptions of event types in SQL. Part of the directory; their groups and variables are one JSON text, because they
 //! are read and written whole.
 
-use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
+use domain::event_type::{EventType, KeptEventType};
 use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::writer::Tx;
-
-/// A group as its row holds it.
-#[derive(Serialize, Deserialize)]
-struct GroupRow {
-    name: String,
-    variables: Vec<VariableRow>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct VariableRow {
-    key: String,
-    description: String,
-    #[serde(rename = "type")]
-    kind: String,
-    example: String,
-}
+use crate::settings::{groups_json, read_groups};
 
 const COLUMNS: &str = "tenant_id, type, label, description, groups, created_at, updated_at";
 
@@ -86,33 +70,4 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeptEventType> {
         created_at: Timestamp::from_ms(row.get(5)?),
         updated_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
     })
-}
-
-fn groups_json(groups: &[VariableGroup]) -> String {
-    let variable = |variable: &Variable| VariableRow {
-        key: variable.key.clone(),
-        description: variable.description.clone(),
-        kind: variable.kind.name().to_owned(),
-        example: variable.example.clone(),
-    };
-    let group = |group: &VariableGroup| GroupRow {
-        name: group.name.clone(),
-        variables: group.variables.iter().map(variable).collect(),
-    };
-    let rows: Vec<_> = groups.iter().map(group).collect();
-    serde_json::to_string(&rows).expect("texts are JSON")
-}
-
-/// A kind that this version does not know is shown as a text.
-fn read_groups(json: &str) -> Vec<VariableGroup> {
-    let rows: Vec<GroupRow> = serde_json::from_str(json).unwrap_or_default();
-    let variable = |row: VariableRow| Variable {
-        key: row.key,
-        description: row.description,
-        kind: VariableKind::parse(&row.kind).unwrap_or(VariableKind::String),
-        example: row.example,
-    };
-    let group =
-        |row: GroupRow| VariableGroup { name: row.name, variables: row.variables.into_iter().map(variable).collect() };
-    rows.into_iter().map(group).collect()
 }

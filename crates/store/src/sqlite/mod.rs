@@ -7,11 +7,13 @@
 pub mod backup;
 mod directory;
 mod event_types;
+mod folding;
 mod inbox;
 pub mod inspect;
 mod journal;
 mod queue;
 mod readers;
+mod reconfigure;
 mod segments;
 mod tenants;
 #[cfg(test)]
@@ -25,17 +27,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
+use crate::lock::lock;
 use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
+use folding::Folder;
 use readers::Readers;
 use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
-
-/// Held exclusively for as long as a process uses the data directory.
-pub const LOCK_FILE: &str = "postrider.lock";
 
 mod migrations {
     //! The migrations, embedded in the binary.
@@ -88,6 +89,7 @@ impl SqliteStore {
         let lock = lock(&options.data_dir)?;
         let path = options.data_dir.join(DATABASE_FILE);
         let writer = Writer::open(connect_for_writing(&path)?, options, feed)?;
+        let writer = writer.with_folder(Folder::start(connect_for_folding(&path)?));
         let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
         let observed = options.observed.clone();
         Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, observed, _lock: lock })
@@ -195,20 +197,6 @@ impl SqliteStore {
     }
 }
 
-/// Takes the data directory for this process, making it when it is not there.
-fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    let unusable = |error: std::io::Error| {
-        StoreError::Unusable(format!("the data directory {} cannot be used: {error}", data_dir.display()))
-    };
-    std::fs::create_dir_all(data_dir).map_err(unusable)?;
-    let file = File::create(data_dir.join(LOCK_FILE)).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(data_dir.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
-    }
-}
-
 /// Opens the database, brings its schema up to date and sets it up for durable commits.
 fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(from_sqlite)?;
@@ -228,6 +216,13 @@ fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
         )
         .map_err(from_sqlite)?;
     migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the database beside the writer, to fold the log.
+fn connect_for_folding(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(from_sqlite)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;").map_err(from_sqlite)?;
     Ok(connection)
 }
 

@@ -25,6 +25,9 @@ const FORM_FIRST: i64 = 1;
 /// Events with their place in the producer's trace.
 const FORM_WITH_TRACE: i64 = 2;
 
+/// Attempts that say whether the delivery was given up with them.
+const FORM_WITH_GAVE_UP: i64 = 2;
+
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -95,7 +98,8 @@ impl Kind {
                  body         TEXT    NOT NULL,
                  started_at   INTEGER NOT NULL,
                  duration_ms  INTEGER NOT NULL,
-                 digest_id    INTEGER"
+                 digest_id    INTEGER,
+                 gave_up   INTEGER NOT NULL DEFAULT 0"
             }
         }
     }
@@ -104,7 +108,8 @@ impl Kind {
     const fn form(self) -> i64 {
         match self {
             Self::Events => FORM_WITH_TRACE,
-            Self::Settled | Self::Attempts => FORM_FIRST,
+            Self::Attempts => FORM_WITH_GAVE_UP,
+            Self::Settled => FORM_FIRST,
         }
     }
 
@@ -112,6 +117,7 @@ impl Kind {
     const fn added(self, form: i64) -> &'static [&'static str] {
         match (self, form) {
             (Self::Events, FORM_WITH_TRACE) => &["trace BLOB"],
+            (Self::Attempts, FORM_WITH_GAVE_UP) => &["gave_up INTEGER NOT NULL DEFAULT 0"],
             _ => &[],
         }
     }
@@ -385,16 +391,25 @@ pub(super) struct Segment {
     pub table: String,
     /// The largest id that it may hold.
     pub last_id: i64,
+    form: i64,
+}
+
+impl Segment {
+    /// The column of attempts that says whether the delivery was given up with them; older segments know of none.
+    pub(super) const fn gave_up(&self) -> &'static str {
+        if self.form >= FORM_WITH_GAVE_UP { "gave_up" } else { "0" }
+    }
 }
 
 /// The segments of a kind, newest first, whose ids may reach down to `at_least` and up to `at_most`.
 pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: i64) -> rusqlite::Result<Vec<Segment>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, last_id FROM segments
+        "SELECT number, last_id, form FROM segments
          WHERE kind = ?1 AND last_id >= ?2 AND first_id <= ?3
          ORDER BY number DESC",
     )?;
-    let segment = |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)? });
+    let segment =
+        |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)?, form: row.get(2)? });
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
 }
 

@@ -19,6 +19,7 @@ use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::folding::{self, Fold, Folder, Log};
 use super::segments::Segments;
 use super::{Options, from_sqlite, tenants};
 use crate::StoreError;
@@ -30,10 +31,6 @@ const BATCH_ROWS_MAX: usize = 4_000;
 
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
-
-/// Pages of log after which it is folded into the database: 2 MiB. Folding holds the writer, 2 to 6 ms for 4 MiB, so
-/// it is done in small pieces.
-pub(super) const LOG_PAGES_MAX: i64 = 500;
 
 /// A writer that is never idle does a slice of upkeep after so many batches: often enough to keep up with a flood, whose
 /// batches are large, and seldom enough that few of those who wait meet one.
@@ -328,6 +325,8 @@ pub struct Writer {
     memory: Memory,
     feed: Feed,
     observed: Option<Observed>,
+    /// Who folds the log beside it; `None`: it does so itself.
+    folder: Option<Folder>,
 }
 
 /// What the writer knows without asking the database; undone with the transaction that changed it.
@@ -344,25 +343,23 @@ impl Writer {
         let segments = Segments::open(&connection, options.segment_rows_max)?;
         let gone = Arc::new(tenants::gone(&connection).map_err(from_sqlite)?.into_iter().collect());
         let observed = options.observed.clone();
-        Ok(Self { connection, memory: Memory { sequences, segments, gone }, feed, observed })
+        Ok(Self { connection, memory: Memory { sequences, segments, gone }, feed, observed, folder: None })
+    }
+
+    /// The same, with somebody beside it who folds the log.
+    pub(super) fn with_folder(self, folder: Folder) -> Self {
+        Self { folder: Some(folder), ..self }
     }
 
     /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
     /// Returns whether more may be left.
     pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
-        if self.log_pages()? >= LOG_PAGES_MAX {
-            // Passive: what a reader still needs stays in the log until the next time.
-            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(from_sqlite)?;
+        match (Log::of(&self.connection)?.next(self.folder.is_some()), &self.folder) {
+            (Fold::Beside, Some(folder)) => folder.ask(),
+            (Fold::Nothing, _) => {}
+            (Fold::Here | Fold::Beside, _) => folding::fold(&self.connection)?,
         }
         self.memory.segments.index_one(&self.connection)
-    }
-
-    /// Pages of the log that are not yet in the database.
-    pub(super) fn log_pages(&self) -> Result<i64, StoreError> {
-        self.connection
-            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
-            .and_then(|mut statement| statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)))
-            .map_err(from_sqlite)
     }
 
     #[cfg(test)]
@@ -540,6 +537,7 @@ fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
             let _ = writer.upkeep_slice();
         }
     }
+    writer.folder = None;
     // The log is folded into the database, so that a copy of the one file is a backup.
     let _ = writer.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
 }

@@ -132,8 +132,12 @@ fn faces_that_meet_are_found() {
 #[test]
 fn a_backend_named_elsewhere_is_found() {
     let code = "use store::sqlite::{Options, SqliteStore};";
-    let files =
-        ["crates/server/src/app.rs", "crates/server/src/cli/a.rs", "crates/store/src/a.rs", "crates/sim/src/a.rs"];
+    let files = [
+        "crates/server/src/app/backend.rs",
+        "crates/server/src/cli/a.rs",
+        "crates/store/src/a.rs",
+        "crates/sim/src/a.rs",
+    ];
     check(&rules::backends_by_name(&files.map(|path| source(path, code))), &["crates/server/src/cli/a.rs:1"]);
 }
 

@@ -149,13 +149,18 @@ pub(super) fn faces_that_meet(sources: &[Source]) -> Vec<String> {
 /// Backends named elsewhere than in the composition root.
 pub(super) fn backends_by_name(sources: &[Source]) -> Vec<String> {
     let may = |path: &str| {
-        path == "crates/server/src/app.rs" || path.starts_with("crates/store/") || path.starts_with("crates/sim/")
+        path == "crates/server/src/app/backend.rs"
+            || path.starts_with("crates/store/")
+            || path.starts_with("crates/sim/")
     };
     let mut found = Vec::new();
     for source in sources.iter().filter(|source| !may(&source.path)) {
         for (line, path) in paths(&source.shipped) {
             if ["SqliteStore", "PostgresStore"].iter().any(|name| names(&path, name)) {
-                found.push(format!("{}:{line} names a backend: take Arc<dyn Store>; only app.rs chooses", source.path));
+                found.push(format!(
+                    "{}:{line} names a backend: take Arc<dyn Store>; only app/backend.rs chooses",
+                    source.path
+                ));
             }
         }
     }

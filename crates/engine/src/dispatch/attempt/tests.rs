@@ -6,7 +6,7 @@ use domain::routing::ConfigVersion;
 use domain::schedule::Schedule;
 use domain::{EventId, Secret, TenantId};
 use providers::step::{Failure, FailureKind, SmtpStep};
-use providers::{Config, Markup, Operator, PlanError, Provider, Spec};
+use providers::{Config, Markup, Operator, PlanError, Provider, Scopes, Spec};
 use store::directory::Snapshot;
 
 use super::*;
@@ -63,7 +63,7 @@ impl Provider for Scripted {
     }
 }
 
-fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
+fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
     let settings = ChannelSettings {
         concurrency: 1,
         ..ChannelSettings::new(String::new(), SPEC.name.to_owned(), Secret::new("{}"))
@@ -80,6 +80,7 @@ fn flight(provider: &'static Scripted, steps_done: StepsDone) -> Flight {
         time_to_live: SPEC.time_to_live,
         channel,
         subscriptions: Vec::new(),
+        scopes: Scopes::default(),
         suspension: std::sync::Arc::default(),
     };
     let content = NewEvent {
@@ -126,7 +127,7 @@ fn run(provider: &'static Scripted, done: StepsDone, answers: &[&str]) -> (Vec<S
     while let Some(step) = run.next_step() {
         tried.push(step.recipient().to_owned());
         let detail = (*answers.next().expect("an answer")).to_owned();
-        run.answer(&Reply::Failed(Failure { kind: FailureKind::Dns, detail }), NOW, Duration::ZERO, NOW);
+        run.answer(&Reply::Failed(Failure { kind: FailureKind::Dns, detail }), (NOW, Duration::ZERO), &registry(), NOW);
     }
     assert!(answers.next().is_none(), "{tried:?}");
     (tried, run.finish())
@@ -178,3 +179,5 @@ fn a_provider_that_panics_makes_an_attempt() {
     let (_, answered) = run(&ONE, StepsDone::NONE, &["boom"]);
     assert_eq!((answered.outcome.class, answered.outcome.scope), (Class::Unknown, Scope::Message));
 }
+
+mod parts;

@@ -31,8 +31,9 @@ fn of_tenants(routes: Routes) -> Routes {
         .put(
             "/v1/tenants/{slug}",
             tenants::put,
-            shown(operation("putTenant", "Makes a tenant, or changes it."))
-                .body::<TenantIn>(json!({"name": "Acme", "email": "ops@example.com"})),
+            shown(operation("putTenant", "Makes a tenant, or changes it.")).body::<TenantIn>(json!({
+                "name": "Acme", "email": "ops@example.com", "providers": ["email", "webhook"],
+            })),
         )
         .delete(
             "/v1/tenants/{slug}",
@@ -81,7 +82,7 @@ fn keys(routes: Routes) -> Routes {
 
 fn tenant() -> Value {
     json!({
-        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "suspended_at": null,
+        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "providers": null, "suspended_at": null,
         "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
     })
 }

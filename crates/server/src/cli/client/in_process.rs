@@ -1,6 +1,5 @@
 //! In this process, when no server runs: the data directory is taken, and requests go to the router as calls.
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +9,7 @@ use http_body_util::BodyExt as _;
 
 use super::socket::{self, Found};
 use super::{Answer, Way};
-use crate::app::{DATABASE_FILE, InProcess, Starts};
+use crate::app::{DATABASE_FILE, InProcess, KEY_FILE, Starts};
 use crate::cli::exit::Failure;
 use crate::config::Config;
 
@@ -31,7 +30,7 @@ pub(super) async fn socket_or_here(config: &Config, starts: Starts) -> Result<Wa
             Found::Nobody(why) => (why, LOOKS),
             Found::Never(why) => (why, 1),
         };
-        check_there_is_a_database(&config.data_dir, &nobody)?;
+        check_there_is_a_database(config, &nobody)?;
         match InProcess::start(config, starts).await {
             Ok(here) => return Ok(Way::InProcess(Box::new(here))),
             Err(error) if is_locked(&error) && looked < looks_max => {}
@@ -48,8 +47,10 @@ pub(super) async fn socket_or_here(config: &Config, starts: Starts) -> Result<Wa
 }
 
 /// A command makes no new Postrider: most likely it was started in the wrong place.
-fn check_there_is_a_database(data_dir: &Path, nobody: &str) -> Result<(), Failure> {
-    let path = data_dir.join(DATABASE_FILE);
+fn check_there_is_a_database(config: &Config, nobody: &str) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
+    // Of a database on a server, the key is what is here.
+    let path = data_dir.join(if config.database.is_some() { KEY_FILE } else { DATABASE_FILE });
     match std::fs::File::open(&path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::unreachable(format!(

@@ -59,9 +59,9 @@ fn holder_in(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(of_line)
 }
 
-pub(super) fn checks(config: &Config, clock: &dyn Clock, lock: &Lock) -> Vec<Finding> {
+pub(super) async fn checks(config: &Config, clock: &dyn Clock, lock: &Lock) -> Vec<Finding> {
     let mut findings = vec![owner(lock), socket(config, lock)];
-    findings.extend(content(config, clock));
+    findings.extend(content(config, clock).await);
     findings
 }
 
@@ -101,21 +101,33 @@ fn socket(config: &Config, lock: &Lock) -> Finding {
     }
 }
 
-fn content(config: &Config, clock: &dyn Clock) -> Vec<Finding> {
+async fn content(config: &Config, clock: &dyn Clock) -> Vec<Finding> {
     const CHECK: &str = "database";
     const CLOCK_CHECK: &str = "clock";
-    let seen = match app::inspect(&config.data_dir) {
+    let seen = match app::inspect(config).await {
         Ok(Some(seen)) => seen,
         Ok(None) => return vec![Finding::ok(CHECK, "there is none yet")],
         Err(error) => {
-            return vec![Finding::fail(CHECK, error.to_string(), "stop the server, keep a copy of the data directory")];
+            let advice = match config.database {
+                None => "stop the server, keep a copy of the data directory",
+                Some(_) => "look at the server of the database, and at database_url",
+            };
+            return vec![Finding::fail(CHECK, error.to_string(), advice)];
         }
     };
-    let whole = if seen.faults.is_empty() {
-        Finding::ok(CHECK, format!("{} KiB, and whole", seen.bytes / 1024))
-    } else {
-        let advice = "stop the server, keep a copy of the data directory, and restore a backup into an empty one";
-        Finding::fail(CHECK, format!("damaged: {}", seen.faults.join("; ")), advice)
+    let kib = seen.bytes / 1024;
+    let whole = match (&seen.server, seen.faults.is_empty()) {
+        (None, true) => Finding::ok(CHECK, format!("{kib} KiB, and whole")),
+        (None, false) => {
+            let advice = "stop the server, keep a copy of the data directory, and restore a backup into an empty one";
+            Finding::fail(CHECK, format!("damaged: {}", seen.faults.join("; ")), advice)
+        }
+        // Whether it is whole is for the tools of its own server to say (pg_amcheck).
+        (Some(server), true) => Finding::ok(CHECK, format!("{server}: {kib} KiB")),
+        (Some(server), false) => {
+            let advice = "put back the secret.key of this database";
+            Finding::fail(CHECK, format!("{server}: {}", seen.faults.join("; ")), advice)
+        }
     };
     let time = match seen.newest_event.map(|newest| newest.since(clock.now())) {
         Some(ahead) if ahead > AHEAD_MAX => Finding::fail(

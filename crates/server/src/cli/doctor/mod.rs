@@ -94,7 +94,7 @@ async fn examine(arguments: &Arguments) -> Ended {
 async fn all(config: &Config, clock: &dyn Clock, name: &str) -> Vec<Finding> {
     let lock = database::lock(&config.data_dir);
     let mut findings = disk::checks(config, clock);
-    findings.extend(database::checks(config, clock, &lock));
+    findings.extend(database::checks(config, clock, &lock).await);
     findings.extend(network::checks(config, &lock, name).await);
     findings.extend(mail::check(config).await);
     findings

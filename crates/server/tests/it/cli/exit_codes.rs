@@ -37,7 +37,7 @@ async fn codes_say_what_kind_of_failure_it_was() {
     check(&setup, &["channel", "list", "--url", "localhost:8080", "--key", "x"], 2, "http://").await;
 
     check(&setup, &["channel", "list", "--url", "http://127.0.0.1:1", "--key", "x"], 3, "cannot be reached").await;
-    check(&with_key("wrong"), &["channel", "list"], 4, "unknown, revoked or expired").await;
+    check(&with_key("wrong"), &["channel", "list"], 4, "unknown or was revoked").await;
     check(&with_key(&narrow), &["channel", "list"], 4, "channels:read").await;
     with_key(ADMIN_KEY).run(&["channel", "list"]).await.ended_with(0);
 }

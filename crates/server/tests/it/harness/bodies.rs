@@ -11,7 +11,8 @@ pub(crate) fn writes(channel: i64) -> Vec<(Method, String, Value)> {
         "datacontenttype": "application/json", "data": {}});
     let description = json!({"type": "a.b", "label": "A", "description": "B", "groups": [{"name": "G", "variables":
         [{"key": "k", "description": "D", "type": "number", "example": "1"}]}]});
-    let tenant = json!({"slug": "acme", "name": "Acme", "email": "a@x.test"});
+    let tenant = json!({"slug": "acme", "name": "Acme", "email": "a@x.test",
+        "providers": ["email", "webhook"]});
     let key = json!({"name": "k", "scopes": ["inbox"], "username": "u", "expires_at": "2099-01-01T00:00:00Z",
         "key": "imported-key-of-a-customer"});
     let preview = json!({"channel_id": channel, "subject_template": "s", "body_template": "b", "event":

@@ -3,8 +3,9 @@
 //! `strategies` is what is sent, here it is sent to the real binary; `parsers` are those that no request reaches. The
 //! cases are the same in every run.
 
+mod altum;
 mod parsers;
-mod strategies;
+pub(crate) mod strategies;
 
 use http::Method;
 use proptest::prelude::*;
@@ -54,7 +55,7 @@ const PARAMETERS: [&str; 20] = [
 ];
 
 /// Calls `check` with so many of what `strategy` makes, the same ones every time.
-fn each<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+pub(crate) fn each<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(cases) };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner.run(strategy, check).unwrap_or_else(|error| panic!("{error}"));
@@ -69,8 +70,12 @@ struct Asked {
 
 impl Asked {
     fn start() -> Self {
+        Self::with(Setup::new())
+    }
+
+    fn with(setup: Setup) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let setup = Setup::new().set("POSTRIDER_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
+        let setup = setup.set("POSTRIDER_SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
         let (server, receiver) = runtime.block_on(async { (setup.start().await, Receiver::start().await) });
         Self { runtime, server, receiver }
     }
@@ -125,7 +130,7 @@ fn check_problem(answer: &Answer) -> Result<(), TestCaseError> {
 }
 
 /// The body after the changes.
-fn changed(mut body: Value, changes: &[Change]) -> Value {
+pub(crate) fn changed(mut body: Value, changes: &[Change]) -> Value {
     for change in changes {
         let places = places(&body);
         let at = |place: usize| places.get(place % places.len().max(1)).cloned().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::strategies::{header, text};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 19] = [
     "LISTEN",
     "DATA_DIR",
     "DATABASE_URL",
@@ -26,8 +26,11 @@ const NAMES: [&str; 16] = [
     "OTEL__HEADERS",
     "DELIVERY__RETRY_BASE_MS",
     "EGRESS__ALLOW",
+    "LENZ__TIME_ZONE",
     "SMTP__URL",
     "SMTP__FROM",
+    "ALTUM__REQUESTS_PER_MINUTE",
+    "ALTUM__VALIDATION_STATUS",
 ];
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 /// A text of any kind; most are short.
-pub(super) fn text() -> BoxedStrategy<String> {
+pub(crate) fn text() -> BoxedStrategy<String> {
     let pieces = [
         "",
         " ",
@@ -82,7 +82,7 @@ pub(super) fn text() -> BoxedStrategy<String> {
 }
 
 /// Any JSON, also with the names that the API knows.
-pub(super) fn json() -> BoxedStrategy<Value> {
+pub(crate) fn json() -> BoxedStrategy<Value> {
     let numbers = vec![i64::MIN, -1, 0, 1, 2, 1000, (1 << 53) - 1, 1 << 53, i64::MAX];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -125,13 +125,13 @@ pub(super) fn json() -> BoxedStrategy<Value> {
 
 /// What is done to a good body. Places are counted modulo those that there are.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Put(usize, Value),
     Remove(usize),
     Add(usize, String, Value),
 }
 
-pub(super) fn changes() -> BoxedStrategy<Vec<Change>> {
+pub(crate) fn changes() -> BoxedStrategy<Vec<Change>> {
     let change = prop_oneof![
         4 => (any::<usize>(), json()).prop_map(|(place, value)| Change::Put(place, value)),
         1 => any::<usize>().prop_map(Change::Remove),
@@ -141,7 +141,7 @@ pub(super) fn changes() -> BoxedStrategy<Vec<Change>> {
 }
 
 /// Bytes that are no JSON, or nearly so.
-pub(super) fn garbage() -> BoxedStrategy<Vec<u8>> {
+pub(crate) fn garbage() -> BoxedStrategy<Vec<u8>> {
     let deep = (prop::sample::select(vec!["[", "{\"a\":", "[{\"data\":"]), 1..5000_usize);
     prop_oneof![
         vec(any::<u8>(), 0..64),
@@ -157,12 +157,12 @@ pub(super) fn garbage() -> BoxedStrategy<Vec<u8>> {
 }
 
 /// The value of a header: what HTTP lets through.
-pub(super) fn header() -> BoxedStrategy<String> {
+pub(crate) fn header() -> BoxedStrategy<String> {
     text().prop_map(|text| text.chars().filter(|c| !c.is_ascii_control()).take(2000).collect()).boxed()
 }
 
 /// A part of a URL, encoded as far as it must be.
-pub(super) fn url_part() -> BoxedStrategy<String> {
+pub(crate) fn url_part() -> BoxedStrategy<String> {
     let encoded = |text: String| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let short = |text: String| text.chars().take(500).collect::<String>();
     prop_oneof![

@@ -14,11 +14,17 @@ struct Furnished {
     key: i64,
     entry: i64,
     delivery: i64,
+    /// A webhook of Thulium's format.
+    thulium: i64,
 }
 
 impl Furnished {
     async fn new() -> Self {
-        let server = Setup::new().set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "3600000").start().await;
+        let setup = Setup::new()
+            .set("POSTRIDER_DELIVERY__RETRY_BASE_MS", "3600000")
+            .set("POSTRIDER_SMTP__URL", "smtp://127.0.0.1:9")
+            .set("POSTRIDER_SMTP__FROM", "postrider@example.com");
+        let server = setup.start().await;
         let receiver = Receiver::start().await;
         receiver.always("/hook", Reply::status(503));
         let client = &server.client;
@@ -26,6 +32,8 @@ impl Furnished {
         assert_eq!(hook.id, 1, "the examples name the first channel");
         let inbox = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
         client.create_channel(&inbox).await;
+        let form = json!({"config": {"format": "thulium"}, "event_types": []});
+        let thulium = client.webhook(&receiver.url("/form"), form).await.id;
         let accepted: Accepted = client.accept(&json!({"type": "invoice.paid", "data": {"amount": 50}})).await;
         let of = |channel: i64| accepted.deliveries.iter().find(|made| made.channel_id == channel).unwrap().id;
         let (delivery, entry) = (of(1), of(2));
@@ -36,7 +44,7 @@ impl Furnished {
         let described = json!({"label": "Invoice paid"}).to_string();
         client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
         let document = document(&server).await;
-        Self { server, _receiver: receiver, document, key, entry, delivery }
+        Self { server, _receiver: receiver, document, key, entry, delivery, thulium }
     }
 
     /// A documented path with real ids.
@@ -50,6 +58,7 @@ impl Furnished {
                 "id" if path.starts_with("/v1/inbox") => self.entry.to_string(),
                 "id" if path.starts_with("/v1/deliveries") => self.delivery.to_string(),
                 "id" if path.contains("/keys/") => self.key.to_string(),
+                "id" if path.starts_with("/api/webhooks") => self.thulium.to_string(),
                 _ => text(&parameter["example"]),
             };
             concrete = concrete.replace(&format!("{{{name}}}"), &value);
@@ -61,21 +70,27 @@ impl Furnished {
     }
 
     async fn check(&self, path: &str, method: &str, operation: &Value) {
-        let concrete = self.path(path, operation);
+        let mut concrete = self.path(path, operation);
+        if method == "delete" && path.starts_with("/api/") {
+            // Several APIs can delete one channel, and each should have one.
+            let inbox = json!({"name": "Gone", "provider": "internal_notification", "config": {}});
+            let spare = self.server.client.create_channel(&inbox).await.id;
+            concrete = path.replace("{id}", &spare.to_string());
+        }
         let http = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
         let mut requests = vec![];
         for (media, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
             for (name, example) in content["examples"].as_object().unwrap() {
                 let faults = faults(&self.document, &content["schema"], &example["value"]);
                 assert!(faults.is_empty(), "{method} {path}, example {name}: {faults:#?}");
-                requests.push((media.as_str(), example["value"].to_string()));
+                requests.push(written(media, &example["value"]));
             }
         }
         if requests.is_empty() {
-            requests.push(("application/json", String::new()));
+            requests.push(("application/json".to_owned(), String::new()));
         }
         for (media, body) in requests {
-            let answer = self.server.client.send(http.clone(), &concrete, &[("content-type", media)], body).await;
+            let answer = self.server.client.send(http.clone(), &concrete, &[("content-type", &media)], body).await;
             let status = answer.status.as_u16().to_string();
             let told = format!("{method} {concrete}: {status} {}", answer.text());
             assert!(answer.status.is_success(), "{told}");
@@ -91,6 +106,27 @@ impl Furnished {
                 }
             }
         }
+    }
+}
+
+/// A body of a media type, and its `Content-Type`.
+fn written(media: &str, example: &Value) -> (String, String) {
+    let fields = || {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        example.as_object().unwrap().iter().map(move |(name, value)| (name.as_str(), text(value)))
+    };
+    match media {
+        "multipart/form-data" => {
+            let part = |(name, text): (&str, String)| {
+                format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+            };
+            (format!("{media}; boundary=B"), fields().map(part).collect::<String>() + "--B--\r\n")
+        }
+        "application/x-www-form-urlencoded" => {
+            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields()).finish();
+            (media.to_owned(), body)
+        }
+        _ => (media.to_owned(), example.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@ use domain::outcome::{Class, Outcome, Scope};
 use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::super::segments::Kind;
+use super::super::segments::{Kind, Segment};
 use super::deliveries::made;
 use super::{Bounds, CHUNK, newest_first};
 use crate::journal::{AttemptQuery, Page};
@@ -31,7 +31,7 @@ pub(super) fn attempts(
     let before = query.before.map_or(i64::MAX, |before| before.0);
     let bounds = Bounds { before, rows_max: query.rows_max, examined_max: query.examined_max };
     let lookup = lookup(connection, tenant, query)?;
-    let read = |table: &str, below: i64| rows_below(connection, table, tenant, &lookup, below);
+    let read = |segment: &Segment, below: i64| rows_below(connection, segment, tenant, &lookup, below);
     let page = newest_first(connection, Kind::Attempts, bounds, read, |attempt| is_wanted(query, attempt))?;
     Ok(Page { rows: page.rows, next: page.next.map(AttemptId) })
 }
@@ -55,17 +55,16 @@ fn lookup(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> ru
 /// finds fewer rows.
 fn rows_below(
     connection: &Connection,
-    table: &str,
+    segment: &Segment,
     tenant: TenantId,
     lookup: &Lookup,
     below: i64,
 ) -> rusqlite::Result<Vec<(i64, Attempt)>> {
     let read = |condition: &str, id: i64, limit: i64| -> rusqlite::Result<Vec<(i64, Attempt)>> {
         let sql = format!(
-            "SELECT id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class,
-                    scope, code, hint_ms, reference, note, body, started_at, duration_ms,
-                    digest_id
-             FROM {table} WHERE {condition} AND id < ?2 ORDER BY id DESC LIMIT ?4"
+            "SELECT {COLUMNS}, {} FROM {} WHERE {condition} AND id < ?2 ORDER BY id DESC LIMIT ?4",
+            segment.gave_up(),
+            segment.table,
         );
         connection.prepare_cached(&sql)?.query_map(params![tenant.0, below, id, limit], read_attempt)?.collect()
     };
@@ -97,7 +96,13 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
         && query.text.as_ref().is_none_or(|text| text.is_in(&record.outcome.note) || text.is_in(&record.body))
 }
 
-fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
+/// The columns that every segment has.
+pub(super) const COLUMNS: &str =
+    "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code,
+     hint_ms, reference, note, body, started_at, duration_ms, digest_id";
+
+/// Reads [`COLUMNS`] and after them whether the delivery was given up.
+pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
     let (class, scope): (String, String) = (row.get(9)?, row.get(10)?);
     let hint_ms: Option<i64> = row.get(12)?;
     let outcome = Outcome {
@@ -106,6 +111,8 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
         hint: hint_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
         reference: row.get(13)?,
         note: row.get(14)?,
+        // It was of use when the answer came.
+        remedy: None,
     };
     let record = AttemptRecord {
         number: row.get(7)?,
@@ -127,6 +134,7 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
         event_type: row.get(6)?,
         digest: row.get::<_, Option<i64>>(18)?.map(DigestId),
         record,
+        gave_up: row.get(19)?,
     };
     Ok((id, attempt))
 }

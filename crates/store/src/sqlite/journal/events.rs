@@ -7,7 +7,7 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::super::queue::{event_row, expanding};
-use super::super::segments::Kind;
+use super::super::segments::{Kind, Segment};
 use super::{Bounds, CHUNK, newest_first};
 use crate::blob;
 use crate::journal::{EventQuery, EventRecord, EventSummary, Page};
@@ -40,7 +40,8 @@ pub(super) fn events(
     let bounds = Bounds { before, rows_max: query.rows_max, examined_max: query.examined_max };
     // The data is read only when it is searched.
     let data = if query.text.is_some() { "data" } else { "''" };
-    let read = |table: &str, below: i64| {
+    let read = |segment: &Segment, below: i64| {
+        let table = &segment.table;
         let sql = format!(
             "SELECT id, type, occurred_at, accepted_at, severity, channels, {data}
              FROM {table} WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT {CHUNK}"

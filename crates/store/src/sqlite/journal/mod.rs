@@ -1,6 +1,7 @@
 //! History in SQL, one file for each thing that is read. The order of functions is that of the trait.
 
 mod attempts;
+mod attempts_page;
 mod deliveries;
 mod events;
 mod stats;
@@ -12,12 +13,12 @@ use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::directory::{SUBSCRIPTION_COLUMNS, read_subscription};
-use super::segments::{self, Kind};
+use super::segments::{self, Kind, Segment};
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::journal::{
-    AttemptQuery, ChannelTotals, DeliveryQuery, EventQuery, EventRecord, EventSummary, Journal, Lifetime, Page, Stats,
-    StatsQuery,
+    AttemptPage, AttemptPageQuery, AttemptQuery, ChannelStats, ChannelTotals, DeliveryQuery, EventQuery, EventRecord,
+    EventSummary, Journal, Lifetime, Page, Stats, StatsQuery,
 };
 
 pub(super) use deliveries::settled;
@@ -74,8 +75,16 @@ impl Journal for SqliteStore {
         self.read(move |connection| attempts::attempts(connection, tenant, &query).map_err(from_sqlite)).await
     }
 
+    async fn attempts_page(&self, tenant: TenantId, query: AttemptPageQuery) -> Result<AttemptPage, StoreError> {
+        self.read(move |connection| attempts_page::attempts_page(connection, tenant, &query).map_err(from_sqlite)).await
+    }
+
     async fn stats(&self, tenant: TenantId, query: StatsQuery) -> Result<Stats, StoreError> {
         self.read(move |connection| stats::stats(connection, tenant, &query).map_err(from_sqlite)).await
+    }
+
+    async fn stats_by_channel(&self, tenant: TenantId, since: Timestamp) -> Result<Vec<ChannelStats>, StoreError> {
+        self.read(move |connection| stats::stats_by_channel(connection, tenant, since).map_err(from_sqlite)).await
     }
 
     async fn totals(&self) -> Result<Vec<ChannelTotals>, StoreError> {
@@ -111,7 +120,7 @@ fn newest_first<T>(
     connection: &Connection,
     kind: Kind,
     bounds: Bounds,
-    read: impl Fn(&str, i64) -> rusqlite::Result<Vec<(i64, T)>>,
+    read: impl Fn(&Segment, i64) -> rusqlite::Result<Vec<(i64, T)>>,
     is_wanted: impl Fn(&T) -> bool,
 ) -> rusqlite::Result<Page<T, i64>> {
     let mut rows = Vec::new();
@@ -123,7 +132,7 @@ fn newest_first<T>(
         }
         examined += 1;
         loop {
-            let chunk = read(&segment.table, below)?;
+            let chunk = read(&segment, below)?;
             let is_last = chunk.len() < CHUNK;
             for (id, row) in chunk {
                 below = id;

@@ -1,12 +1,14 @@
 //! Sums: from the counters and from what is kept with every move, never by counting rows.
 
+use std::collections::BTreeMap;
+
 use domain::routing::Pattern;
-use domain::{ChannelId, TenantId};
+use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::super::writer::BUCKET_MS;
-use crate::journal::{ChannelTotals, Stats, StatsQuery};
+use crate::journal::{ChannelStats, ChannelTotals, Stats, StatsQuery};
 
 pub(super) fn stats(connection: &Connection, tenant: TenantId, query: &StatsQuery) -> rusqlite::Result<Stats> {
     let mut stats = Stats::default();
@@ -83,6 +85,45 @@ fn waiting(
         }
     }
     Ok(())
+}
+
+pub(super) fn stats_by_channel(
+    connection: &Connection,
+    tenant: TenantId,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<ChannelStats>> {
+    let mut by_channel = BTreeMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT channel_id, status, SUM(count) FROM counters
+         WHERE tenant_id = ?1 AND bucket >= ?2 AND channel_id > 0 AND status IN ('sent', 'failed')
+         GROUP BY channel_id, status",
+    )?;
+    let mut rows = statement.query([tenant.0, since.as_ms().div_euclid(BUCKET_MS)])?;
+    while let Some(row) = rows.next()? {
+        let stats: &mut ChannelStats = of(&mut by_channel, ChannelId(row.get(0)?));
+        let sum = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+        match row.get_ref(1)?.as_str()? {
+            "sent" => stats.sent = sum,
+            _ => stats.failed_attempts = sum,
+        }
+    }
+    let mut statement =
+        connection.prepare_cached("SELECT channel_id, pending, retrying, dead FROM waiting WHERE tenant_id = ?1")?;
+    let mut rows = statement.query([tenant.0])?;
+    while let Some(row) = rows.next()? {
+        let sum = |column| row.get(column).map(|sum: i64| u64::try_from(sum).unwrap_or(0));
+        let (pending, retrying, dead) = (sum(1)?, sum(2)?, sum(3)?);
+        if pending + retrying + dead > 0 {
+            let stats = of(&mut by_channel, ChannelId(row.get(0)?));
+            (stats.pending, stats.retrying, stats.dead) = (pending, retrying, dead);
+        }
+    }
+    Ok(by_channel.into_values().collect())
+}
+
+fn of(by_channel: &mut BTreeMap<ChannelId, ChannelStats>, channel: ChannelId) -> &mut ChannelStats {
+    let nothing = ChannelStats { channel, sent: 0, failed_attempts: 0, pending: 0, retrying: 0, dead: 0 };
+    by_channel.entry(channel).or_insert(nothing)
 }
 
 /// What waits and what is dead, of every channel that has any.

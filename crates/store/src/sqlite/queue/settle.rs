@@ -1,6 +1,7 @@
 //! Settling: what became of a try is written down, and the delivery waits on or leaves the queue.
 
-use domain::delivery::State;
+use domain::delivery::{AttemptRecord, State};
+use domain::outcome::Class;
 use rusqlite::params;
 
 use super::super::inbox;
@@ -14,8 +15,9 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
     if !leave_or_wait(tx, settlement, tries)? {
         return Ok(());
     }
-    for record in &settlement.records {
-        insert_attempt(tx, settlement, record)?;
+    let given_up_with = settlement.given_up_with();
+    for (position, record) in settlement.records.iter().enumerate() {
+        insert_attempt(tx, settlement, record, given_up_with == Some(position))?;
     }
     inbox::insert(tx, settlement)?;
     let (tenant, channel) = (settlement.tenant, settlement.channel);
@@ -74,7 +76,8 @@ fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::
 fn insert_attempt(
     tx: &mut Tx<'_>,
     settlement: &Settlement,
-    record: &domain::delivery::AttemptRecord,
+    record: &AttemptRecord,
+    gave_up: bool,
 ) -> rusqlite::Result<()> {
     let outcome = &record.outcome;
     let hint_ms = outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
@@ -99,8 +102,9 @@ fn insert_attempt(
         record.started_at.as_ms(),
         record.duration_ms,
         settlement.digest.map(|digest| digest.0),
+        gave_up,
     ])?;
-    if outcome.class != domain::outcome::Class::Delivered {
+    if outcome.class != Class::Delivered {
         tx.count(settlement.tenant, settlement.channel, &settlement.event_type, "failed", settlement.settled_at);
     }
     Ok(())

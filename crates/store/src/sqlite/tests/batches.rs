@@ -8,14 +8,16 @@ use domain::{Clock, Timestamp};
 use rusqlite::Connection;
 
 use super::{Call, OneDirectory, Stepped, options, vault};
+use crate::conformance::Factory as _;
 use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::StatsQuery;
 use crate::observe::{Commit, Observed, Observer};
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
+use crate::sqlite::folding::{FOLD_PAGES, Log};
 use crate::sqlite::segments::Kind;
-use crate::sqlite::writer::{Fault, LOG_PAGES_MAX, Writer, next};
-use crate::sqlite::{Options, SqliteStore};
+use crate::sqlite::writer::{Fault, Writer, next};
+use crate::sqlite::{DATABASE_FILE, Options, SqliteStore};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
 fn accept(stepped: &Stepped, request: AcceptRequest) -> Call<'_, AcceptAnswer> {
@@ -226,14 +228,32 @@ fn a_full_disk_during_upkeep_fails_no_batch() {
 fn the_log_is_folded_into_the_database_between_batches() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let pages = || stepped.store.between_batches(|writer| writer.log_pages()).unwrap();
+    let pages = || stepped.store.between_batches(|writer| Log::of(writer.connection())).unwrap().unfolded();
     let mut most = 0;
     for _ in 0..30 {
         kept(stepped.run(stepped.store.accept(sized(1_000_000))));
-        assert!(pages() < LOG_PAGES_MAX);
+        assert!(pages() < FOLD_PAGES);
         most = most.max(pages());
     }
-    assert!(most > LOG_PAGES_MAX / 2, "{most}");
+    assert!(most > FOLD_PAGES / 2, "{most}");
+}
+
+/// With the threads of production: whoever folds beside the writer, the log is begun anew before it is longer than it may
+/// be. What is written here is 120 MB.
+#[test]
+fn the_log_stays_short_when_it_is_folded_beside_the_writer() {
+    let directory = OneDirectory::new();
+    let data_dir = directory.0.path();
+    directory.block_on(async {
+        let store = SqliteStore::open(&Options::new(data_dir), vault(), Box::new(|_| ())).unwrap();
+        for _ in 0..120 {
+            assert!(matches!(store.accept(sized(1_000_000)).await, Ok(AcceptAnswer::Kept(_))));
+        }
+        let log = std::fs::metadata(data_dir.join(format!("{DATABASE_FILE}-wal"))).unwrap().len();
+        assert!(log < 40 * 1024 * 1024, "{log} bytes of log");
+    });
+    let left = std::fs::metadata(data_dir.join(format!("{DATABASE_FILE}-wal"))).map_or(0, |log| log.len());
+    assert_eq!(left, 0, "a stop folds all of it");
 }
 
 #[test]

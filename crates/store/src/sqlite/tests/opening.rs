@@ -9,11 +9,12 @@ use rusqlite::Connection;
 
 use super::{OneDirectory, Stepped, options, vault};
 use crate::conformance::Factory as _;
-use crate::conformance::fixtures::{NOW, TENANT, World, content, event, request, sent, settings};
+use crate::conformance::fixtures::{NOW, TENANT, World, content, dead, event, request, sent, settings};
 use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::journal::AttemptQuery;
 use crate::queue::AcceptEvent;
 use crate::sqlite::{DATABASE_FILE, SqliteStore};
-use crate::{Directory as _, Journal as _, StoreError};
+use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
 fn open(factory: &OneDirectory) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(&options(factory.0.path()), vault(), Box::new(|_| ()))
@@ -96,13 +97,15 @@ fn dropping_leaves_one_whole_file() {
 /// Takes away what later schemas added, so that the file is as the first version left it.
 fn age(database: &Path) {
     let connection = Connection::open(database).unwrap();
-    let numbers: Vec<i64> = connection
-        .prepare("SELECT number FROM segments WHERE kind = 'events'")
-        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-        .unwrap();
-    assert!(numbers.len() > 1, "closed segments and an open one: {numbers:?}");
-    for number in numbers {
-        connection.execute_batch(&format!("ALTER TABLE events_{number} DROP COLUMN trace")).unwrap();
+    for (kind, column) in [("events", "trace"), ("attempts", "gave_up")] {
+        let numbers: Vec<i64> = connection
+            .prepare("SELECT number FROM segments WHERE kind = ?1")
+            .and_then(|mut statement| statement.query_map([kind], |row| row.get(0))?.collect())
+            .unwrap();
+        assert!(numbers.len() > 1, "closed segments and an open one of {kind}: {numbers:?}");
+        for number in numbers {
+            connection.execute_batch(&format!("ALTER TABLE {kind}_{number} DROP COLUMN {column}")).unwrap();
+        }
     }
     connection
         .execute_batch(
@@ -121,7 +124,13 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
     let before = factory.block_on(async {
         let world = World::open(&factory).await;
         // Two batches: the first fills a segment, the second opens another.
-        [world.post_each(TENANT, 1, 5).await, world.post_each(TENANT, 1, 1).await].concat()
+        let mut arrivals = Vec::new();
+        for count in [5, 1] {
+            let posted = world.post_each(TENANT, 1, count).await;
+            world.store().settle(posted.iter().map(dead).collect()).await.unwrap();
+            arrivals.extend(posted);
+        }
+        arrivals
     });
     age(&factory.0.path().join(DATABASE_FILE));
     // Twice: what was brought up to date is left alone.
@@ -137,6 +146,10 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
             for arrival in &before {
                 assert_eq!(trace_of(arrival.event.id).await, None);
             }
+            world.store().settle(world.heard().iter().map(dead).collect()).await.unwrap();
+            let attempts = world.store().attempts(TENANT, AttemptQuery::newest(100)).await.unwrap().rows;
+            // Nobody wrote it down of those before.
+            assert!(attempts[0].gave_up && attempts.iter().rev().take(6).all(|attempt| !attempt.gave_up));
         });
     }
 }
@@ -145,7 +158,7 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
 fn no_secret_reaches_the_disk_in_clear() {
     let factory = OneDirectory::new();
     let stepped = Stepped::open(factory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
     let tenant = stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap().id;
     let with_secret = |secret: &str| {
         let config = domain::Secret::new(format!("{{\"token\":\"{secret}\"}}"));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use domain::delivery::State;
 use domain::event_type::EventType;
 use domain::routing::{ConfigVersion, Pattern};
-use domain::{ChannelId, DeliveryId};
+use domain::{ChannelId, DeliveryId, Secret};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
@@ -18,9 +18,9 @@ use crate::conformance::digests::digest_of;
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
-use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::directory::{ChannelChange, ConfigChange, NewChannel, NewTenant};
 use crate::inbox::{Inbox as _, InboxQuery};
-use crate::journal::{AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
+use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::sqlite::writer::Writer;
 use crate::{Directory as _, Journal as _, Queue as _};
@@ -91,6 +91,9 @@ fn work(stepped: &Stepped, channel: ChannelId) {
         cancels: Some("off".to_owned()),
     };
     stepped.run(store.update_channel(change, NOW)).unwrap();
+    let (before, after) = (settings().config, Secret::new("{}"));
+    let change = ConfigChange { tenant: TENANT, channel, before, after };
+    assert!(stepped.run(store.replace_config(change, NOW)).unwrap());
     let route = routes(&["b"]).remove(0);
     let added = stepped.run(store.add_subscription(TENANT, channel, route)).unwrap().unwrap();
     stepped.run(store.end_subscription(TENANT, added.subscriptions[0].id)).unwrap();
@@ -125,7 +128,7 @@ fn digests(stepped: &Stepped) {
 /// A tenant comes and goes.
 fn purge(stepped: &Stepped) {
     let store = &stepped.store;
-    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None };
+    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None, providers: None };
     let tenant = stepped.run(store.put_tenant(new, NOW)).unwrap().id;
     stepped.run(store.suspend_tenant(tenant, NOW)).unwrap();
     stepped.run(store.resume_tenant(tenant)).unwrap();
@@ -144,6 +147,7 @@ fn read(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
     stepped.run(store.deliveries_of(TENANT, arrival.event.id, DeliveryId(0), 10)).unwrap();
     stepped.run(store.delivery(TENANT, arrival.delivery)).unwrap();
     stepped.run(store.totals()).unwrap();
+    stepped.run(store.stats_by_channel(TENANT, NOW)).unwrap();
     stepped.run(store.subscriptions_at(TENANT, channel, ConfigVersion(1))).unwrap();
     stepped.run(store.lifetime(TENANT, channel)).unwrap();
     stepped.run(store.delivery_to(TENANT, arrival.event.id, channel)).unwrap();
@@ -178,6 +182,18 @@ fn lists(stepped: &Stepped, channel: ChannelId, arrival: &Arrival) {
         stepped.run(store.events(TENANT, query)).unwrap();
     }
     for channel in [None, Some(channel)] {
+        let query = AttemptPageQuery {
+            channel,
+            except: BTreeSet::from([ChannelId(9)]),
+            providers: BTreeSet::from(["webhook".to_owned()]),
+            event_type: Some("invoice.paid".to_owned()),
+            result: None,
+            skip: 1,
+            rows_max: 5,
+            examined_max: 1000,
+        };
+        let page = stepped.run(store.attempts_page(TENANT, query)).unwrap();
+        assert!(channel.is_some() || !page.rows.is_empty(), "whole rows are read");
         for state in [
             None,
             Some(StateFilter::Pending),
@@ -238,7 +254,7 @@ fn fault_of(sql: &str, step: &str, is_open: impl Fn(&str) -> bool) -> Option<&'s
 fn every_query_on_a_growing_table_is_indexed() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None };
+    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
     stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap();
     let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
     let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;

@@ -2,6 +2,7 @@
 
 mod delete;
 mod keys;
+mod providers;
 mod suspend;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ pub(crate) struct Tenant {
     pub(crate) slug: String,
     pub(crate) name: String,
     pub(crate) email: Option<String>,
+    pub(crate) providers: Option<Vec<String>>,
     pub(crate) suspended_at: Option<String>,
     pub(crate) created_at: String,
     pub(crate) updated_at: Option<String>,

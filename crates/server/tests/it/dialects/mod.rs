@@ -1,0 +1,6 @@
+//! The APIs of other products, each against its maker's documentation and as its clients use it; in its own envelope
+//! whatever is sent.
+
+mod altum;
+mod lenz;
+mod thulium;

@@ -1,0 +1,1 @@
+curl -u api_user:api_pass -k -X POST -H "Content-type: application/json" -d '{"actions":["CHAT_CONVERSATION_CREATED"],"subscription_url":"https:\/\/example.pl"}' "https://your-system-name.thulium.com/api/webhooks"

@@ -1,0 +1,43 @@
+//! The scenario: what the seed decides about a world as a whole, before anything happens in it.
+
+use std::time::Duration;
+
+use engine::Settings;
+
+use crate::dice::Dice;
+
+/// What the seed decides about the world as a whole.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub settings: Settings,
+    pub segment_rows_max: u64,
+    pub tenants: usize,
+    pub channels: usize,
+    pub events: usize,
+    /// How long things go wrong.
+    pub trouble: Duration,
+    pub has_large_fan_out: bool,
+}
+
+impl Scenario {
+    pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Self {
+        let has_large_fan_out = seed % 50 == 49;
+        let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
+        Self {
+            settings: Settings {
+                retry_base: None,
+                in_flight_max: size(dice, if has_large_fan_out { &[256] } else { &[1, 3, 8, 8, 64] }),
+                lane_items_max: size(dice, &[1, 2, 4, 4, 16, 1024]),
+                buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
+                load_items_max: size(dice, &[1, 2, 3, 8, 256]),
+                keeps_provider_rates: true,
+            },
+            segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
+            tenants: dice.position(3) + 1,
+            channels: dice.position(8) + 1,
+            events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
+            trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
+            has_large_fan_out,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! A private PostgreSQL: a cluster of its own in a temporary directory, for tests and measurements.
+//!
+//! It listens on a Unix socket only, so it needs no port, and it ends with the process that started it, however that
+//! ends: a shell stands between, waits for its input to close, and takes the server with it. `postgres` refuses to run as
+//! root; then it runs as the user `postgres`, which the Debian package makes.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(
+        "PostgreSQL is not installed: there is no initdb in /usr/lib/postgresql/*/bin and none on the PATH. On Debian: \
+         apt-get install postgresql"
+    )]
+    NotInstalled,
+    #[error("the private PostgreSQL cannot be started: {0}")]
+    Failed(String),
+}
+
+impl From<std::io::Error> for ClusterError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Whether what was committed outlives a crash of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// As a server should be set up; measurements need it.
+    Durable,
+    /// Faster: what was committed outlives a crash of the server, and not of the machine.
+    Volatile,
+}
+
+/// The shell between: `$0` is the directory, the rest is the server. When nobody says goodbye, nobody will remove the
+/// directory either.
+const SHELL: &str = "\"$@\" & server=$!; echo $server; read -r goodbye; kill -INT $server 2> /dev/null; wait $server; \
+                     [ \"$goodbye\" ] || rm -rf \"$0\"";
+
+/// A running cluster.
+pub struct Cluster {
+    programs: Programs,
+    durability: Durability,
+    directory: TempDir,
+    server: Option<Server>,
+}
+
+struct Server {
+    shell: Child,
+    /// Closing it ends the server.
+    input: Option<ChildStdin>,
+    /// The first process of the server.
+    pid: u32,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it.
+    pub fn start(durability: Durability) -> Result<Self, ClusterError> {
+        let programs = Programs::find()?;
+        // Short, because the path of a socket has little room; open to the user that the server runs as.
+        let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777))?;
+        let data = directory.path().join("data");
+        let made = programs
+            .command("initdb")
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata"])
+            .arg(&data)
+            .output()?;
+        if !made.status.success() {
+            return Err(ClusterError::Failed(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        let mut cluster = Self { programs, durability, directory, server: None };
+        cluster.run()?;
+        Ok(cluster)
+    }
+
+    /// The URL of one of its databases.
+    pub fn url(&self, database: &str) -> String {
+        let socket = self.directory.path().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{socket}/{database}")
+    }
+
+    /// Makes a database.
+    pub fn create_database(&self, name: &str) -> Result<(), ClusterError> {
+        self.ask("postgres", &format!("CREATE DATABASE \"{name}\"")).map(drop)
+    }
+
+    /// Runs statements as the owner of everything. Returns the rows, columns parted by `|`.
+    pub fn ask(&self, database: &str, sql: &str) -> Result<String, ClusterError> {
+        let answer = self
+            .programs
+            .command("psql")
+            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--username=postgres"])
+            .arg(format!("--host={}", self.directory.path().display()))
+            .arg(format!("--dbname={database}"))
+            .arg(format!("--command={sql}"))
+            .output()?;
+        if answer.status.success() {
+            Ok(String::from_utf8_lossy(&answer.stdout).trim_end().to_owned())
+        } else {
+            Err(ClusterError::Failed(String::from_utf8_lossy(&answer.stderr).into_owned()))
+        }
+    }
+
+    /// Starts the server; again after it was stopped or killed. Returns when it takes connections.
+    pub fn run(&mut self) -> Result<(), ClusterError> {
+        let data = self.directory.path().join("data");
+        let durable = if self.durability == Durability::Durable { "on" } else { "off" };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", SHELL]).arg(self.directory.path()).args(self.programs.words("postgres"));
+        shell.arg("-D").arg(&data).arg("-k").arg(self.directory.path());
+        for setting in [
+            "listen_addresses=",
+            "unix_socket_permissions=0777",
+            "max_connections=300",
+            "logging_collector=off",
+            "log_min_messages=fatal",
+            &format!("fsync={durable}"),
+            &format!("full_page_writes={durable}"),
+        ] {
+            shell.args(["-c", setting]);
+        }
+        shell.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+        shell.stderr(std::fs::File::create(self.directory.path().join("log"))?);
+        let mut shell = shell.spawn()?;
+        let input = shell.stdin.take();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().ok_or_else(|| ClusterError::Failed("no output".to_owned()))?)
+            .read_line(&mut line)?;
+        let pid = line.trim().parse().map_err(|_| ClusterError::Failed(format!("no process: {line}")))?;
+        self.server = Some(Server { shell, input, pid });
+        self.wait_until_ready()
+    }
+
+    /// `pg_isready` waits by itself only for a connection, so it is asked until the server takes one or ends.
+    fn wait_until_ready(&mut self) -> Result<(), ClusterError> {
+        let log = self.directory.path().join("log");
+        let Some(server) = &mut self.server else { return Ok(()) };
+        loop {
+            let asked = self
+                .programs
+                .command("psql")
+                .args(["--no-psqlrc", "--quiet", "--username=postgres", "--dbname=postgres", "--command=SELECT"])
+                .arg(format!("--host={}", self.directory.path().display()))
+                .output()?;
+            if asked.status.success() {
+                return Ok(());
+            }
+            if server.shell.try_wait()?.is_some() || !is_running(server.pid) {
+                return Err(ClusterError::Failed(std::fs::read_to_string(&log).unwrap_or_default()));
+            }
+        }
+    }
+
+    /// The first process of the server.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(|server| server.pid)
+    }
+
+    /// Kills the server with SIGKILL, as a machine does that runs out of memory. What it has started ends by itself.
+    pub fn kill(&mut self) -> Result<(), ClusterError> {
+        if let Some(server) = self.server.take() {
+            Command::new("kill").args(["-KILL", &server.pid.to_string()]).status()?;
+            server.end()?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server as its operator does.
+    pub fn stop(&mut self) -> Result<(), ClusterError> {
+        self.server.take().map_or(Ok(()), Server::end)
+    }
+}
+
+impl Server {
+    fn end(mut self) -> Result<(), ClusterError> {
+        if let Some(mut input) = self.input.take() {
+            // The shell may have ended by itself.
+            let _ = input.write_all(b"goodbye\n");
+        }
+        self.shell.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The directory is removed next; a server that is still there would write into it.
+        let _ = self.stop();
+    }
+}
+
+fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// Where PostgreSQL's programs are, and as whom they run.
+struct Programs {
+    bin: PathBuf,
+    /// `setpriv` and its words when this process is root.
+    prefix: Vec<String>,
+}
+
+impl Programs {
+    fn find() -> Result<Self, ClusterError> {
+        let mut bins: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
+            .unwrap_or_default();
+        // The newest first.
+        bins.sort_unstable_by_key(|bin| std::cmp::Reverse(version_of(bin)));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        bins.extend(std::env::split_paths(&path));
+        let bin = bins.into_iter().find(|bin| bin.join("initdb").is_file()).ok_or(ClusterError::NotInstalled)?;
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
+        let prefix = if is_root { words.map(str::to_owned).to_vec() } else { Vec::new() };
+        Ok(Self { bin, prefix })
+    }
+
+    /// What to type to run a program.
+    fn words(&self, program: &str) -> Vec<String> {
+        let program = self.bin.join(program).display().to_string();
+        self.prefix.iter().cloned().chain([program]).collect()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let words = self.words(program);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir("/");
+        command
+    }
+}
+
+fn version_of(bin: &Path) -> u32 {
+    let name = bin.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    name.and_then(|name| name.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,590 @@
+//! Configuration in SQL. The order of functions is that of the trait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
+use domain::event_type::{EventType, KeptEventType};
+use domain::routing::{ConfigVersion, Subscription};
+use domain::tenant::{Key, Scope, Tenant};
+use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use tokio_postgres::{Error, Row};
+
+use super::reconfigure::replace_config;
+use super::statements::{
+    Connection, execute, from_postgres, query, query_one, query_opt, text, unsigned, unsigned_opt,
+};
+use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
+use super::tx::{Tx, next};
+use super::{PostgresStore, event_types, tenants};
+use crate::directory::{
+    Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
+    Snapshot,
+};
+use crate::settings::{
+    as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
+    tenant_patch_json,
+};
+use crate::{StoreError, Vault};
+
+#[async_trait]
+impl Directory for PostgresStore {
+    async fn load(&self) -> Result<Snapshot, StoreError> {
+        let loaded = self.read(|connection| Box::pin(load(connection))).await?;
+        loaded.open(&self.vault)
+    }
+
+    async fn put_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
+        self.write(1, async move |tx| put_tenant(tx, &tenant, now).await.map_err(from_postgres)).await
+    }
+
+    async fn suspend_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<Option<Tenant>, StoreError> {
+        self.write(1, async move |tx| tenants::suspend(tx, tenant, now).await.map_err(from_postgres)).await
+    }
+
+    async fn resume_tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.write(1, async move |tx| tenants::resume(tx, tenant).await.map_err(from_postgres)).await
+    }
+
+    async fn delete_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(1, async move |tx| tenants::delete(tx, tenant, now).await.map_err(from_postgres)).await
+    }
+
+    async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
+        self.write(1, async move |tx| create_key(tx, &key, now).await.map_err(from_postgres)).await
+    }
+
+    async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(1, async move |tx| revoke_key(tx, tenant, key, now).await.map_err(from_postgres)).await
+    }
+
+    async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, async move |tx| create_channel(tx, &vault, &channel, now).await.map_err(from_postgres)).await
+    }
+
+    async fn update_channel(&self, change: ChannelChange, now: Timestamp) -> Result<Option<Changed>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(3, async move |tx| update_channel(tx, &vault, &change, now).await).await
+    }
+
+    async fn delete_channel(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(3, async move |tx| delete_channel(tx, &vault, tenant, channel, now).await).await
+    }
+
+    async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
+        self.write(1, async move |tx| pause_channel(tx, channel, &pause).await.map_err(from_postgres)).await
+    }
+
+    async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(1, async move |tx| replace_config(tx, &vault, &change, now).await).await
+    }
+
+    async fn add_subscription(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        route: NewRoute,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, async move |tx| add_subscription(tx, &vault, tenant, channel, &route).await).await
+    }
+
+    async fn end_subscription(
+        &self,
+        tenant: TenantId,
+        subscription: SubscriptionId,
+    ) -> Result<Option<ChannelWithRoutes>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(2, async move |tx| end_subscription(tx, &vault, tenant, subscription).await).await
+    }
+
+    async fn put_event_type(
+        &self,
+        tenant: TenantId,
+        event_type: EventType,
+        now: Timestamp,
+    ) -> Result<KeptEventType, StoreError> {
+        self.write(1, async move |tx| event_types::put(tx, tenant, &event_type, now).await.map_err(from_postgres)).await
+    }
+
+    async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError> {
+        self.write(1, async move |tx| event_types::delete(tx, tenant, &name).await.map_err(from_postgres)).await
+    }
+}
+
+/// Everything, the configs still sealed.
+struct Loaded {
+    snapshot: Snapshot,
+    channels: Vec<SealedChannel>,
+    subscriptions: Vec<Subscription>,
+}
+
+impl Loaded {
+    fn open(self, vault: &Vault) -> Result<Snapshot, StoreError> {
+        let Self { mut snapshot, channels, subscriptions } = self;
+        let config_version = snapshot.config_version;
+        let mut by_channel: BTreeMap<ChannelId, Vec<Subscription>> = BTreeMap::new();
+        for subscription in subscriptions {
+            by_channel.entry(subscription.channel).or_default().push(subscription);
+        }
+        for sealed in channels {
+            let channel = sealed.open(vault)?;
+            let subscriptions = by_channel.remove(&channel.id).unwrap_or_default();
+            snapshot.channels.push(ChannelWithRoutes { channel, subscriptions, config_version });
+        }
+        Ok(snapshot)
+    }
+}
+
+async fn load(connection: &Connection) -> Result<Loaded, Error> {
+    let row = query_one(connection, "SELECT config_version, instance FROM sequences", &[]).await?;
+    let snapshot = Snapshot {
+        config_version: ConfigVersion(row.try_get(0)?),
+        instance: row.try_get(1)?,
+        tenants: all_tenants(connection).await?,
+        keys: all_keys(connection).await?,
+        channels: Vec::new(),
+        event_types: event_types::all(connection).await?,
+    };
+    let channels = all_channels(connection).await?;
+    Ok(Loaded { snapshot, channels, subscriptions: all_subscriptions(connection).await? })
+}
+
+async fn all_tenants(connection: &Connection) -> Result<Vec<Tenant>, Error> {
+    let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE deleted_at IS NULL ORDER BY id");
+    query(connection, &sql, &[]).await?.iter().map(read_tenant).collect()
+}
+
+async fn all_keys(connection: &Connection) -> Result<Vec<Key>, Error> {
+    let sql = "SELECT id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at
+               FROM api_keys
+               WHERE revoked_at IS NULL
+               ORDER BY id";
+    query(connection, sql, &[]).await?.iter().map(read_key).collect()
+}
+
+async fn all_channels(connection: &Connection) -> Result<Vec<SealedChannel>, Error> {
+    // Those of a deleted tenant are there until they are erased.
+    let sql = format!(
+        "SELECT {CHANNEL_COLUMNS} FROM channels
+         WHERE deleted_at IS NULL AND tenant_id NOT IN (SELECT id FROM tenants WHERE deleted_at IS NOT NULL)
+         ORDER BY id"
+    );
+    query(connection, &sql, &[]).await?.iter().map(read_channel).collect()
+}
+
+async fn all_subscriptions(connection: &Connection) -> Result<Vec<Subscription>, Error> {
+    let sql =
+        format!("SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE valid_to IS NULL ORDER BY channel_id, id");
+    query(connection, &sql, &[]).await?.iter().map(read_subscription).collect()
+}
+
+async fn put_tenant(tx: &mut Tx, tenant: &NewTenant, now: Timestamp) -> Result<Tenant, Error> {
+    let (slug, name, email) = (text(&tenant.slug), text(&tenant.name), tenant.email.as_deref().map(text));
+    let settings = tenant_patch_json(tenant.providers.as_deref());
+    // A merge patch: null removes, and other settings stay as they are.
+    let sql = "UPDATE tenants
+               SET name = $2, email = $3, settings = jsonb_strip_nulls(settings::jsonb || $4::text::jsonb)::text,
+                   updated_at = $5
+               WHERE slug = $1 AND deleted_at IS NULL";
+    if execute(&tx.connection, sql, &[&slug, &name, &email, &settings, &now.as_ms()]).await? == 0 {
+        let sql = "INSERT INTO tenants (id, slug, name, email, settings, created_at)
+                   VALUES ($1, $2, $3, $4, jsonb_strip_nulls($5::text::jsonb)::text, $6)";
+        let id = next(&mut tx.sequences.tenant);
+        execute(&tx.connection, sql, &[&id, &slug, &name, &email, &settings, &now.as_ms()]).await?;
+    }
+    tx.sequences.config_version += 1;
+    let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE slug = $1 AND deleted_at IS NULL");
+    read_tenant(&query_one(&tx.connection, &sql, &[&slug]).await?)
+}
+
+pub(super) const TENANT_COLUMNS: &str = "id, slug, name, email, created_at, updated_at, suspended_at, settings";
+
+pub(super) fn read_tenant(row: &Row) -> Result<Tenant, Error> {
+    Ok(Tenant {
+        id: TenantId(row.try_get(0)?),
+        slug: row.try_get(1)?,
+        name: row.try_get(2)?,
+        email: row.try_get(3)?,
+        created_at: Timestamp::from_ms(row.try_get(4)?),
+        updated_at: row.try_get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
+        suspended_at: row.try_get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
+        providers: read_providers(row.try_get(7)?),
+    })
+}
+
+async fn create_key(tx: &mut Tx, key: &NewKey, now: Timestamp) -> Result<Option<Key>, Error> {
+    let sql = "SELECT FROM api_keys WHERE hash = $1";
+    if query_opt(&tx.connection, sql, &[&&key.hash[..]]).await?.is_some() {
+        return Ok(None);
+    }
+    let id = KeyId(next(&mut tx.sequences.api_key));
+    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
+    execute(
+        &tx.connection,
+        "INSERT INTO api_keys (id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[
+            &id.0,
+            &key.tenant.map(|tenant| tenant.0),
+            &text(&key.name),
+            &&key.hash[..],
+            &text(&key.prefix),
+            &key.username.as_deref().map(text),
+            &serde_json::to_string(&scopes).expect("a list of names is JSON"),
+            &now.as_ms(),
+            &key.expires_at.map(Timestamp::as_ms),
+        ],
+    )
+    .await?;
+    tx.sequences.config_version += 1;
+    Ok(Some(Key {
+        id,
+        tenant: key.tenant,
+        name: key.name.clone(),
+        hash: key.hash,
+        prefix: key.prefix.clone(),
+        username: key.username.clone(),
+        scopes: key.scopes.clone(),
+        created_at: now,
+        expires_at: key.expires_at,
+    }))
+}
+
+fn read_key(row: &Row) -> Result<Key, Error> {
+    let scopes: Vec<String> = serde_json::from_str(row.try_get(6)?).unwrap_or_default();
+    Ok(Key {
+        id: KeyId(row.try_get(0)?),
+        tenant: row.try_get::<_, Option<i64>>(1)?.map(TenantId),
+        name: row.try_get(2)?,
+        hash: row.try_get::<_, &[u8]>(3)?.try_into().unwrap_or_default(),
+        prefix: row.try_get(4)?,
+        username: row.try_get(5)?,
+        // A scope that this version does not know grants nothing.
+        scopes: scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
+        created_at: Timestamp::from_ms(row.try_get(7)?),
+        expires_at: row.try_get::<_, Option<i64>>(8)?.map(Timestamp::from_ms),
+    })
+}
+
+async fn revoke_key(tx: &mut Tx, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, Error> {
+    let sql = "UPDATE api_keys SET revoked_at = $3
+               WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2 AND revoked_at IS NULL";
+    let revoked = execute(&tx.connection, sql, &[&key.0, &tenant.map(|tenant| tenant.0), &now.as_ms()]).await?;
+    tx.sequences.config_version += i64::from(revoked > 0);
+    Ok(revoked > 0)
+}
+
+async fn create_channel(
+    tx: &mut Tx,
+    vault: &Vault,
+    new: &NewChannel,
+    now: Timestamp,
+) -> Result<ChannelWithRoutes, Error> {
+    let id = ChannelId(next(&mut tx.sequences.channel));
+    let mut settings = new.settings.clone();
+    if new.derives_shard {
+        settings.shard = shard_of(&id.0.to_be_bytes());
+    }
+    execute(
+        &tx.connection,
+        "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
+                               body_template, retry, time_to_live_ms, concurrency, shard, created_at,
+                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        &[
+            &id.0,
+            &new.tenant.0,
+            &text(&settings.name),
+            &text(&settings.provider),
+            &vault.seal(new.tenant, id, &settings.config),
+            &settings.dialect.as_deref().map(text),
+            &settings.is_active,
+            &settings.subject_template.as_deref().map(text),
+            &settings.body_template.as_deref().map(text),
+            &settings.retry.as_ref().map(retry_json),
+            &settings.time_to_live.map(as_ms),
+            &i64::from(settings.concurrency),
+            &i64::from(settings.shard),
+            &now.as_ms(),
+            &settings.rate_limit.as_ref().map(rate_limit_json),
+            &settings.digest.as_ref().map(digest_json),
+            &settings.is_fifo,
+            &settings.on_unknown.name(),
+            &settings.wire_config.as_ref().map(|config| vault.seal(new.tenant, id, config)),
+            &settings.is_managed,
+        ],
+    )
+    .await?;
+    tx.sequences.config_version += 1;
+    let config_version = ConfigVersion(tx.sequences.config_version);
+    let subscriptions = insert_routes(tx, new.tenant, id, &new.routes, config_version).await?;
+    let channel =
+        Channel { id, tenant: new.tenant, settings, pause: None, created_at: now, updated_at: None, deleted_at: None };
+    Ok(ChannelWithRoutes { channel, subscriptions, config_version })
+}
+
+async fn insert_routes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    channel: ChannelId,
+    routes: &[NewRoute],
+    valid_from: ConfigVersion,
+) -> Result<Vec<Subscription>, Error> {
+    let mut subscriptions = Vec::with_capacity(routes.len());
+    for route in routes {
+        let id = SubscriptionId(next(&mut tx.sequences.subscription));
+        let NewRoute { pattern, filter } = route.clone();
+        subscriptions.push(Subscription { id, channel, pattern, filter, valid_from, valid_to: None });
+    }
+    let ids: Vec<_> = subscriptions.iter().map(|one| one.id.0).collect();
+    let patterns: Vec<_> = subscriptions.iter().map(|one| one.pattern.to_string()).collect();
+    let filters: Vec<_> = subscriptions.iter().map(|one| one.filter.as_deref().map(text)).collect();
+    let sql = "INSERT INTO subscriptions (id, tenant_id, channel_id, pattern, filter, valid_from)
+               SELECT id, $4, $5, pattern, filter, $6
+               FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (id, pattern, filter)";
+    execute(&tx.connection, sql, &[&ids, &patterns, &filters, &tenant.0, &channel.0, &valid_from.0]).await?;
+    Ok(subscriptions)
+}
+
+async fn update_channel(
+    tx: &mut Tx,
+    vault: &Vault,
+    change: &ChannelChange,
+    now: Timestamp,
+) -> Result<Option<Changed>, StoreError> {
+    let (tenant, channel) = (change.tenant, change.channel);
+    if !write_settings(tx, vault, change, now).await.map_err(from_postgres)? {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    if let Some(routes) = &change.routes {
+        end_routes(tx, channel).await.map_err(from_postgres)?;
+        let version = ConfigVersion(tx.sequences.config_version);
+        insert_routes(tx, tenant, channel, routes, version).await.map_err(from_postgres)?;
+    }
+    let cancelled_up_to = match &change.cancels {
+        Some(reason) => Some(order_cancellation(tx, tenant, channel, reason, now).await.map_err(from_postgres)?),
+        None => None,
+    };
+    changed(tx, vault, channel, cancelled_up_to).await
+}
+
+async fn write_settings(tx: &Tx, vault: &Vault, change: &ChannelChange, now: Timestamp) -> Result<bool, Error> {
+    let settings = &change.settings;
+    let updated = execute(
+        &tx.connection,
+        "UPDATE channels
+         SET name = $3, provider = $4, config = $5, is_active = $6, subject_template = $7, body_template = $8,
+             retry = $9, time_to_live_ms = $10, concurrency = $11, dialect = $12, shard = $13, updated_at = $14,
+             pause_reason = CASE WHEN $15 THEN NULL ELSE pause_reason END,
+             paused_at = CASE WHEN $15 THEN NULL ELSE paused_at END,
+             rate_limit = $16, digest = $17, is_fifo = $18, on_unknown = $19, wire_config = $20, is_managed = $21
+         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL",
+        &[
+            &change.tenant.0,
+            &change.channel.0,
+            &text(&settings.name),
+            &text(&settings.provider),
+            &vault.seal(change.tenant, change.channel, &settings.config),
+            &settings.is_active,
+            &settings.subject_template.as_deref().map(text),
+            &settings.body_template.as_deref().map(text),
+            &settings.retry.as_ref().map(retry_json),
+            &settings.time_to_live.map(as_ms),
+            &i64::from(settings.concurrency),
+            &settings.dialect.as_deref().map(text),
+            &i64::from(settings.shard),
+            &now.as_ms(),
+            &change.resumes,
+            &settings.rate_limit.as_ref().map(rate_limit_json),
+            &settings.digest.as_ref().map(digest_json),
+            &settings.is_fifo,
+            &settings.on_unknown.name(),
+            &settings.wire_config.as_ref().map(|config| vault.seal(change.tenant, change.channel, config)),
+            &settings.is_managed,
+        ],
+    )
+    .await?;
+    Ok(updated > 0)
+}
+
+async fn end_routes(tx: &Tx, channel: ChannelId) -> Result<(), Error> {
+    let sql = "UPDATE subscriptions SET valid_to = $2 WHERE channel_id = $1 AND valid_to IS NULL";
+    execute(&tx.connection, sql, &[&channel.0, &tx.sequences.config_version]).await.map(drop)
+}
+
+/// Orders everything that waits for a channel now cancelled; an older order is widened.
+async fn order_cancellation(
+    tx: &Tx,
+    tenant: TenantId,
+    channel: ChannelId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<DeliveryId, Error> {
+    let up_to = tx.sequences.delivery - 1;
+    execute(
+        &tx.connection,
+        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (channel_id)
+         DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, asked_at = excluded.asked_at",
+        &[&channel.0, &tenant.0, &up_to, &text(reason), &now.as_ms()],
+    )
+    .await?;
+    Ok(DeliveryId(up_to))
+}
+
+async fn changed(
+    tx: &Tx,
+    vault: &Vault,
+    channel: ChannelId,
+    cancelled_up_to: Option<DeliveryId>,
+) -> Result<Option<Changed>, StoreError> {
+    Ok(Some(Changed { after: with_routes(tx, vault, channel).await?, cancelled_up_to }))
+}
+
+/// A channel as it is after a change.
+async fn with_routes(tx: &Tx, vault: &Vault, channel: ChannelId) -> Result<ChannelWithRoutes, StoreError> {
+    let (sealed, subscriptions) = sealed_with_routes(tx, channel).await.map_err(from_postgres)?;
+    let config_version = ConfigVersion(tx.sequences.config_version);
+    Ok(ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version })
+}
+
+async fn sealed_with_routes(tx: &Tx, channel: ChannelId) -> Result<(SealedChannel, Vec<Subscription>), Error> {
+    let sql = format!("SELECT {CHANNEL_COLUMNS} FROM channels WHERE id = $1");
+    let sealed = read_channel(&query_one(&tx.connection, &sql, &[&channel.0]).await?)?;
+    let sql = format!(
+        "SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE channel_id = $1 AND valid_to IS NULL ORDER BY id"
+    );
+    let rows = query(&tx.connection, &sql, &[&channel.0]).await?;
+    Ok((sealed, rows.iter().map(read_subscription).collect::<Result<_, _>>()?))
+}
+
+async fn delete_channel(
+    tx: &mut Tx,
+    vault: &Vault,
+    tenant: TenantId,
+    channel: ChannelId,
+    now: Timestamp,
+) -> Result<Option<Changed>, StoreError> {
+    let sql = "UPDATE channels SET deleted_at = $3 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+    let deleted = execute(&tx.connection, sql, &[&tenant.0, &channel.0, &now.as_ms()]).await.map_err(from_postgres)?;
+    if deleted == 0 {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    end_routes(tx, channel).await.map_err(from_postgres)?;
+    let up_to = order_cancellation(tx, tenant, channel, "the channel was deleted", now).await.map_err(from_postgres)?;
+    changed(tx, vault, channel, Some(up_to)).await
+}
+
+async fn pause_channel(tx: &mut Tx, channel: ChannelId, pause: &Pause) -> Result<bool, Error> {
+    let sql = "UPDATE channels SET pause_reason = $2, paused_at = $3
+               WHERE id = $1 AND pause_reason IS NULL AND deleted_at IS NULL";
+    let paused = execute(&tx.connection, sql, &[&channel.0, &text(&pause.reason), &pause.since.as_ms()]).await?;
+    tx.sequences.config_version += i64::from(paused > 0);
+    Ok(paused > 0)
+}
+
+async fn add_subscription(
+    tx: &mut Tx,
+    vault: &Vault,
+    tenant: TenantId,
+    channel: ChannelId,
+    route: &NewRoute,
+) -> Result<Option<ChannelWithRoutes>, StoreError> {
+    let sql = "SELECT FROM channels WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+    if query_opt(&tx.connection, sql, &[&tenant.0, &channel.0]).await.map_err(from_postgres)?.is_none() {
+        return Ok(None);
+    }
+    tx.sequences.config_version += 1;
+    let version = ConfigVersion(tx.sequences.config_version);
+    insert_routes(tx, tenant, channel, std::slice::from_ref(route), version).await.map_err(from_postgres)?;
+    with_routes(tx, vault, channel).await.map(Some)
+}
+
+async fn end_subscription(
+    tx: &mut Tx,
+    vault: &Vault,
+    tenant: TenantId,
+    subscription: SubscriptionId,
+) -> Result<Option<ChannelWithRoutes>, StoreError> {
+    let sql = "UPDATE subscriptions SET valid_to = $3
+               WHERE id = $1 AND tenant_id = $2 AND valid_to IS NULL
+               RETURNING channel_id";
+    let version = tx.sequences.config_version + 1;
+    let ended = query_opt(&tx.connection, sql, &[&subscription.0, &tenant.0, &version]).await.map_err(from_postgres)?;
+    let Some(row) = ended else { return Ok(None) };
+    tx.sequences.config_version += 1;
+    with_routes(tx, vault, ChannelId(row.try_get(0).map_err(from_postgres)?)).await.map(Some)
+}
+
+const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
+                               retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
+                               created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
+                               wire_config, is_managed";
+
+/// A channel as its row holds it: the configs still sealed.
+struct SealedChannel {
+    channel: Channel,
+    config: Vec<u8>,
+    wire_config: Option<Vec<u8>>,
+}
+
+impl SealedChannel {
+    fn open(self, vault: &Vault) -> Result<Channel, StoreError> {
+        let mut channel = self.channel;
+        let unseal = |sealed: &[u8]| vault.unseal(channel.tenant, channel.id, sealed);
+        let config = unseal(&self.config)?;
+        let wire_config = self.wire_config.as_deref().map(unseal).transpose()?;
+        channel.settings.config = config;
+        channel.settings.wire_config = wire_config;
+        Ok(channel)
+    }
+}
+
+fn read_channel(row: &Row) -> Result<SealedChannel, Error> {
+    let time = |column: usize| row.try_get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
+    let pause_reason: Option<String> = row.try_get(13)?;
+    let since = time(14)?.unwrap_or_default();
+    let settings = ChannelSettings {
+        name: row.try_get(2)?,
+        provider: row.try_get(3)?,
+        config: domain::Secret::new(""),
+        is_active: row.try_get(5)?,
+        subject_template: row.try_get(6)?,
+        body_template: row.try_get(7)?,
+        retry: row.try_get::<_, Option<&str>>(8)?.and_then(read_retry),
+        time_to_live: unsigned_opt(row, 9)?.map(Duration::from_millis),
+        concurrency: unsigned_opt(row, 10)?.unwrap_or(CONCURRENCY_DEFAULT),
+        rate_limit: row.try_get::<_, Option<&str>>(18)?.and_then(read_rate_limit),
+        digest: row.try_get::<_, Option<&str>>(19)?.and_then(read_digest),
+        is_fifo: row.try_get(20)?,
+        on_unknown: OnUnknown::parse(row.try_get(21)?).unwrap_or(OnUnknown::Retry),
+        dialect: row.try_get(11)?,
+        wire_config: None,
+        is_managed: row.try_get(23)?,
+        shard: unsigned(row, 12)?,
+    };
+    let channel = Channel {
+        id: ChannelId(row.try_get(0)?),
+        tenant: TenantId(row.try_get(1)?),
+        settings,
+        pause: pause_reason.map(|reason| Pause { reason, since }),
+        created_at: Timestamp::from_ms(row.try_get(15)?),
+        updated_at: time(16)?,
+        deleted_at: time(17)?,
+    };
+    Ok(SealedChannel { channel, config: row.try_get(4)?, wire_config: row.try_get(22)? })
+}

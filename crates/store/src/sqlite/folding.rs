@@ -1,0 +1,140 @@
+//! Folding: the log goes into the database on a connection of its own, beside the writer.
+//!
+//! SQLite lets one connection copy the log into the database while another appends to it, so the copying and its flush
+//! hold up no commit. What only the writer can do is begin the log anew, and only when nothing in it is left to copy: it
+//! does so by folding the last few pages itself, between two batches ([`Log::next`] says when).
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::from_sqlite;
+use crate::StoreError;
+
+/// Pages of log that are copied in one go: 2 MiB.
+pub(super) const FOLD_PAGES: i64 = 500;
+
+/// Pages of log after which it is begun anew: 8 MiB. Seldom enough, and few enough for readers to look through.
+const RESTART_PAGES: i64 = 2_000;
+
+/// With no more than so many pages left to copy, the writer copies them itself: some tenths of a millisecond.
+const TAIL_PAGES_MAX: i64 = 120;
+
+/// The longest log, 32 MiB: a writer that nobody folds for fast enough stops and does it.
+const LOG_PAGES_MAX: i64 = 8_000;
+
+/// How long the log is, and how much of it is in the database already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Log {
+    pub pages: i64,
+    pub folded: i64,
+}
+
+/// What is to be done with the log now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fold {
+    Nothing,
+    /// Copy what there is, beside the writer.
+    Beside,
+    /// Copy the rest, in the writer's own time.
+    Here,
+}
+
+impl Log {
+    pub(super) fn of(connection: &Connection) -> Result<Self, StoreError> {
+        connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut statement| {
+                statement.query_row([], |row| Ok(Self { pages: row.get(1)?, folded: row.get(2)? }))
+            })
+            .map_err(from_sqlite)
+    }
+
+    pub(super) const fn unfolded(self) -> i64 {
+        self.pages - self.folded
+    }
+
+    /// What to do, with somebody beside the writer who can fold, or without.
+    pub(super) const fn next(self, has_folder: bool) -> Fold {
+        let rest = self.unfolded();
+        if !has_folder {
+            return if rest >= FOLD_PAGES { Fold::Here } else { Fold::Nothing };
+        }
+        if rest > 0 && self.pages >= RESTART_PAGES && (rest <= TAIL_PAGES_MAX || self.pages >= LOG_PAGES_MAX) {
+            return Fold::Here;
+        }
+        // A log that waits to be begun anew is copied to its end.
+        let enough = if self.pages >= RESTART_PAGES { TAIL_PAGES_MAX } else { FOLD_PAGES };
+        if rest >= enough { Fold::Beside } else { Fold::Nothing }
+    }
+}
+
+/// Copies what the log holds into the database. Passive: what a reader still needs stays in the log until the next time.
+pub(super) fn fold(connection: &Connection) -> Result<(), StoreError> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(from_sqlite)
+}
+
+/// A thread that folds when it is asked to. Dropping it waits for its end.
+pub(super) struct Folder {
+    asked: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Folder {
+    pub(super) fn start(connection: Connection) -> Self {
+        let (asked, requests) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-folder".to_owned())
+            .spawn(move || fold_all(&connection, &requests))
+            .expect("a thread can be started");
+        Self { asked: Some(asked), thread: Some(thread) }
+    }
+
+    /// Asks for a fold; when one is asked for already, that will do.
+    pub(super) fn ask(&self) {
+        if let Some(asked) = &self.asked {
+            let _ = asked.try_send(());
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.asked = None;
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so on stderr; the writer folds by itself when the log grows long.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn fold_all(connection: &Connection, requests: &Receiver<()>) {
+    while requests.recv().is_ok() {
+        // What fails is asked for again: the log is as long as it was.
+        let _ = fold(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_folds_the_tail_of_a_long_log_and_the_folder_the_rest() {
+        let check = |pages: i64, folded: i64, beside: Fold, alone: Fold| {
+            let log = Log { pages, folded };
+            assert_eq!((log.next(true), log.next(false)), (beside, alone), "{log:?}");
+        };
+        check(0, 0, Fold::Nothing, Fold::Nothing);
+        check(499, 0, Fold::Nothing, Fold::Nothing);
+        check(500, 0, Fold::Beside, Fold::Here);
+        check(1999, 1500, Fold::Nothing, Fold::Nothing);
+        check(2000, 1000, Fold::Beside, Fold::Here);
+        check(2000, 1800, Fold::Beside, Fold::Nothing);
+        check(2000, 1880, Fold::Here, Fold::Nothing);
+        // All of it is in the database: the next commit begins it anew by itself.
+        check(2000, 2000, Fold::Nothing, Fold::Nothing);
+        check(8000, 7000, Fold::Here, Fold::Here);
+    }
+}

@@ -1,0 +1,86 @@
+//! Attempts: a page by number, with the number of them all.
+//!
+//! Nobody keeps that number, because filters may ask for anything: the newest attempts are looked at, as many as the
+//! query allows. Few of their columns are read, and those of the page once more as a whole.
+
+use domain::TenantId;
+use domain::delivery::{Attempt, AttemptResult};
+use domain::outcome::Class;
+use rusqlite::{Connection, Row, params};
+
+use super::super::segments::{self, Kind, Segment};
+use super::attempts::{COLUMNS, read_attempt};
+use crate::journal::{AttemptPage, AttemptPageQuery};
+
+pub(super) fn attempts_page(
+    connection: &Connection,
+    tenant: TenantId,
+    query: &AttemptPageQuery,
+) -> rusqlite::Result<AttemptPage> {
+    let mut page = AttemptPage { rows: Vec::new(), total: 0 };
+    let mut left = query.examined_max;
+    for segment in segments::list(connection, Kind::Attempts, 0, i64::MAX)? {
+        if left == 0 {
+            break;
+        }
+        // To look into a segment counts as a row, so that a tenant with few attempts among many ends as well.
+        left -= 1;
+        for id in look(connection, &segment, tenant, query, &mut left)? {
+            if page.total >= query.skip && page.rows.len() < query.rows_max {
+                page.rows.push(whole(connection, &segment, id)?);
+            }
+            page.total += 1;
+        }
+    }
+    Ok(page)
+}
+
+/// The attempts of a segment that pass, newest first, of at most `left` that are looked at.
+fn look(
+    connection: &Connection,
+    segment: &Segment,
+    tenant: TenantId,
+    query: &AttemptPageQuery,
+    left: &mut usize,
+) -> rusqlite::Result<Vec<i64>> {
+    // The plus sign keeps SQLite from the tenant's index where the channel's finds fewer rows.
+    let condition = match query.channel {
+        Some(_) => "channel_id = ?2 AND +tenant_id = ?1",
+        None => "tenant_id = ?1 AND ?2 IS NULL",
+    };
+    let sql = format!(
+        "SELECT id, channel_id, provider, event_type, class, {}
+         FROM {} WHERE {condition} ORDER BY id DESC LIMIT ?3",
+        segment.gave_up(),
+        segment.table,
+    );
+    let limit = i64::try_from(*left).unwrap_or(i64::MAX);
+    let channel = query.channel.map(|channel| channel.0);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![tenant.0, channel, limit])?;
+    let mut passed = Vec::new();
+    while let Some(row) = rows.next()? {
+        *left -= 1;
+        if passes(query, row)? {
+            passed.push(row.get(0)?);
+        }
+    }
+    Ok(passed)
+}
+
+fn passes(query: &AttemptPageQuery, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let class = Class::parse(row.get_ref(4)?.as_str()?).unwrap_or(Class::Unknown);
+    let result = AttemptResult::of(class, row.get(5)?);
+    Ok(query.result.is_none_or(|wanted| result == wanted)
+        && query.providers.contains(row.get_ref(2)?.as_str()?)
+        && query
+            .event_type
+            .as_deref()
+            .is_none_or(|wanted| row.get_ref(3).is_ok_and(|kept| kept.as_str() == Ok(wanted)))
+        && !query.except.contains(&domain::ChannelId(row.get(1)?)))
+}
+
+fn whole(connection: &Connection, segment: &Segment, id: i64) -> rusqlite::Result<Attempt> {
+    let sql = format!("SELECT {COLUMNS}, {} FROM {} WHERE id = ?1", segment.gave_up(), segment.table);
+    connection.prepare_cached(&sql)?.query_row([id], read_attempt).map(|(_, attempt)| attempt)
+}
