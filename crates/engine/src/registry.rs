@@ -17,7 +17,7 @@ use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
 use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
 use providers::{Config, Operator, Provider, Scopes};
-use store::directory::{ChannelWithRoutes, Snapshot};
+use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use crate::accept::filter::{self, Context, Filter};
 use crate::render::Templates;
@@ -204,6 +204,7 @@ struct State {
     channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
     by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
+    dialect_settings: BTreeMap<(TenantId, String), Secret>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
     routes: BTreeMap<TenantId, Arc<TenantRoutes>>,
 }
@@ -240,6 +241,9 @@ impl Registry {
         for kept in snapshot.event_types {
             state.event_types.insert((kept.tenant, kept.event_type.name.clone()), Arc::new(kept));
         }
+        for set in snapshot.dialect_settings {
+            state.dialect_settings.insert((set.tenant, set.dialect), set.settings);
+        }
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension)?;
@@ -271,6 +275,10 @@ impl Registry {
         let mine: BTreeMap<KeyId, &Arc<Key>> =
             state.keys.values().filter(|key| key.tenant == tenant).map(|key| (key.id, key)).collect();
         mine.into_values().cloned().collect()
+    }
+
+    pub(crate) fn tenant_of(&self, tenant: TenantId) -> Option<Tenant> {
+        self.read().tenants.get(&tenant).cloned()
     }
 
     pub fn tenant(&self, slug: &str) -> Option<Tenant> {
@@ -384,6 +392,21 @@ impl Registry {
         self.write().event_types.remove(&(tenant, name.to_owned()));
     }
 
+    /// What a tenant has set in a dialect; `None` when it has set nothing.
+    pub(crate) fn dialect_settings(&self, tenant: TenantId, dialect: &str) -> Option<Secret> {
+        self.read().dialect_settings.get(&(tenant, dialect.to_owned())).cloned()
+    }
+
+    /// The tenants that have set something in a dialect.
+    pub(crate) fn tenants_with_settings(&self, dialect: &str) -> Vec<TenantId> {
+        let state = self.read();
+        state.dialect_settings.keys().filter(|(_, of)| of == dialect).map(|(tenant, _)| *tenant).collect()
+    }
+
+    pub(crate) fn put_dialect_settings(&self, set: DialectSettings) {
+        self.write().dialect_settings.insert((set.tenant, set.dialect), set.settings);
+    }
+
     pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
         self.settings.in_proportion(schedule)
     }
@@ -410,6 +433,7 @@ impl Registry {
         state.keys.retain(|_, key| key.tenant != Some(tenant));
         state.routes.remove(&tenant);
         state.event_types.retain(|(of, _), _| *of != tenant);
+        state.dialect_settings.retain(|(of, _), _| *of != tenant);
         let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
         for channel in &channels {
             state.channels.remove(channel);

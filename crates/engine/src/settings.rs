@@ -55,6 +55,9 @@ impl Settings {
 
     /// A schedule that no owner has chosen, in the proportion that the operator decides.
     pub(crate) fn in_proportion(&self, schedule: Schedule) -> Schedule {
-        self.retry_base.map_or(schedule.clone(), |base| schedule.with_base(base))
+        match self.retry_base {
+            Some(base) => schedule.with_base(base),
+            None => schedule,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use domain::event::EVENT_TYPE_BYTES_MAX;
 use domain::outcome::Outcome;
 use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
@@ -32,6 +33,9 @@ const SUBJECT_CHARS_MAX: usize = 250;
 
 /// A line of a mail may have 998 bytes, and a header's URL cannot be folded.
 const UNSUBSCRIBE_BYTES_MAX: usize = 900;
+
+/// What stands for the event's type in an unsubscribe URL.
+const EVENT_TYPE_PLACE: &str = "{event_type}";
 
 /// How wide the plain text of an HTML template is, in columns.
 const TEXT_COLUMNS: usize = 76;
@@ -83,7 +87,8 @@ static SPEC: Spec = Spec {
             kind: FieldKind::Url,
             required: false,
             secret: false,
-            help: "Where a recipient unsubscribes. An https URL must take the POST of one-click unsubscribing.",
+            help: "Where a recipient unsubscribes; {event_type} in it is the event's type. An https URL must take the POST of \
+                   one-click unsubscribing.",
             example: "https://example.com/unsubscribe?list=billing",
         },
         Field {
@@ -163,7 +168,9 @@ impl Provider for Email {
             (None, Some(_)) => wrong(SMTP_USER, "is required with smtp_password"),
             _ => {}
         }
-        if unsubscribe_url(config).is_some_and(|url| url.as_str().len() > UNSUBSCRIBE_BYTES_MAX) {
+        let longest = "x".repeat(EVENT_TYPE_BYTES_MAX);
+        let unsubscribe = config.text(UNSUBSCRIBE_URL).and_then(|text| unsubscribe_for(text, &longest));
+        if unsubscribe.is_some_and(|url| url.as_str().len() > UNSUBSCRIBE_BYTES_MAX) {
             wrong(UNSUBSCRIBE_URL, "must be at most 900 bytes long: it is a line of the mail");
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -196,20 +203,21 @@ impl Provider for Email {
         }
         let operators = context.operator.smtp_from.as_deref().and_then(|text| address::parse(text).ok());
         let from = prepared.from.as_ref().or(operators.as_ref()).ok_or(PlanError::NoSender)?;
+        let unsubscribe = prepared.unsubscribe.as_deref().and_then(|text| unsubscribe_for(text, message.event_type));
         let summary = Summary::read(message)?;
         let subject = message.subject.map(|text| one_line(text, SUBJECT_CHARS_MAX)).filter(|text| !text.is_empty());
         let html = match message.body {
             Some(body) => body.to_owned(),
-            None => default::html(&summary, prepared.unsubscribe.as_ref()),
+            None => default::html(&summary, unsubscribe.as_ref()),
         };
         let text = match message.body {
             Some(body) => html2text::from_read(body.as_bytes(), TEXT_COLUMNS).map_err(|_| PlanError::Template)?,
-            None => default::text(&summary, prepared.unsubscribe.as_ref()),
+            None => default::text(&summary, unsubscribe.as_ref()),
         };
         let contents = mime::Contents {
             from,
             reply_to: prepared.reply_to.as_ref(),
-            unsubscribe: prepared.unsubscribe.as_ref(),
+            unsubscribe: unsubscribe.as_ref(),
             subject: subject.as_deref().unwrap_or(&summary.title),
             text: &text,
             html: &html,
@@ -242,7 +250,8 @@ struct Prepared {
     to: Vec<Mailbox>,
     from: Option<Mailbox>,
     reply_to: Option<Mailbox>,
-    unsubscribe: Option<Url>,
+    /// As it was entered.
+    unsubscribe: Option<String>,
     /// `None` is the operator's.
     server: Option<SmtpServer>,
 }
@@ -262,14 +271,16 @@ impl Prepared {
             to,
             from: one(FROM)?,
             reply_to: one(REPLY_TO)?,
-            unsubscribe: unsubscribe_url(config),
+            unsubscribe: config.text(UNSUBSCRIBE_URL).map(ToOwned::to_owned),
             server: server(config)?,
         })
     }
 }
 
-fn unsubscribe_url(config: &Config) -> Option<Url> {
-    Url::parse(config.text(UNSUBSCRIBE_URL)?).ok()
+/// Where a recipient unsubscribes from mails about events of a type.
+fn unsubscribe_for(text: &str, event_type: &str) -> Option<Url> {
+    let encoded: String = url::form_urlencoded::byte_serialize(event_type.as_bytes()).collect();
+    Url::parse(&text.replace(EVENT_TYPE_PLACE, &encoded)).ok()
 }
 
 fn server(config: &Config) -> Result<Option<SmtpServer>, PlanError> {

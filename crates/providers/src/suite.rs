@@ -156,7 +156,7 @@ fn a_digest_of_many_events_can_be_sent() {
             occurred_at: NOW,
             severity: Some(domain::event::Severity::Warning),
         };
-        let items = [item; 300];
+        let items = vec![item; 300];
         let message = Message { event_type: "postrider.digest", data: "{}", items: &items, ..item.message() };
         let context =
             PlanContext { wire_id: "dgs_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };

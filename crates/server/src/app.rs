@@ -32,15 +32,17 @@ use store::directory::Snapshot;
 use store::observe::Observed;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 pub(crate) use backend::{Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, restore};
 pub(crate) use in_process::{InProcess, Starts};
 
-use crate::auth::LocalRouter;
+use crate::auth::{self, LocalRouter, Tokens};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::console::{self, Console};
 use crate::dialects;
+use crate::dialects::aether365::{Links, Notices};
 use crate::entropy::SystemEntropy;
 use crate::first_run::{self, BuiltIn, Welcome};
 use crate::http::listener::{self, Listener};
@@ -70,12 +72,14 @@ pub struct App {
 impl App {
     /// Starts everything and returns once the port is open.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let parts = Parts::open(&config).await?;
+        let mut parts = Parts::open(&config).await?;
         let (clock, entropy, metrics) =
             (Arc::clone(&parts.clock), Arc::clone(&parts.entropy), Arc::clone(&parts.metrics));
         let built_in = BuiltIn::bind(&config, &parts.snapshot, Arc::clone(&clock)).await?;
         let listener = Listener::bind(&config).await?;
         let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+        parts.address = format!("{scheme}://{address}");
+        let links = parts.links(&config);
         let mut tasks = JoinSet::new();
         let otel = config.otel.as_ref();
         let traces = otel.map(|otel| Traces::start(&mut tasks, otel, Arc::clone(&entropy))).transpose()?;
@@ -89,7 +93,12 @@ impl App {
         let dispatch = shell.handle.clone();
         start_dispatch(&mut tasks, shell, inbox, &config, Starts::Deliveries).await?;
         let observing = Observing { telemetry, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
-        let router = observe::observed(router(engine, &config, metrics, entropy), observing);
+        engine.steer_all_anew().await?;
+        let mut router = router(engine, links, &config, metrics, entropy);
+        if let Some(jwt) = &config.jwt {
+            router = auth::with_tokens(router, Arc::new(Tokens::new(jwt.clone(), Arc::clone(&clock))?));
+        }
+        let router = observe::observed(router, observing);
         tasks.spawn(listener::serve(listener, router.clone(), stop.clone()));
         if let Some(socket) = socket {
             let router = LocalRouter::new(router, config.limits.into());
@@ -123,10 +132,16 @@ impl App {
 }
 
 /// Every route of the server.
-fn router(engine: Arc<Engine>, config: &Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Router {
+fn router(
+    engine: Arc<Engine>,
+    links: Arc<Links>,
+    config: &Config,
+    metrics: Arc<Metrics>,
+    entropy: Arc<dyn Entropy>,
+) -> Router {
     let console = Console::new(Arc::clone(&engine), entropy);
     let (api, declared) = crate::api::router(Arc::clone(&engine));
-    let (dialects, also_declared) = dialects::router(&engine, config);
+    let (dialects, also_declared) = dialects::router(&engine, config, links);
     let reference = reference::router(declared.and(also_declared).document());
     let api = cors::open_to(&config.server.cors_origins, api.merge(dialects).merge(reference));
     console::readable_when_signed_in(api, console.clone()).merge(console.router()).merge(telemetry::route::router(
@@ -145,6 +160,10 @@ struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
+    /// Signs links in mails.
+    link_key: [u8; 32],
+    /// Where this server is reached when the settings do not say.
+    address: String,
 }
 
 /// The parts put together; nothing runs yet.
@@ -162,9 +181,15 @@ impl Parts {
         let (dispatch, inbox) = run::channel();
         let metrics = Metrics::new(clock.now());
         let observed = Observed { observer: Arc::clone(&metrics) as _, clock: Arc::clone(&clock) };
-        let store = backend::open_store(config, &entropy, &dispatch, observed).await?;
+        let (store, link_key) = backend::open_store(config, &entropy, &dispatch, observed).await?;
         let snapshot = store.load().await?;
-        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics })
+        let address = format!("http://{}", config.listen);
+        Ok(Self { store, snapshot, dispatch, inbox, clock, entropy, metrics, link_key, address })
+    }
+
+    fn links(&self, config: &Config) -> Arc<Links> {
+        let base = config.server.public_url.as_ref().map_or(self.address.as_str(), Url::as_str);
+        Arc::new(Links::new(self.link_key, base))
     }
 
     /// `receiver` is the one socket of this machine that the egress rules let through.
@@ -174,6 +199,7 @@ impl Parts {
         receiver: Option<SocketAddr>,
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Assembled> {
+        let notices = Arc::new(Notices::new(self.links(config), config.aether365_mails_by_default));
         let Self { store, snapshot, dispatch, inbox, clock, entropy, .. } = self;
         let rules = EgressRules::new(config.egress_allow.clone(), receiver.into_iter().collect());
         let transport = Arc::new(Outbound::new(rules, &TlsRoots::system(), config.smtp.server.clone())?);
@@ -186,7 +212,7 @@ impl Parts {
         let registry = Arc::new(Registry::new(snapshot, config.engine, operator)?);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
-        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)));
+        let engine = Arc::new(engine.observed_by(Arc::clone(&observer)).steered_by(notices));
         let hands = Hands { store, clock: Arc::clone(&clock), registry: Arc::clone(&registry) };
         let in_flight = open_in_flight(config, &registry.instance)?;
         let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };

@@ -62,7 +62,7 @@ impl World {
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         self.wish(&mut edit);
-        edit.digest = self.dice.chance(350).then(|| self.draw_digest());
+        edit.digest = self.dice.chance(350).then(|| Some(self.draw_digest()));
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -96,14 +96,14 @@ impl World {
         }
     }
 
-    fn draw_digest(&mut self) -> Option<DigestRule> {
-        Some(DigestRule {
+    fn draw_digest(&mut self) -> DigestRule {
+        DigestRule {
             is_enabled: self.dice.chance(900),
             window: Duration::from_secs(self.dice.pick(&[1, 5, 30, 120])),
             items_max: self.dice.pick(&[0, 1, 2, 3, 10]),
             immediate_from: None,
             group_by: self.dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
-        })
+        }
     }
 
     /// Takes note of a channel that was made.
@@ -229,7 +229,7 @@ impl World {
         let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
         let mut drawn = match order {
             Order::Reroute(_) => Some(self.draw_routes()),
-            Order::Merge(_) => Some(ChannelEdit { digest: Some(self.draw_digest()), ..ChannelEdit::default() }),
+            Order::Merge(_) => Some(ChannelEdit { digest: Some(Some(self.draw_digest())), ..ChannelEdit::default() }),
             _ => None,
         };
         let owner = self.prepare_for(&order);

@@ -46,7 +46,7 @@ pub(crate) fn members_json(members: &[DigestMember]) -> String {
     let row = |member: &DigestMember| {
         json!([member.delivery.0, member.event.0, &*member.event_type, member.created_at.as_ms()])
     };
-    Value::from_iter(members.iter().map(row)).to_string()
+    members.iter().map(row).collect::<Value>().to_string()
 }
 
 /// Members that cannot be read count as none.

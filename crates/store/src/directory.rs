@@ -82,6 +82,10 @@ pub trait Directory: Send + Sync {
         now: Timestamp,
     ) -> Result<KeptEventType, StoreError>;
 
+    /// Keeps what a tenant has set in a dialect, and makes, changes and deletes the channels that it steers: all of it or
+    /// nothing. A channel to be changed or deleted that the tenant does not have is passed over.
+    async fn put_dialect_settings(&self, change: SteeringChange, now: Timestamp) -> Result<Steered, StoreError>;
+
     /// Forgets the description of an event type. Returns whether there was one.
     async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError>;
 }
@@ -97,6 +101,34 @@ pub struct Snapshot {
     pub channels: Vec<ChannelWithRoutes>,
     /// In order of tenant and name.
     pub event_types: Vec<KeptEventType>,
+    /// In order of tenant and dialect.
+    pub dialect_settings: Vec<DialectSettings>,
+}
+
+/// What a tenant has set in a dialect whose settings steer channels.
+#[derive(Clone, Debug)]
+pub struct DialectSettings {
+    pub tenant: TenantId,
+    pub dialect: String,
+    /// A JSON object in the dialect's words. Encrypted at rest, never logged.
+    pub settings: Secret,
+}
+
+/// New settings of a dialect, and what becomes of the tenant's channels.
+#[derive(Clone, Debug)]
+pub struct SteeringChange {
+    pub settings: DialectSettings,
+    pub makes: Vec<NewChannel>,
+    pub changes: Vec<ChannelChange>,
+    pub deletes: Vec<ChannelId>,
+}
+
+/// The channels after a change of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Steered {
+    pub made: Vec<ChannelWithRoutes>,
+    pub changed: Vec<Changed>,
+    pub deleted: Vec<Changed>,
 }
 
 /// A channel and its valid subscriptions.

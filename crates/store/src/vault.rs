@@ -12,6 +12,8 @@ use std::path::Path;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use domain::{ChannelId, Secret, TenantId};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 
 use crate::StoreError;
 
@@ -24,6 +26,8 @@ pub type Entropy = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 pub struct Vault {
     ciphers: BTreeMap<u8, XChaCha20Poly1305>,
     current: u8,
+    /// What keys for other purposes are derived from.
+    root: [u8; 32],
     /// For nonces.
     entropy: Entropy,
 }
@@ -32,7 +36,7 @@ impl Vault {
     /// A vault with one key, number 1.
     pub fn new(key: [u8; 32], entropy: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         let cipher = XChaCha20Poly1305::new(&Key::from(key));
-        Self { ciphers: BTreeMap::from([(1, cipher)]), current: 1, entropy: Box::new(entropy) }
+        Self { ciphers: BTreeMap::from([(1, cipher)]), current: 1, root: key, entropy: Box::new(entropy) }
     }
 
     /// Opens the key file, or makes it (mode 0600) when there is none.
@@ -49,6 +53,13 @@ impl Vault {
             Err(error) => return Err(StoreError::Unusable(format!("cannot read {}: {error}", path.display()))),
         };
         Ok(Self::new(key, entropy))
+    }
+
+    /// A key for one purpose of its own: it tells nothing of the vault's, nor of another purpose's.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.root).expect("HMAC takes keys of any length");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     pub(crate) fn seal(&self, tenant: TenantId, channel: ChannelId, secret: &Secret) -> Vec<u8> {

@@ -101,7 +101,7 @@ impl Context {
 
     /// The same with `items`: what is seen of several events.
     pub(crate) fn with_items(&self, items: Vec<Self>) -> Self {
-        let items = Value::from_iter(items.into_iter().map(|item| item.0));
+        let items: Value = items.into_iter().map(|item| item.0).collect();
         let keys = self.0.try_iter().into_iter().flatten();
         let kept = keys.filter_map(|key| Some((key.as_str()?.to_owned(), self.0.get_item(&key).ok()?)));
         let names: std::collections::BTreeMap<String, Value> = kept.chain([("items".to_owned(), items)]).collect();

@@ -5,7 +5,7 @@
 //! delivery, the *lead*, stands for it in the lane, and the others stay aside until the digest is over. Everything here can
 //! be forgotten: open windows follow from what waits, sealed digests are in the table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use domain::channel::DigestRule;
@@ -46,7 +46,8 @@ pub(super) struct Digests {
     by_channel: BTreeMap<ChannelId, Collecting>,
     /// When the next window of each channel ends.
     ends: BTreeSet<(Timestamp, ChannelId)>,
-    to_seal: Vec<Seal>,
+    /// The first to close comes first.
+    to_seal: VecDeque<Seal>,
     seals_under_way: usize,
     /// Digests that were started and are not durably settled, by lead.
     flying: BTreeMap<DeliveryId, (ChannelId, Arc<SealedDigest>)>,
@@ -224,7 +225,7 @@ impl Dispatcher {
                 self.lanes.bring_back(channel, *only);
             } else {
                 place.sealing.extend(&closed.members);
-                self.digests.to_seal.push(Seal { channel, closed });
+                self.digests.to_seal.push_back(Seal { channel, closed });
             }
         }
     }
@@ -250,7 +251,7 @@ impl Dispatcher {
     /// Hands out closed windows to be sealed.
     pub(super) fn seal_closed(&mut self) {
         while self.digests.seals_under_way < SEALS_AT_ONCE
-            && let Some(seal) = self.digests.to_seal.pop()
+            && let Some(seal) = self.digests.to_seal.pop_front()
         {
             self.digests.seals_under_way += 1;
             self.actions.push(Action::Seal(seal));
@@ -269,7 +270,7 @@ impl Dispatcher {
             return;
         }
         let Some(result) = result else {
-            self.digests.to_seal.push(seal);
+            self.digests.to_seal.push_front(seal);
             self.rest(now);
             return;
         };
@@ -287,7 +288,9 @@ impl Dispatcher {
             // A digest of more than was asked for: it is found in the table as well.
             Sealed::Changed | Sealed::Digest(..) => {}
         }
-        asked.iter().for_each(|member| self.lanes.bring_back(channel, *member));
+        for member in asked {
+            self.lanes.bring_back(channel, member);
+        }
     }
 
     /// A settlement of a digest is durable. Returns whether it is one of a delivery that the lane has aside.

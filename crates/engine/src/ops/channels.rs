@@ -127,7 +127,7 @@ impl Engine {
         mut edit: ChannelEdit,
     ) -> Result<ChannelShown, OpsError> {
         let _changing = self.changing.lock().await;
-        let live = self.live_channel(tenant, channel)?;
+        let live = self.own_channel(tenant, channel)?;
         let now = self.clock.now();
         let before = &live.channel.settings;
         let mut settings = before.clone();
@@ -179,6 +179,7 @@ impl Engine {
     /// Deletes a channel; what waits is cancelled, history stays.
     pub async fn delete_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
+        self.own_channel(tenant, channel)?;
         let changed = self.store.delete_channel(tenant, channel, self.clock.now()).await;
         let changed = self.or_take_from_store(channel, changed).await?.ok_or_else(|| OpsError::no_channel(channel))?;
         self.registry.remove_channel(channel, changed.after.config_version);
@@ -218,15 +219,20 @@ impl Engine {
     /// After a change that failed: it may have been done and only the answer lost, so the registry takes from the store
     /// what became of the channel, or which channels it does not know. When the store cannot be read either, it is left
     /// as it was until the next change or start.
-    async fn take_from_store(&self, changed: Option<ChannelId>) {
+    pub(super) async fn take_from_store(&self, changed: Option<ChannelId>) {
         let (Ok(snapshot), Ok(orders)) = (self.store.load().await, self.store.cancellations().await) else { return };
         let is_there = |id| snapshot.channels.iter().any(|stored| stored.channel.id == id);
         if let Some(gone) = changed.filter(|id| !is_there(*id)) {
             self.registry.remove_channel(gone, snapshot.config_version);
             self.dispatch.input(Input::ChannelChanged(gone));
         }
-        for stored in snapshot.channels {
+        for mut stored in snapshot.channels {
             let id = stored.channel.id;
+            // A change that was not made has ended no pause, and one that dispatch has made may not be written down yet.
+            let unchanged =
+                self.registry.channel(id).filter(|live| live.channel.updated_at == stored.channel.updated_at);
+            let unsaved = unchanged.and_then(|live| live.channel.pause.clone());
+            stored.channel.pause = stored.channel.pause.or(unsaved);
             if (Some(id) == changed || self.registry.channel(id).is_none()) && self.registry.put_channel(stored).is_ok()
             {
                 self.dispatch.input(Input::ChannelChanged(id));
@@ -237,7 +243,7 @@ impl Engine {
         }
     }
 
-    fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, reason: &str) {
+    pub(super) fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, reason: &str) {
         self.dispatch.input(Input::ChannelChanged(channel));
         if let Some(up_to) = changed.cancelled_up_to {
             self.dispatch.input(Input::Cancelled(Cancellation { channel, up_to, reason: reason.to_owned() }));

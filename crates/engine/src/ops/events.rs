@@ -78,6 +78,7 @@ impl Engine {
         key: Option<&str>,
     ) -> Result<Vec<Accepted>, OpsError> {
         let now = self.clock.now();
+        self.begin_steering(&events).await?;
         let request = accept::prepare(&self.registry, tenant, events, is_list, key, now).map_err(refuse)?;
         let tenants: BTreeSet<TenantId> = request.events.iter().map(|event| event.content.tenant).collect();
         if tenants.iter().any(|tenant| self.registry.is_suspended(*tenant)) {

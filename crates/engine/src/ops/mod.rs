@@ -16,6 +16,7 @@ mod figures;
 mod inbox;
 mod pages;
 mod preview;
+mod steering;
 mod subscriptions;
 mod tenants;
 mod warnings;
@@ -44,6 +45,7 @@ pub use figures::Figures;
 pub use inbox::Unread;
 pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
 pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use steering::{SteeredChannel, Steering};
 pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{
     AttemptPage, AttemptQuery, EventQuery, EventSummary, Page, Span, StatsQuery, TEXT_CHARS_MAX, Text,
@@ -65,6 +67,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Option<Arc<dyn Observer>>,
+    steering: Vec<Arc<dyn Steering>>,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -127,13 +130,29 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, registry, dispatch, clock, entropy, observer: None, changing: Mutex::default() }
+        Self {
+            store,
+            registry,
+            dispatch,
+            clock,
+            entropy,
+            observer: None,
+            steering: Vec::new(),
+            changing: Mutex::default(),
+        }
     }
 
     /// The same, and `observer` hears what it does.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// The same, and the settings of a dialect steer channels.
+    #[must_use]
+    pub fn steered_by(mut self, steering: Arc<dyn Steering>) -> Self {
+        self.steering.push(steering);
+        self
     }
 
     /// The time that operations go by.

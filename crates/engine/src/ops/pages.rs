@@ -14,9 +14,9 @@ use store::journal::{AttemptPage, AttemptPageQuery, DeliveryQuery, StateFilter};
 use super::{ChannelShown, Engine, OpsError};
 use crate::registry::LiveChannel;
 
-/// The log covers so many of the newest attempts of a tenant, or of the channel that is asked for: what can be counted
-/// in some tens of milliseconds of a reader.
-pub const LOG_ROWS_MAX: usize = 100_000;
+/// The log covers so many of the newest attempts of a tenant, or of the channel that is asked for: what a reader counts
+/// in less than a tenth of a second.
+pub const LOG_ROWS_MAX: usize = 20_000;
 
 /// The list of dead letters covers so many of a tenant's newest.
 pub const DEAD_LETTERS_MAX: usize = 10_000;
@@ -110,7 +110,7 @@ impl Engine {
         rows_max: usize,
     ) -> Result<Vec<(Delivery, Arc<LiveChannel>)>, OpsError> {
         let (mut found, mut passed, mut examined, mut before) = (Vec::new(), 0, 0, None::<DeliveryId>);
-        while examined < DEAD_LETTERS_MAX {
+        while examined < DEAD_LETTERS_MAX && skip < DEAD_LETTERS_MAX {
             let wanted = skip.saturating_add(rows_max).clamp(1, LOOK_ROWS);
             let query = DeliveryQuery { state: Some(StateFilter::Dead), before, ..DeliveryQuery::newest(wanted) };
             let page = self.store.deliveries(tenant, query).await?;
@@ -182,7 +182,8 @@ impl Engine {
             if live.is_some() {
                 waiting += one.pending + one.retrying;
                 figures.dead += one.dead;
-                channels.insert(one.channel);
+                // What is under way still waits in the table.
+                channels.extend((one.pending + one.retrying > 0).then_some(one.channel));
             }
         }
         let under_way = self.dispatch.under_way_count(channels).await;

@@ -57,9 +57,10 @@ impl Engine {
             Filter::compile(text).map_err(|message| OpsError::invalid("filter", message))?;
         }
         let _changing = self.changing.lock().await;
-        let live = self
-            .live_channel(tenant, new.channel)
-            .map_err(|_| OpsError::invalid("channel_id", format!("there is no channel {}", new.channel)))?;
+        let live = self.own_channel(tenant, new.channel).map_err(|error| match error {
+            OpsError::NotFound(_) => OpsError::invalid("channel_id", format!("there is no channel {}", new.channel)),
+            other => other,
+        })?;
         if live.subscriptions.len() >= EVENT_TYPES_MAX {
             let message = format!("channel {} has {EVENT_TYPES_MAX} subscriptions already", new.channel);
             return Err(OpsError::Conflict(message));
@@ -77,6 +78,7 @@ impl Engine {
     pub async fn delete_subscription(&self, tenant: TenantId, subscription: SubscriptionId) -> Result<(), OpsError> {
         let _changing = self.changing.lock().await;
         let channel = self.subscription(tenant, subscription)?.channel;
+        self.own_channel(tenant, channel)?;
         let changed = self.store.end_subscription(tenant, subscription).await;
         let changed = self.or_take_from_store(channel, changed).await?;
         self.take_routes(changed.ok_or_else(|| no_subscription(subscription))?)

@@ -109,6 +109,7 @@ impl Engine {
         let new = NewTenant { slug: slug.to_owned(), name: edit.name, email: edit.email, providers };
         let tenant = self.store.put_tenant(new, self.clock.now()).await?;
         self.registry.put_tenant(tenant.clone());
+        self.steer_anew(tenant.id).await?;
         Ok(tenant)
     }
 

@@ -96,6 +96,14 @@ fn each_recipient_gets_a_mail_of_their_own() {
 }
 
 #[test]
+fn an_unsubscribe_url_may_tell_the_type() {
+    let config = config(json!({"to": "ann@a.test", "unsubscribe_url": "https://x.test/u/abc.{event_type}"}));
+    let steps = plan(&config, &event("{}"));
+    let header = parsed(&steps[0]).header_raw("List-Unsubscribe").map(|value| value.trim().to_owned());
+    assert_eq!(header.as_deref(), Some("<https://x.test/u/abc.invoice.paid>"));
+}
+
+#[test]
 fn the_same_try_gives_the_same_bytes() {
     let config = config(json!({"to": "ann@a.test"}));
     let message = event(r#"{"a": "b"}"#);

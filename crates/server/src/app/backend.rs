@@ -22,24 +22,25 @@ pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
 use super::KEY_FILE;
 use crate::config::Config;
 
-/// Opens the store of these settings, and takes the data directory.
+/// Opens the store of these settings, and takes the data directory. With the key that links in mails are signed with.
 pub(super) async fn open_store(
     config: &Config,
     entropy: &Arc<dyn Entropy>,
     dispatch: &Handle,
     observed: Observed,
-) -> anyhow::Result<Arc<dyn Store>> {
+) -> anyhow::Result<(Arc<dyn Store>, [u8; 32])> {
     make_data_dir(&config.data_dir)?;
     check_key(config).await?;
     let bytes = Arc::clone(entropy);
     let vault = Vault::open(&config.data_dir.join(KEY_FILE), move |buffer: &mut [u8]| bytes.fill(buffer))?;
+    let link_key = vault.derive("links in mails");
     let vault = Arc::new(vault);
     let dispatch = dispatch.clone();
     let feed: Feed = Box::new(move |arrivals| dispatch.arrived(arrivals));
-    match &config.database {
+    let store: Arc<dyn Store> = match &config.database {
         None => {
             let options = sqlite::Options { observed: Some(observed), ..sqlite::Options::new(&config.data_dir) };
-            Ok(Arc::new(SqliteStore::open(&options, vault, feed)?))
+            Arc::new(SqliteStore::open(&options, vault, feed)?)
         }
         Some(target) => {
             warn_of_other_database(&config.data_dir);
@@ -48,9 +49,10 @@ pub(super) async fn open_store(
                 readers: config.database_readers,
                 ..postgres::Options::new(target.clone(), &config.data_dir)
             };
-            Ok(Arc::new(PostgresStore::open(&options, vault, feed).await?))
+            Arc::new(PostgresStore::open(&options, vault, feed).await?)
         }
-    }
+    };
+    Ok((store, link_key))
 }
 
 /// Makes the data directory where it is missing: for its owner alone, because the key and the socket are in it.

@@ -3,10 +3,11 @@
 //! The rules are the same on every face: a tenant's key acts for its tenant within its scopes, a platform key for the
 //! tenant that the `Postrider-Tenant` header names. A caller that [`local`] vouches for needs no key; it acts as the
 //! platform, for the tenant `default` unless it names another. What a request carries as its login is read by
-//! [`login`].
+//! [`login`]; a [`token`] of another issuer stands for a key.
 
 mod local;
 mod login;
+mod token;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 pub(crate) use local::LocalRouter;
+pub(crate) use token::{Tokens, with_tokens};
 
 use crate::first_run::DEFAULT_TENANT;
 use login::Login;
@@ -30,7 +32,7 @@ pub(crate) const TENANT_HEADER: &str = "postrider-tenant";
 pub(crate) enum Refusal {
     #[error("the Authorization header is missing; send 'Authorization: Bearer KEY'")]
     NoKey,
-    #[error("the key is unknown or was revoked")]
+    #[error("the key is unknown or was revoked, or the token is not good here")]
     BadKey,
     #[error("the key has expired; ask for a new one")]
     ExpiredKey,
@@ -120,7 +122,10 @@ pub(crate) fn check_platform(engine: &Engine, request: &Parts) -> Result<(), Ref
 /// The key of a call. A user name that comes with it must be the key's own, where it has one.
 fn key_of(engine: &Engine, request: &Parts, takes: Takes) -> Result<Arc<Key>, Refusal> {
     match login::read(&request.headers)? {
-        Login::Bearer(secret) => key_with(engine, secret),
+        Login::Bearer(secret) => match (key_with(engine, secret), token::key_of(engine, request)) {
+            (Err(Refusal::BadKey), Some(token)) => unless_suspended(engine, token?),
+            (key, _) => key,
+        },
         Login::Basic { user, password } if takes == Takes::BasicOrBearer => {
             let key = key_with(engine, password.reveal())?;
             let is_named = key.username.as_deref().is_none_or(|name| name == user);
@@ -136,6 +141,10 @@ pub(crate) fn key_with(engine: &Engine, secret: &str) -> Result<Arc<Key>, Refusa
         BadKey::Unknown => Refusal::BadKey,
         BadKey::Expired => Refusal::ExpiredKey,
     })?;
+    unless_suspended(engine, key)
+}
+
+fn unless_suspended(engine: &Engine, key: Arc<Key>) -> Result<Arc<Key>, Refusal> {
     if key.tenant.is_some_and(|tenant| engine.is_suspended(tenant)) { Err(Refusal::Suspended) } else { Ok(key) }
 }
 

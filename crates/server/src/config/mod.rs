@@ -5,6 +5,7 @@
 //! makes types of texts and says what would be right.
 
 mod given;
+mod jwt;
 mod read;
 mod smtp;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use read::SettingError;
 use given::{SECRETS, Value};
 use read::{Reader, base_url, header, network, origin, time_zone};
 
+pub use jwt::{JwtConfig, KeySource};
 pub use smtp::Smtp;
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
@@ -56,7 +58,11 @@ pub struct Config {
     /// Whether everybody may read `/metrics`.
     pub metrics_public: bool,
     pub otel: Option<OtelConfig>,
+    /// Whose bearer tokens are taken.
+    pub jwt: Option<JwtConfig>,
     pub smtp: Smtp,
+    /// Whether a tenant that has set nothing in the Aether365 API gets mail about its scans.
+    pub aether365_mails_by_default: bool,
     /// What Thulium's receivers are told local times in.
     pub thulium_time_zone: TimeZone,
     pub altum: AltumConfig,
@@ -195,7 +201,9 @@ fn read(reader: &mut Reader<'_>) -> Config {
         limits: limits(reader),
         metrics_public: reader.choice("metrics.public", &[("true", true), ("false", false)]),
         otel: otel(reader),
+        jwt: jwt::read(reader),
         smtp: smtp::read(reader),
+        aether365_mails_by_default: reader.choice("aether365.mails_by_default", &[("true", true), ("false", false)]),
         thulium_time_zone: reader.parsed("thulium.time_zone", time_zone),
         altum: altum(reader),
         lenz: LenzConfig { time_zone: reader.parsed("lenz.time_zone", time_zone) },

@@ -110,7 +110,7 @@ mod tests {
         let now = Duration::from_secs(59);
         assert!(matches!(quotas.count(KeyId(count - 1), now), Quota::Exhausted { .. }));
         assert_eq!(quotas.count(KeyId(0), now), Quota::Left(0));
-        let later = now + MINUTE - Duration::from_millis(1);
+        let later = now + Duration::from_secs(59);
         assert_eq!(quotas.count(KeyId(count), later), Quota::Left(0));
         assert_eq!(quotas.used.lock().unwrap().len(), 2);
     }

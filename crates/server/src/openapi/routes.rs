@@ -39,8 +39,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// What answers at a path of which the document says nothing: another spelling of one that it has, or whatever is
-    /// asked for below those.
+    /// Another spelling of a path that the document has; of this one it says nothing.
     pub(crate) fn unlisted(mut self, path: &str, route: MethodRouter<S>) -> Self {
         self.router = self.router.route(path, route);
         self

@@ -18,6 +18,8 @@ mod logs;
 mod mail;
 mod metrics;
 mod openapi;
+mod postgres;
 mod providers;
+mod tokens;
 mod traces;
 mod v1;

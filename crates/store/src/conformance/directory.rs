@@ -12,7 +12,9 @@ use domain::{ChannelId, KeyId, Secret, TenantId};
 
 use super::Factory;
 use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
-use crate::directory::{ChannelChange, ConfigChange, NewChannel, NewKey, NewRoute, NewTenant, Snapshot};
+use crate::directory::{
+    ChannelChange, ConfigChange, DialectSettings, NewChannel, NewKey, NewRoute, NewTenant, Snapshot, SteeringChange,
+};
 use crate::journal::Lifetime;
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
@@ -440,4 +442,52 @@ pub async fn event_types_are_described_and_forgotten<F: Factory>(mut world: Worl
     assert!(store.delete_event_type(acme, paid()).await.unwrap());
     assert!(!store.delete_event_type(acme, paid()).await.unwrap());
     assert_eq!(names(&load(&world).await), [(acme, "a".to_owned()), (other, paid())]);
+}
+
+pub async fn settings_of_a_dialect_are_kept_with_the_channels_that_they_steer<F: Factory>(mut world: World<'_, F>) {
+    let (acme, other) = (tenant(&world, "acme").await, tenant(&world, "other").await);
+    let change_to = |text: &str| SteeringChange {
+        settings: DialectSettings { tenant: acme, dialect: "aether".to_owned(), settings: Secret::new(text) },
+        makes: Vec::new(),
+        changes: Vec::new(),
+        deletes: Vec::new(),
+    };
+    let new = NewChannel { tenant: acme, settings: settings(), derives_shard: true, routes: routes(&["a"]) };
+    let first = SteeringChange { makes: vec![new.clone(), new.clone()], ..change_to("{\"a\":1}") };
+    let made = world.store().put_dialect_settings(first, NOW).await.unwrap().made;
+    let ids: Vec<ChannelId> = made.iter().map(|one| one.channel.id).collect();
+    assert_eq!((ids.len(), patterns(&made[0].subscriptions)), (2, vec!["a".to_owned()]));
+
+    let before = load(&world).await.config_version;
+    let second = SteeringChange {
+        changes: vec![
+            ChannelChange { routes: Some(routes(&["b"])), ..change(acme, ids[0]) },
+            change(acme, ChannelId(999)),
+            change(other, ids[0]),
+        ],
+        deletes: vec![ids[1], ChannelId(999)],
+        ..change_to("{\"a\":2}")
+    };
+    let steered = world.store().put_dialect_settings(second, later(1)).await.unwrap();
+    assert_eq!((steered.made.len(), steered.changed.len(), steered.deleted.len()), (0, 1, 1));
+    assert_eq!(patterns(&steered.changed[0].after.subscriptions), ["b"]);
+    assert_eq!((steered.deleted[0].after.channel.id, steered.deleted[0].cancelled_up_to.is_some()), (ids[1], true));
+    world
+        .store()
+        .put_dialect_settings(
+            SteeringChange { settings: DialectSettings { tenant: other, ..change_to("{}").settings }, ..change_to("") },
+            NOW,
+        )
+        .await
+        .unwrap();
+
+    world.reopen().await;
+    let loaded = load(&world).await;
+    assert!(loaded.config_version > before);
+    let set: Vec<_> =
+        loaded.dialect_settings.iter().map(|one| (one.tenant, one.dialect.as_str(), one.settings.reveal())).collect();
+    assert_eq!(set, [(acme, "aether", "{\"a\":2}"), (other, "aether", "{}")]);
+    assert_eq!(loaded.channels.iter().map(|one| one.channel.id).collect::<Vec<_>>(), [ids[0]]);
+    world.store().delete_tenant(acme, NOW).await.unwrap();
+    assert_eq!(load(&world).await.dialect_settings.len(), 1);
 }

@@ -142,6 +142,7 @@ cases! { $
         the_directory_survives_a_reopen,
         subscriptions_come_and_go_one_by_one,
         event_types_are_described_and_forgotten,
+        settings_of_a_dialect_are_kept_with_the_channels_that_they_steer,
     }
     journal {
         deliveries_of_an_event_are_paged,

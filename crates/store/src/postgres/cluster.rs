@@ -86,6 +86,16 @@ impl Cluster {
         format!("postgres://postgres@{socket}/{database}")
     }
 
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join(".s.PGSQL.5432")
+    }
+
+    /// Where its files are.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// Makes a database.
     pub fn create_database(&self, name: &str) -> Result<(), ClusterError> {
         self.ask("postgres", &format!("CREATE DATABASE \"{name}\"")).map(drop)
@@ -110,7 +120,7 @@ impl Cluster {
 
     /// Starts the server; again after it was stopped or killed. Returns when it takes connections.
     pub fn run(&mut self) -> Result<(), ClusterError> {
-        let data = self.directory.path().join("data");
+        let data = self.data();
         let durable = if self.durability == Durability::Durable { "on" } else { "off" };
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL]).arg(self.directory.path()).args(self.programs.words("postgres"));

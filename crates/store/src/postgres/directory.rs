@@ -8,20 +8,20 @@ use async_trait::async_trait;
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Subscription};
-use domain::tenant::{Key, Scope, Tenant};
+use domain::tenant::{Key, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
-use super::reconfigure::replace_config;
 use super::statements::{
     Connection, execute, from_postgres, query, query_one, query_opt, text, unsigned, unsigned_opt,
 };
+use super::steering::SealedSettings;
 use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::tx::{Tx, next};
-use super::{PostgresStore, event_types, tenants};
+use super::{PostgresStore, event_types, keys, reconfigure, steering, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
-    Snapshot,
+    Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
     as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
@@ -53,11 +53,11 @@ impl Directory for PostgresStore {
     }
 
     async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
-        self.write(1, async move |tx| create_key(tx, &key, now).await.map_err(from_postgres)).await
+        self.write(1, async move |tx| keys::create(tx, &key, now).await.map_err(from_postgres)).await
     }
 
     async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(1, async move |tx| revoke_key(tx, tenant, key, now).await.map_err(from_postgres)).await
+        self.write(1, async move |tx| keys::revoke(tx, tenant, key, now).await.map_err(from_postgres)).await
     }
 
     async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError> {
@@ -86,7 +86,7 @@ impl Directory for PostgresStore {
 
     async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
         let vault = Arc::clone(&self.vault);
-        self.write(1, async move |tx| replace_config(tx, &vault, &change, now).await).await
+        self.write(1, async move |tx| reconfigure::replace_config(tx, &vault, &change, now).await).await
     }
 
     async fn add_subscription(
@@ -117,6 +117,11 @@ impl Directory for PostgresStore {
         self.write(1, async move |tx| event_types::put(tx, tenant, &event_type, now).await.map_err(from_postgres)).await
     }
 
+    async fn put_dialect_settings(&self, change: SteeringChange, now: Timestamp) -> Result<Steered, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(8, async move |tx| steering::put(tx, &vault, &change, now).await).await
+    }
+
     async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError> {
         self.write(1, async move |tx| event_types::delete(tx, tenant, &name).await.map_err(from_postgres)).await
     }
@@ -127,11 +132,12 @@ struct Loaded {
     snapshot: Snapshot,
     channels: Vec<SealedChannel>,
     subscriptions: Vec<Subscription>,
+    settings: Vec<SealedSettings>,
 }
 
 impl Loaded {
     fn open(self, vault: &Vault) -> Result<Snapshot, StoreError> {
-        let Self { mut snapshot, channels, subscriptions } = self;
+        let Self { mut snapshot, channels, subscriptions, settings } = self;
         let config_version = snapshot.config_version;
         let mut by_channel: BTreeMap<ChannelId, Vec<Subscription>> = BTreeMap::new();
         for subscription in subscriptions {
@@ -142,6 +148,7 @@ impl Loaded {
             let subscriptions = by_channel.remove(&channel.id).unwrap_or_default();
             snapshot.channels.push(ChannelWithRoutes { channel, subscriptions, config_version });
         }
+        snapshot.dialect_settings = settings.into_iter().map(|sealed| sealed.open(vault)).collect::<Result<_, _>>()?;
         Ok(snapshot)
     }
 }
@@ -152,25 +159,19 @@ async fn load(connection: &Connection) -> Result<Loaded, Error> {
         config_version: ConfigVersion(row.try_get(0)?),
         instance: row.try_get(1)?,
         tenants: all_tenants(connection).await?,
-        keys: all_keys(connection).await?,
+        keys: keys::all(connection).await?,
         channels: Vec::new(),
         event_types: event_types::all(connection).await?,
+        dialect_settings: Vec::new(),
     };
     let channels = all_channels(connection).await?;
-    Ok(Loaded { snapshot, channels, subscriptions: all_subscriptions(connection).await? })
+    let (subscriptions, settings) = (all_subscriptions(connection).await?, steering::all(connection).await?);
+    Ok(Loaded { snapshot, channels, subscriptions, settings })
 }
 
 async fn all_tenants(connection: &Connection) -> Result<Vec<Tenant>, Error> {
     let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE deleted_at IS NULL ORDER BY id");
     query(connection, &sql, &[]).await?.iter().map(read_tenant).collect()
-}
-
-async fn all_keys(connection: &Connection) -> Result<Vec<Key>, Error> {
-    let sql = "SELECT id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at
-               FROM api_keys
-               WHERE revoked_at IS NULL
-               ORDER BY id";
-    query(connection, sql, &[]).await?.iter().map(read_key).collect()
 }
 
 async fn all_channels(connection: &Connection) -> Result<Vec<SealedChannel>, Error> {
@@ -223,69 +224,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, Error> {
     })
 }
 
-async fn create_key(tx: &mut Tx, key: &NewKey, now: Timestamp) -> Result<Option<Key>, Error> {
-    let sql = "SELECT FROM api_keys WHERE hash = $1";
-    if query_opt(&tx.connection, sql, &[&&key.hash[..]]).await?.is_some() {
-        return Ok(None);
-    }
-    let id = KeyId(next(&mut tx.sequences.api_key));
-    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
-    execute(
-        &tx.connection,
-        "INSERT INTO api_keys (id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &[
-            &id.0,
-            &key.tenant.map(|tenant| tenant.0),
-            &text(&key.name),
-            &&key.hash[..],
-            &text(&key.prefix),
-            &key.username.as_deref().map(text),
-            &serde_json::to_string(&scopes).expect("a list of names is JSON"),
-            &now.as_ms(),
-            &key.expires_at.map(Timestamp::as_ms),
-        ],
-    )
-    .await?;
-    tx.sequences.config_version += 1;
-    Ok(Some(Key {
-        id,
-        tenant: key.tenant,
-        name: key.name.clone(),
-        hash: key.hash,
-        prefix: key.prefix.clone(),
-        username: key.username.clone(),
-        scopes: key.scopes.clone(),
-        created_at: now,
-        expires_at: key.expires_at,
-    }))
-}
-
-fn read_key(row: &Row) -> Result<Key, Error> {
-    let scopes: Vec<String> = serde_json::from_str(row.try_get(6)?).unwrap_or_default();
-    Ok(Key {
-        id: KeyId(row.try_get(0)?),
-        tenant: row.try_get::<_, Option<i64>>(1)?.map(TenantId),
-        name: row.try_get(2)?,
-        hash: row.try_get::<_, &[u8]>(3)?.try_into().unwrap_or_default(),
-        prefix: row.try_get(4)?,
-        username: row.try_get(5)?,
-        // A scope that this version does not know grants nothing.
-        scopes: scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
-        created_at: Timestamp::from_ms(row.try_get(7)?),
-        expires_at: row.try_get::<_, Option<i64>>(8)?.map(Timestamp::from_ms),
-    })
-}
-
-async fn revoke_key(tx: &mut Tx, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, Error> {
-    let sql = "UPDATE api_keys SET revoked_at = $3
-               WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2 AND revoked_at IS NULL";
-    let revoked = execute(&tx.connection, sql, &[&key.0, &tenant.map(|tenant| tenant.0), &now.as_ms()]).await?;
-    tx.sequences.config_version += i64::from(revoked > 0);
-    Ok(revoked > 0)
-}
-
-async fn create_channel(
+pub(super) async fn create_channel(
     tx: &mut Tx,
     vault: &Vault,
     new: &NewChannel,
@@ -357,7 +296,7 @@ async fn insert_routes(
     Ok(subscriptions)
 }
 
-async fn update_channel(
+pub(super) async fn update_channel(
     tx: &mut Tx,
     vault: &Vault,
     change: &ChannelChange,
@@ -471,7 +410,7 @@ async fn sealed_with_routes(tx: &Tx, channel: ChannelId) -> Result<(SealedChanne
     Ok((sealed, rows.iter().map(read_subscription).collect::<Result<_, _>>()?))
 }
 
-async fn delete_channel(
+pub(super) async fn delete_channel(
     tx: &mut Tx,
     vault: &Vault,
     tenant: TenantId,

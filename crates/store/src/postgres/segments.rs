@@ -75,6 +75,11 @@ impl Segments {
         Ok(Self { reach, rows_max: i64::try_from(rows_max).unwrap_or(ID_MAX) })
     }
 
+    /// The same after a new look at which partitions there are.
+    pub(super) async fn read_again(&self, connection: &Connection) -> Result<Self, Error> {
+        Self::open(connection, self.rows_max.unsigned_abs()).await
+    }
+
     /// Makes partitions where those that are there could not take `rows` more rows of each kind and a whole partition
     /// beyond. A batch that needs more than a partition gets one that is as large as it needs.
     pub(super) async fn make_ahead(
@@ -109,8 +114,7 @@ async fn make(connection: &Connection, kind: Kind, first_id: i64, made: Reach) -
             "BEGIN;
              CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL);
              ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES FROM ({first_id}) TO ({end});
-             INSERT INTO segments (kind, number, first_id, last_id) VALUES ('{parent}', {number}, {first_id}, {last_id});
-             COMMIT"
+             INSERT INTO segments (kind, number, first_id, last_id) VALUES ('{parent}', {number}, {first_id}, {last_id}); COMMIT"
         ))
         .await
 }

@@ -97,7 +97,7 @@ const HISTORY: [&str; 4] = [
 ];
 
 /// Configuration, in the order in which one table refers to the other.
-const CONFIGURATION: [&str; 4] = [
+const CONFIGURATION: [&str; 5] = [
     "DELETE FROM subscriptions
      WHERE id IN (SELECT subscriptions.id
                   FROM channels JOIN subscriptions ON subscriptions.channel_id = channels.id
@@ -105,6 +105,9 @@ const CONFIGURATION: [&str; 4] = [
     "DELETE FROM channels WHERE id IN (SELECT id FROM channels WHERE tenant_id = $1 LIMIT $2)",
     "DELETE FROM event_types
      WHERE tenant_id = $1 AND type IN (SELECT type FROM event_types WHERE tenant_id = $1 LIMIT $2)",
+    "DELETE FROM dialect_settings
+     WHERE tenant_id = $1
+       AND dialect IN (SELECT dialect FROM dialect_settings WHERE tenant_id = $1 LIMIT $2)",
     "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE tenant_id = $1 LIMIT $2)",
 ];
 

@@ -257,6 +257,8 @@ impl Writer {
         self.backend = backend;
         let found = Sequences::load(&connection).await.map_err(from_postgres)?;
         self.settle_doubt(&found)?;
+        // A partition may have been made whose answer was lost.
+        self.segments = self.segments.read_again(&connection).await.map_err(from_postgres)?;
         let connection = Rc::new(connection);
         self.connection = Some(Rc::clone(&connection));
         Ok(connection)

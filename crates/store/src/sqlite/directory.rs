@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
-use domain::tenant::{Key, Scope, Tenant};
+use domain::tenant::{Key, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::writer::{Tx, next};
-use super::{SqliteStore, event_types, from_sqlite, reconfigure, tenants};
+use super::{SqliteStore, event_types, from_sqlite, keys, reconfigure, steering, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
-    Snapshot,
+    Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
     as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
@@ -48,11 +48,11 @@ impl Directory for SqliteStore {
     }
 
     async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<Option<Key>, StoreError> {
-        self.write(1, move |tx| create_key(tx, &key, now).map_err(from_sqlite)).await
+        self.write(1, move |tx| keys::create(tx, &key, now).map_err(from_sqlite)).await
     }
 
     async fn revoke_key(&self, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(1, move |tx| revoke_key(tx, tenant, key, now).map_err(from_sqlite)).await
+        self.write(1, move |tx| keys::revoke(tx, tenant, key, now).map_err(from_sqlite)).await
     }
 
     async fn create_channel(&self, channel: NewChannel, now: Timestamp) -> Result<ChannelWithRoutes, StoreError> {
@@ -112,6 +112,11 @@ impl Directory for SqliteStore {
         self.write(1, move |tx| event_types::put(tx, tenant, &event_type, now).map_err(from_sqlite)).await
     }
 
+    async fn put_dialect_settings(&self, change: SteeringChange, now: Timestamp) -> Result<Steered, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.write(8, move |tx| steering::put(tx, &vault, &change, now)).await
+    }
+
     async fn delete_event_type(&self, tenant: TenantId, name: String) -> Result<bool, StoreError> {
         self.write(1, move |tx| event_types::delete(tx, tenant, &name).map_err(from_sqlite)).await
     }
@@ -133,26 +138,15 @@ fn load(connection: &Connection, vault: &Vault) -> Result<Snapshot, StoreError> 
         channels.push(ChannelWithRoutes { channel, subscriptions, config_version });
     }
     let tenants = all_tenants(connection).map_err(from_sqlite)?;
-    let keys = all_keys(connection).map_err(from_sqlite)?;
+    let keys = keys::all(connection).map_err(from_sqlite)?;
     let event_types = event_types::all(connection).map_err(from_sqlite)?;
-    Ok(Snapshot { config_version, instance, tenants, keys, channels, event_types })
+    let dialect_settings = steering::all(connection, vault)?;
+    Ok(Snapshot { config_version, instance, tenants, keys, channels, event_types, dialect_settings })
 }
 
 fn all_tenants(connection: &Connection) -> rusqlite::Result<Vec<Tenant>> {
     let sql = format!("SELECT {TENANT_COLUMNS} FROM tenants WHERE deleted_at IS NULL ORDER BY id");
     connection.prepare_cached(&sql)?.query_map([], read_tenant)?.collect()
-}
-
-fn all_keys(connection: &Connection) -> rusqlite::Result<Vec<Key>> {
-    connection
-        .prepare_cached(
-            "SELECT id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at
-             FROM api_keys
-             WHERE revoked_at IS NULL
-             ORDER BY id",
-        )?
-        .query_map([], read_key)?
-        .collect()
 }
 
 fn all_channels(connection: &Connection) -> rusqlite::Result<Vec<SealedChannel>> {
@@ -208,71 +202,7 @@ pub(super) fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     })
 }
 
-fn create_key(tx: &mut Tx<'_>, key: &NewKey, now: Timestamp) -> rusqlite::Result<Option<Key>> {
-    let is_taken: bool = tx
-        .connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM api_keys WHERE hash = ?1)")?
-        .query_row([key.hash], |row| row.get(0))?;
-    if is_taken {
-        return Ok(None);
-    }
-    let id = KeyId(next(&mut tx.sequences.api_key));
-    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
-    tx.connection.execute(
-        "INSERT INTO api_keys (id, tenant_id, name, hash, prefix, username, scopes, created_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            id.0,
-            key.tenant.map(|tenant| tenant.0),
-            key.name,
-            key.hash,
-            key.prefix,
-            key.username,
-            serde_json::to_string(&scopes).expect("a list of names is JSON"),
-            now.as_ms(),
-            key.expires_at.map(Timestamp::as_ms),
-        ],
-    )?;
-    tx.sequences.config_version += 1;
-    Ok(Some(Key {
-        id,
-        tenant: key.tenant,
-        name: key.name.clone(),
-        hash: key.hash,
-        prefix: key.prefix.clone(),
-        username: key.username.clone(),
-        scopes: key.scopes.clone(),
-        created_at: now,
-        expires_at: key.expires_at,
-    }))
-}
-
-fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
-    let scopes: Vec<String> = serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default();
-    Ok(Key {
-        id: KeyId(row.get(0)?),
-        tenant: row.get::<_, Option<i64>>(1)?.map(TenantId),
-        name: row.get(2)?,
-        hash: row.get(3)?,
-        prefix: row.get(4)?,
-        username: row.get(5)?,
-        // A scope that this version does not know grants nothing.
-        scopes: scopes.iter().filter_map(|name| Scope::parse(name)).collect(),
-        created_at: Timestamp::from_ms(row.get(7)?),
-        expires_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_ms),
-    })
-}
-
-fn revoke_key(tx: &mut Tx<'_>, tenant: Option<TenantId>, key: KeyId, now: Timestamp) -> rusqlite::Result<bool> {
-    let revoked = tx.connection.execute(
-        "UPDATE api_keys SET revoked_at = ?3 WHERE id = ?1 AND tenant_id IS ?2 AND revoked_at IS NULL",
-        params![key.0, tenant.map(|tenant| tenant.0), now.as_ms()],
-    )?;
-    tx.sequences.config_version += i64::from(revoked > 0);
-    Ok(revoked > 0)
-}
-
-fn create_channel(
+pub(super) fn create_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     new: &NewChannel,
@@ -340,7 +270,7 @@ fn insert_routes(
     Ok(subscriptions)
 }
 
-fn update_channel(
+pub(super) fn update_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     change: &ChannelChange,
@@ -451,7 +381,7 @@ fn with_routes(tx: &Tx<'_>, vault: &Vault, channel: ChannelId) -> Result<Channel
     Ok(ChannelWithRoutes { channel: sealed.open(vault)?, subscriptions, config_version })
 }
 
-fn delete_channel(
+pub(super) fn delete_channel(
     tx: &mut Tx<'_>,
     vault: &Vault,
     tenant: TenantId,

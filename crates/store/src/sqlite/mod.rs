@@ -11,10 +11,12 @@ mod folding;
 mod inbox;
 pub mod inspect;
 mod journal;
+mod keys;
 mod queue;
 mod readers;
 mod reconfigure;
 mod segments;
+mod steering;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -115,6 +115,7 @@ fn registry() -> Registry {
         keys: Vec::new(),
         channels: Vec::new(),
         event_types: Vec::new(),
+        dialect_settings: Vec::new(),
     };
     Registry::new(snapshot, Settings::default(), Operator::default()).unwrap()
 }

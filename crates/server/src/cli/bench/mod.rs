@@ -47,6 +47,7 @@ enum Choice {
     Latency,
     Backlog,
     SlowChannel,
+    Lists,
     All,
 }
 
@@ -66,9 +67,9 @@ pub(super) struct Arguments {
     /// Backlog: after the restart, let the receiver answer and wait until everything has arrived
     #[arg(long)]
     drain: bool,
-    /// Give up on a scenario after so many seconds
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
+    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
@@ -77,12 +78,12 @@ pub(super) struct Arguments {
 /// The size of a run; what is not given is the scenario's default.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 struct Size {
-    /// Events to post
+    /// Events to post; for lists, calls of each kind
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=50_000_000))]
     events: Option<u64>,
-    /// Channels to deliver to, a multiple of the fan-out
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    channels: Option<u16>,
+    /// Channels to deliver to, a multiple of the fan-out; for lists, those of the tenant
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    channels: Option<u32>,
     /// Channels that hear each event
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     fanout: Option<u16>,
@@ -129,8 +130,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut reports = Vec::new();
     for scenario in chosen(arguments.scenario) {
         let work = scenario.run(&bench, scenario.settings(arguments.size)?);
-        let report = tokio::time::timeout(Duration::from_secs(arguments.timeout), work).await;
-        let report = report.map_err(|_| anyhow!("not done within {} s (--timeout)", arguments.timeout));
+        let patience = arguments.timeout.map_or(scenario.patience(), Duration::from_secs);
+        let report = tokio::time::timeout(patience, work).await;
+        let report = report.map_err(|_| anyhow!("not done within {} s (--timeout)", patience.as_secs()));
         let report = report.flatten().with_context(|| format!("scenario {}", scenario.name()))?;
         if !arguments.json {
             println!("{}", report.table());
@@ -154,6 +156,7 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::Latency => vec![Scenario::Latency],
         Choice::Backlog => vec![Scenario::Backlog],
         Choice::SlowChannel => vec![Scenario::SlowChannel],
+        Choice::Lists => vec![Scenario::Lists],
         Choice::All => Scenario::ALL.to_vec(),
     }
 }

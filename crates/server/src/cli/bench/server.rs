@@ -126,6 +126,8 @@ impl Process {
             .env("POSTRIDER_DATA_DIR", directory.join("data"))
             .env("POSTRIDER_ADMIN_KEY", admin_key)
             .env("POSTRIDER_EGRESS__ALLOW", "127.0.0.1/32")
+            // A limit on calls would be all that is measured of the lists.
+            .env("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "1000000")
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot open the server's log")?)
             .stderr(log)

@@ -20,21 +20,41 @@ pub(super) struct ChannelPlan {
 
 /// Makes the tenant, the key and the channels, and returns the key.
 pub(super) async fn prepare(server: &Server, channels: &[ChannelPlan]) -> anyhow::Result<String> {
-    let connection = Connection::open(server.address()).await?;
-    let mut api = Api { connection, host: server.address().to_string(), key: server.admin_key().to_owned() };
-    api.call(Method::PUT, "/v1/tenants/bench", &json!({"name": "bench"})).await?;
-    let made = api.call(Method::POST, "/v1/tenants/bench/keys", &json!({"name": "bench", "scopes": SCOPES})).await?;
-    api.key = made["key"].as_str().context("the server's answer has no field 'key'")?.to_owned();
+    let mut tenant = Tenant::make(server).await?;
     for (number, channel) in channels.iter().enumerate() {
-        let body = json!({
-            "name": format!("bench-{number}"),
-            "provider": "webhook",
-            "config": {"url": channel.url},
-            "event_types": [channel.event_type],
-        });
-        api.call(Method::POST, "/v1/channels", &body).await?;
+        tenant.make_channel(&format!("bench-{number}"), channel).await?;
     }
-    Ok(api.key)
+    Ok(tenant.0.key)
+}
+
+/// A tenant of a server, and its key.
+pub(super) struct Tenant(Api);
+
+impl Tenant {
+    pub(super) async fn make(server: &Server) -> anyhow::Result<Self> {
+        let connection = Connection::open(server.address()).await?;
+        let mut api = Api { connection, host: server.address().to_string(), key: server.admin_key().to_owned() };
+        api.call(Method::PUT, "/v1/tenants/bench", &json!({"name": "bench"})).await?;
+        let key = json!({"name": "bench", "scopes": SCOPES});
+        let made = api.call(Method::POST, "/v1/tenants/bench/keys", &key).await?;
+        let key = made["key"].as_str().context("the server's answer has no field 'key'")?;
+        Ok(Self(Api { key: key.to_owned(), ..api }))
+    }
+
+    pub(super) async fn make_channel(&mut self, name: &str, plan: &ChannelPlan) -> anyhow::Result<()> {
+        let body = json!({
+            "name": name,
+            "provider": "webhook",
+            "config": {"url": plan.url},
+            "event_types": [plan.event_type],
+        });
+        self.0.call(Method::POST, "/v1/channels", &body).await.map(drop)
+    }
+
+    /// Reads a path of any API, and throws the answer away.
+    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<()> {
+        self.0.call(Method::GET, path, &json!({})).await.map(drop)
+    }
 }
 
 struct Api {

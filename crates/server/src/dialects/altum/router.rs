@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, get, post};
 use domain::tenant::Scope::{ChannelsRead, ChannelsWrite};
 use engine::Engine;
 use http::header::CONTENT_TYPE;
@@ -124,7 +124,7 @@ fn declare(routes: Routes<App>) -> Routes<App> {
     // Whatever else there might be below, it is refused in this API's own form.
     let deeper = ["{id}/{*rest}", "/", "/{*rest}"];
     let deeper = [ALL, ALIAS].into_iter().flat_map(|path| deeper.map(|end| format!("{path}/{end}")));
-    deeper.fold(routes, |routes, path| routes.unlisted(&path, any(nothing)))
+    deeper.fold(routes, |routes, path| routes.otherwise(&path, nothing))
 }
 
 fn operation(id: &str, about: &str) -> Operation {

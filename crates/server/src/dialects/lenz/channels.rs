@@ -100,7 +100,11 @@ pub(super) async fn test(
         TestResult { delivery, .. } if delivery.state == DeliveryState::Sent => {
             Ok(Json(Done::new("test notification sent successfully")))
         }
-        TestResult { attempt: Some(attempt), .. } => Err(Error::not_sent(attempt.record.outcome.note)),
+        TestResult { attempt: Some(attempt), delivery } => {
+            // Of a mail to several people the last may have been taken.
+            let note = attempt.record.outcome.note;
+            Err(Error::not_sent(if note.is_empty() { delivery.reason } else { note }))
+        }
         TestResult { attempt: None, .. } => {
             Err(Error::not_sent(format!("no answer within {} seconds", TEST_PATIENCE.as_secs())))
         }

@@ -97,10 +97,10 @@ impl From<Refusal> for Error {
             Refusal::NoKey | Refusal::BadKey | Refusal::ExpiredKey => {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthorized")
             }
+            // Of these Lenz says nothing: whoever holds the key reads what to do.
             Refusal::NoScope(_) | Refusal::OtherTenant | Refusal::Suspended => {
-                Self::new(StatusCode::FORBIDDEN, "forbidden")
+                Self::new(StatusCode::FORBIDDEN, refusal.to_string())
             }
-            // Of keys that no client of Lenz has: whoever holds one reads what to do.
             Refusal::NoTenant => Self::new(StatusCode::BAD_REQUEST, refusal.to_string()),
             Refusal::UnknownTenant(_) => Self::new(StatusCode::NOT_FOUND, refusal.to_string()),
         }
@@ -127,5 +127,39 @@ impl IntoResponse for Error {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::tenant::Scope;
+    use providers::FieldError;
+
+    use super::*;
+
+    #[test]
+    fn whatever_goes_wrong_has_a_status_and_a_text() {
+        let check = |error: Error, status: u16, message: &str| {
+            assert_eq!((error.status.as_u16(), error.message.as_str()), (status, message));
+        };
+        let of = |error| Error::of(error, NO_CHANNEL);
+        let invalid = |field: &str, message: &str| {
+            of(OpsError::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }]))
+        };
+        check(invalid("name", "must be 1 to 128 characters"), 400, INVALID);
+        check(invalid("config.smtp_password", "is required with smtp_user"), 400, "password is required");
+        check(of(OpsError::NotFound("channel 7".into())), 404, NO_CHANNEL);
+        check(of(OpsError::Conflict("it is sent".into())), 400, INVALID);
+        check(of(OpsError::TooLarge("by far".into())), 413, "request too large");
+        check(of(OpsError::Unavailable("busy".into())), 503, "service unavailable");
+        // What went wrong within is for the log.
+        check(of(OpsError::Internal("a table is missing".into())), 500, "internal server error");
+        check(BodyError::TooLarge(7).into(), 413, "request too large");
+        check(BodyError::TooSlow(Duration::from_secs(1)).into(), 408, "request timeout");
+        check(BodyError::Broken.into(), 400, INVALID);
+        check(Refusal::BadKey.into(), 401, "unauthorized");
+        check(Refusal::NoScope(Scope::ChannelsRead).into(), 403, "the key lacks the scope channels:read");
     }
 }

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::routing::any;
 use domain::tenant::Scope::{ChannelsRead, ChannelsWrite, DeliveriesRead, DeliveriesWrite};
 use engine::Engine;
+use engine::ops::{DEAD_LETTERS_MAX, LOG_ROWS_MAX};
 use serde_json::{Value, json};
 
 use super::channel_in::ChannelIn;
@@ -153,6 +154,7 @@ fn declare_queue(routes: Routes<App>) -> Routes<App> {
             "/api/notification-queue/dead-letter",
             queue::dead_letters,
             paged(operation("lenzDeadLetters", "Lists deliveries that gave up, newest first."))
+                .detail(&format!("Covers the newest {DEAD_LETTERS_MAX}."))
                 .scope(DeliveriesRead)
                 .with::<DeadLetterOut>()
                 .answer(200, "A page.", enveloped("result", list_of("LenzDeadLetter")), dead_letters())
@@ -173,7 +175,10 @@ fn declare_queue(routes: Routes<App>) -> Routes<App> {
 fn list_logs() -> Operation {
     let results = RESULTS.map(|(name, _)| name);
     paged(operation("lenzListLogs", "Lists every attempt, newest first."))
-        .detail("The newest 100,000 of the tenant, or of the channel that is asked for; `total` counts among these.")
+        .detail(&format!(
+            "Covers the newest {LOG_ROWS_MAX} of the tenant, or of the channel that is asked for; `total` counts among \
+             these."
+        ))
         .scope(DeliveriesRead)
         .parameter("filter[channel_id]", "Only to this channel.", json!({"type": "integer"}), json!(1))
         .parameter("filter[status]", "Only these.", json!({"type": "string", "enum": results}), json!("sent"))
@@ -202,6 +207,7 @@ fn paged(operation: Operation) -> Operation {
 }
 
 /// The envelope around what is under `key`.
+#[expect(clippy::needless_pass_by_value, reason = "schemas are made where they are given away")]
 fn enveloped(key: &str, schema: Value) -> Value {
     json!({"type": "object", "required": ["ok", "message", key], "properties": {
         "ok": {"const": true}, "message": {"type": "string"}, key: schema,

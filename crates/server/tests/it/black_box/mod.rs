@@ -2,5 +2,5 @@
 
 mod disk;
 mod first_run;
-mod sigkill;
+pub(crate) mod sigkill;
 mod stop;

@@ -9,8 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Accepted, Attempt, Client, Gate, Page, Receiver, Reply, Setup};
 
-const EVENTS: usize = 20_000;
-const KILLS: usize = 6;
+/// How much is posted, and how often the server is killed meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) events: usize,
+    pub(crate) kills: usize,
+}
 
 /// Small, so that the bound on repeats means something.
 const IN_FLIGHT_MAX: usize = 64;
@@ -36,16 +40,16 @@ impl Random {
     }
 }
 
-/// Requests to post: single events and arrays, `EVENTS` in all.
-fn requests(random: &mut Random) -> Vec<Value> {
+/// Requests to post: single events and arrays, so many events in all.
+fn requests(random: &mut Random, events: usize) -> Vec<Value> {
     let mut requests = Vec::new();
     let mut n = 0;
-    while n < EVENTS {
+    while n < events {
         let size = if random.below(3) == 0 { 2 + random.below(60) } else { 1 };
-        let end = (n + size).min(EVENTS);
+        let end = (n + size).min(events);
         let event = |n: usize| json!({"type": format!("load.{}", n % (CHANNELS - 1)), "data": {"n": n}});
-        let events: Vec<Value> = (n..end).map(event).collect();
-        requests.push(if size == 1 { events[0].clone() } else { json!(events) });
+        let array: Vec<Value> = (n..end).map(event).collect();
+        requests.push(if size == 1 { array[0].clone() } else { json!(array) });
         n = end;
     }
     requests
@@ -61,17 +65,34 @@ async fn post(client: &Client, request: &Value) -> Option<Vec<Accepted>> {
 }
 
 /// What is to be posted, and what was answered with 202.
-struct Load {
-    waiting: Vec<Value>,
-    accepted: Vec<Accepted>,
+pub(crate) struct Load {
+    pub(crate) waiting: Vec<Value>,
+    pub(crate) accepted: Vec<Accepted>,
+    /// Requests between two kills.
+    share: usize,
+    random: Random,
 }
 
-type Posts = JoinSet<(Option<Vec<Accepted>>, Value)>;
+pub(crate) type Posts = JoinSet<(Option<Vec<Accepted>>, Value)>;
 
 impl Load {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let mut random = Random(20_261_122);
+        let waiting = requests(&mut random, plan.events);
+        Self { share: waiting.len() / (plan.kills + 2), waiting, accepted: Vec::new(), random }
+    }
+
+    /// Posts until it is time for the next kill. Returns the posts that are still under way.
+    pub(crate) async fn post_some(&mut self, client: &Client) -> Posts {
+        let answers = self.share / 2 + self.random.below(self.share);
+        let under_way = self.post(client, answers).await;
+        assert!(!self.waiting.is_empty() || !under_way.is_empty(), "killed in the middle of the load");
+        under_way
+    }
+
     /// Posts what waits with several clients, until it is all kept or `answers` requests are. Returns the posts that
     /// are still under way.
-    async fn post(&mut self, client: &Client, answers: usize) -> Posts {
+    pub(crate) async fn post(&mut self, client: &Client, answers: usize) -> Posts {
         let mut posts = JoinSet::new();
         let mut answered = 0;
         while answered < answers {
@@ -88,7 +109,7 @@ impl Load {
     }
 
     /// Waits for posts that were under way when the server was killed.
-    async fn collect(&mut self, posts: Posts) {
+    pub(crate) async fn collect(&mut self, posts: Posts) {
         for result in posts.join_all().await {
             self.take(result);
         }
@@ -107,35 +128,42 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_accepted_is_lost_however_often_it_is_killed() {
-    let setup = Setup::new().set("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", &IN_FLIGHT_MAX.to_string());
-    let receiver = Receiver::start().await;
-    let mut random = Random(20_261_122);
-    let mut load = Load { waiting: requests(&mut random), accepted: Vec::new() };
-    let share = load.waiting.len() / (KILLS + 2);
-    let mut server = setup.start().await;
-    for n in 0..CHANNELS {
-        let types = if n == CHANNELS - 1 { json!(["load.0"]) } else { json!([format!("load.{n}")]) };
-        server.client.webhook(&receiver.url(&format!("/{n}")), json!({"event_types": types})).await;
-    }
+    kill_again_and_again(Setup::new(), Plan { events: 20_000, kills: 6 }).await;
+}
 
-    for _ in 0..KILLS {
-        let under_way = load.post(&server.client, share / 2 + random.below(share)).await;
+/// Kills the server in the middle of a load as often as the plan says, and counts at the receiver.
+pub(crate) async fn kill_again_and_again(setup: Setup, plan: Plan) {
+    let setup = setup.set("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", &IN_FLIGHT_MAX.to_string());
+    let receiver = Receiver::start().await;
+    let mut load = Load::new(plan);
+    let mut server = setup.start().await;
+    make_channels(&server.client, &receiver).await;
+
+    for _ in 0..plan.kills {
+        let under_way = load.post_some(&server.client).await;
         server.kill().await;
         load.collect(under_way).await;
-        assert!(!load.waiting.is_empty(), "killed in the middle of the load");
         server = setup.start().await;
     }
     load.post(&server.client, usize::MAX).await;
 
-    let total = check_arrivals(&receiver, &load.accepted).await;
-    check_records(&server.client, &receiver).await;
+    assert_eq!(load.accepted.len(), plan.events);
+    let total = check_arrivals(&receiver, &load.accepted, IN_FLIGHT_MAX * plan.kills).await;
+    check_records(&server.client, &receiver, plan.kills).await;
     assert!(server.stop().await.success());
     assert_eq!(receiver.total(), total, "something was sent after everything had arrived");
 }
 
+/// The channels of a load.
+pub(crate) async fn make_channels(client: &Client, receiver: &Receiver) {
+    for n in 0..CHANNELS {
+        let types = if n == CHANNELS - 1 { json!(["load.0"]) } else { json!([format!("load.{n}")]) };
+        client.webhook(&receiver.url(&format!("/{n}")), json!({"event_types": types})).await;
+    }
+}
+
 /// Waits until every delivery of an answer has arrived, and counts the repeats. Returns how many requests there were.
-async fn check_arrivals(receiver: &Receiver, accepted: &[Accepted]) -> usize {
-    assert_eq!(accepted.len(), EVENTS);
+pub(crate) async fn check_arrivals(receiver: &Receiver, accepted: &[Accepted], repeats_max: usize) -> usize {
     let mut missing = usize::MAX;
     let mut seen = BTreeMap::new();
     while missing > 0 {
@@ -145,13 +173,13 @@ async fn check_arrivals(receiver: &Receiver, accepted: &[Accepted]) -> usize {
         receiver.wait_for_total(receiver.total().max(seen.values().sum::<usize>() + missing)).await;
     }
     let repeats: usize = seen.values().map(|count| count - 1).sum();
-    assert!(repeats <= IN_FLIGHT_MAX * KILLS, "{repeats} repeats after {KILLS} kills");
+    assert!(repeats <= repeats_max, "{repeats} repeats");
     seen.values().sum()
 }
 
 /// Every repeat at the receiver is explained by an attempt that nobody knows the end of. There may be more of these: a send
 /// that was cut off before it arrived.
-async fn check_records(client: &Client, receiver: &Receiver) {
+async fn check_records(client: &Client, receiver: &Receiver, kills: usize) {
     let mut unknown: BTreeMap<i64, usize> = BTreeMap::new();
     let mut cursor = String::new();
     loop {
@@ -170,7 +198,7 @@ async fn check_records(client: &Client, receiver: &Receiver) {
         assert!(arrived <= 1 + on_record, "delivery {delivery} arrived {arrived} times; unknown attempts: {on_record}");
     }
     let on_record: usize = unknown.values().sum();
-    assert!((1..=IN_FLIGHT_MAX * KILLS).contains(&on_record), "{on_record} unknown attempts after {KILLS} kills");
+    assert!((1..=IN_FLIGHT_MAX * kills).contains(&on_record), "{on_record} unknown attempts after {kills} kills");
 }
 
 /// How often each delivery has arrived, by its number.

@@ -47,3 +47,28 @@ async fn without_the_setting_no_page_may() {
     let answer = preflight(&server.client_with(""), PAGE).await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (405, None));
 }
+
+/// Of every face: a page that may call one may call all. The figures are for programs and belong to no face.
+#[tokio::test]
+async fn every_route_takes_preflights() {
+    let server = Setup::new().set("POSTRIDER_SERVER__CORS_ORIGINS", PAGE).start().await;
+    let document: Value = server.client_with("").get("/openapi.json").await.read(200);
+    for (path, methods) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| *path != "/metrics") {
+        let concrete = path.split('{').next().unwrap().to_owned() + if path.contains('{') { "1" } else { "" };
+        for method in methods.as_object().unwrap().keys() {
+            let method = method.to_ascii_uppercase();
+            let asks = [
+                ("origin", PAGE),
+                ("access-control-request-method", method.as_str()),
+                ("access-control-request-headers", "authorization,content-type"),
+            ];
+            let answer = server.client_with("").send(Method::OPTIONS, &concrete, &asks, "").await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.header("access-control-allow-origin")),
+                (200, Some(PAGE)),
+                "{path}"
+            );
+            assert!(answer.header("access-control-allow-methods").unwrap().contains(&method), "{method} {path}");
+        }
+    }
+}

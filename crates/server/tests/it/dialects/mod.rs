@@ -1,6 +1,7 @@
 //! The APIs of other products, each against its maker's documentation and as its clients use it; in its own envelope
 //! whatever is sent.
 
+mod aether365;
 mod altum;
 mod lenz;
 mod thulium;

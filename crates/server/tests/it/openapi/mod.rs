@@ -1,5 +1,6 @@
 //! `GET /openapi.json` and `GET /docs`: that the document is valid, complete and true.
 
+mod apart;
 mod document;
 mod examples;
 mod page;

@@ -62,7 +62,9 @@ pub(super) async fn waiting_these(
     let mut merged: Vec<_> = due.filter_map(|row| Some((row.digest?, row))).collect();
     let ids: Vec<_> = merged.iter().map(|(digest, _)| digest.0).collect();
     let found = sealed(connection, &ids).await?;
-    merged.iter_mut().for_each(|(digest, row)| row.sealed = found.get(digest).cloned());
+    for (digest, row) in &mut merged {
+        row.sealed = found.get(digest).cloned();
+    }
     Ok(rows)
 }
 

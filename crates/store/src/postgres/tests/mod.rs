@@ -1,20 +1,26 @@
-//! What is PostgreSQL's own: the conformance suite over it, on a private cluster.
+//! What is PostgreSQL's own: the conformance suite over it, the database that goes away, and what is refused.
 //!
 //! The cluster is one for all tests of the process, and each test has a database of its own.
 
 use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::cluster::{Cluster, Durability};
 use super::target::Target;
 use super::{Options, PostgresStore};
-use crate::Vault;
+use crate::conformance::fixtures::{TENANT, event, request};
 use crate::conformance::{Factory, SEGMENT_ROWS};
-use crate::queue::Feed;
+use crate::queue::{AcceptAnswer, Arrival, Feed};
+use crate::{Queue as _, StoreError, Vault};
+
+mod away;
+mod opening;
+mod proxy;
 
 mod conformance {
     store_conformance!(crate::postgres::tests::OneDatabase::new());
@@ -35,8 +41,12 @@ impl OneDatabase {
         Self { name, directory: tempfile::tempdir().unwrap() }
     }
 
+    fn url(&self) -> String {
+        cluster().url(&self.name)
+    }
+
     fn options(&self) -> Options {
-        let target = Target::parse(&cluster().url(&self.name), None).unwrap();
+        let target = Target::parse(&self.url(), None).unwrap();
         options(target, self.directory.path())
     }
 }
@@ -65,3 +75,48 @@ impl Factory for OneDatabase {
 fn vault() -> Arc<Vault> {
     Arc::new(Vault::new([7; 32], |bytes| bytes.fill(9)))
 }
+
+/// Runs a test that stands for itself.
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// An open store, and what it announced.
+struct Opened {
+    store: PostgresStore,
+    heard: Arc<Mutex<Vec<Arrival>>>,
+}
+
+impl Opened {
+    async fn open(options: &Options) -> Result<Self, StoreError> {
+        let heard: Arc<Mutex<Vec<Arrival>>> = Arc::default();
+        let hear = Arc::clone(&heard);
+        let feed: Feed = Box::new(move |arrivals| hear.lock().unwrap().extend(arrivals));
+        Ok(Self { store: PostgresStore::open(options, vault(), feed).await?, heard })
+    }
+
+    fn heard(&self) -> Vec<Arrival> {
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    async fn accept(&self) -> Result<AcceptAnswer, StoreError> {
+        self.store.accept(request(TENANT, vec![event(TENANT, &[1])])).await
+    }
+
+    /// Asks until it is kept: the writer tries to connect again a moment after it has failed.
+    async fn accept_when_back(&self) -> AcceptAnswer {
+        let back = async {
+            loop {
+                match self.accept().await {
+                    Ok(answer) => return answer,
+                    Err(error) => assert!(error.is_transient(), "{error}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, back).await.expect("it comes back")
+    }
+}
+
+/// Far more than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);

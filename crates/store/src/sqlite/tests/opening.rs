@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::{OneDirectory, Stepped, options, vault};
 use crate::conformance::Factory as _;
 use crate::conformance::fixtures::{NOW, TENANT, World, content, dead, event, request, sent, settings};
-use crate::directory::{ChannelChange, NewChannel, NewTenant};
+use crate::directory::{ChannelChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::journal::AttemptQuery;
 use crate::queue::AcceptEvent;
 use crate::sqlite::{DATABASE_FILE, SqliteStore};
@@ -70,7 +70,7 @@ fn a_database_of_a_newer_version_is_refused_untouched() {
     drop(connection);
     let before = std::fs::read(&path).unwrap();
     let error = open(&factory).err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 4711, known: 3 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4711, known: 4 }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -113,6 +113,7 @@ fn age(database: &Path) {
              DROP INDEX inbox_by_recipient;
              DROP INDEX inbox_unread;
              DROP INDEX inbox_unread_by_recipient;
+             DROP TABLE dialect_settings;
              DELETE FROM refinery_schema_history WHERE version > 1;",
         )
         .unwrap();
@@ -169,6 +170,9 @@ fn no_secret_reaches_the_disk_in_clear() {
     let settings = with_secret("canary-two");
     let change = ChannelChange { tenant, channel, settings, routes: None, resumes: false, cancels: None };
     stepped.run(stepped.store.update_channel(change, NOW)).unwrap();
+    let set = DialectSettings { tenant, dialect: "d".to_owned(), settings: domain::Secret::new("canary-three") };
+    let steering = SteeringChange { settings: set, makes: vec![], changes: vec![], deletes: vec![] };
+    stepped.run(stepped.store.put_dialect_settings(steering, NOW)).unwrap();
     let read = || -> Vec<u8> {
         let files = std::fs::read_dir(factory.0.path()).unwrap();
         files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()

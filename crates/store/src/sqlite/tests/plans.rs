@@ -18,7 +18,7 @@ use crate::conformance::digests::digest_of;
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
-use crate::directory::{ChannelChange, ConfigChange, NewChannel, NewTenant};
+use crate::directory::{ChannelChange, ConfigChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, StateFilter, StatsQuery, Text};
 use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
@@ -37,12 +37,13 @@ fn note(event: TraceEvent<'_>) {
 }
 
 /// Tables that stay small, or that are read whole at a start and never otherwise.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "waiting",
     "tenants",
     "api_keys",
     "channels",
     "event_types",
+    "dialect_settings",
     "sequences",
     "expand",
     "cancellations",
@@ -101,6 +102,9 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     let described = EventType { name: name.clone(), label, description, groups: Vec::new() };
     stepped.run(store.put_event_type(TENANT, described, NOW)).unwrap();
     stepped.run(store.delete_event_type(TENANT, name)).unwrap();
+    let set = DialectSettings { tenant: TENANT, dialect: "d".to_owned(), settings: Secret::new("{}") };
+    let steering = SteeringChange { settings: set, makes: vec![], changes: vec![], deletes: vec![] };
+    stepped.run(store.put_dialect_settings(steering, NOW)).unwrap();
     stepped.run(store.cancellations()).unwrap();
     purge(stepped);
     stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();

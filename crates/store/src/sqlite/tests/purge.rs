@@ -53,6 +53,7 @@ fn fill(stepped: &Stepped, tenant: TenantId) {
         "INSERT INTO digests (tenant_id, channel_id, group_key, opened_at, closes_at) VALUES ({tenant}, {channel}, '', 1, 2);
          INSERT INTO expanded VALUES ({event}, 1000000, x'');
          INSERT INTO event_types (tenant_id, type, label, description, created_at) VALUES ({tenant}, 'a', '', '', 1);
+         INSERT INTO dialect_settings VALUES ({tenant}, 'd', x'01', 1);
          INSERT INTO inbox VALUES ({tenant}, 1, {channel}, 1, 'r', 'c', 1, NULL);
          INSERT INTO idempotency_even VALUES ({tenant}, x'01', x'01', 1, 1, 1);
          INSERT INTO idempotency_odd VALUES ({tenant}, x'01', x'01', 1, 1, 1);"

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod latency;
+mod lists;
 mod machine;
 mod slow_channel;
 mod throughput;
@@ -29,6 +30,8 @@ use std::time::Duration;
 const QUIET: Duration = Duration::from_secs(15);
 /// How long a server is left alone before its memory counts as idle.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long a scenario may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The largest request body that the API takes.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
 
@@ -40,6 +43,7 @@ pub(super) enum Scenario {
     Latency,
     Backlog,
     SlowChannel,
+    Lists,
 }
 
 /// What every scenario gets.
@@ -64,8 +68,8 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel, Self::Lists];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -75,6 +79,7 @@ impl Scenario {
             Self::Latency => "latency",
             Self::Backlog => "backlog",
             Self::SlowChannel => "slow-channel",
+            Self::Lists => "lists",
         }
     }
 
@@ -86,6 +91,7 @@ impl Scenario {
             Self::Latency => latency::DEFAULTS,
             Self::Backlog => backlog::DEFAULTS,
             Self::SlowChannel => slow_channel::DEFAULTS,
+            Self::Lists => lists::DEFAULTS,
         }
     }
 
@@ -96,13 +102,26 @@ impl Scenario {
             Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
+            Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
             Self::SlowChannel => "100 events/s for ten channels, without and with one that takes 10 s; p99 of the rest",
         }
     }
 
     /// One line for `--list`.
     pub(super) fn describe(self) -> String {
-        format!("{:<13} {} (by default {})", self.name(), self.about(), self.defaults().summary())
+        let defaults = match self {
+            Self::Lists => lists::summary(&self.defaults()),
+            _ => self.defaults().summary(),
+        };
+        format!("{:<13} {} (by default {defaults})", self.name(), self.about())
+    }
+
+    /// How long it may take, unless whoever runs it says more.
+    pub(super) const fn patience(self) -> Duration {
+        match self {
+            Self::Lists => lists::PATIENCE,
+            _ => PATIENCE,
+        }
     }
 
     /// The defaults with what was asked for; fails on sizes that do not go together.
@@ -110,7 +129,7 @@ impl Scenario {
         let default = self.defaults();
         let settings = Settings {
             events: size.events.unwrap_or(default.events),
-            channels: size.channels.map_or(default.channels, usize::from),
+            channels: size.channels.map_or(Ok(default.channels), usize::try_from)?,
             fanout: size.fanout.map_or(default.fanout, usize::from),
             workers: size.concurrency.map_or(default.workers, usize::from),
             batch: size.batch.map_or(default.batch, usize::from),
@@ -134,6 +153,7 @@ impl Scenario {
             Self::Latency => latency::run(bench, settings).await,
             Self::Backlog => backlog::run(bench, settings).await,
             Self::SlowChannel => slow_channel::run(bench, settings).await,
+            Self::Lists => lists::run(bench, settings).await,
         }
     }
 }

@@ -5,6 +5,19 @@ use serde_json::{Value, json};
 use super::{Site, path};
 use crate::harness::{Receiver, eventually};
 
+/// What this API has words for.
+const TYPES: [&str; 9] = [
+    "email",
+    "webhook",
+    "slack",
+    "discord",
+    "telegram",
+    "microsoft_teams",
+    "x",
+    "google_chat",
+    "internal_notification",
+];
+
 #[tokio::test]
 async fn a_handler_is_a_channel_with_the_same_id() {
     let site = Site::start().await;
@@ -33,16 +46,18 @@ async fn a_channel_is_a_handler_with_the_same_id() {
     for provider in providers::all() {
         let spec = provider.spec();
         let config = Value::Object(spec.sample());
-        let made =
-            site.client.create_channel(&json!({"name": spec.title, "provider": spec.name, "config": config})).await;
+        let channel = json!({"name": spec.title, "provider": spec.name, "config": config});
+        let made = site.client.create_channel(&channel).await;
+        if !TYPES.contains(&spec.name) {
+            assert_eq!(site.client.get(&path(made.id)).await.status, 404, "there are no words for {}", spec.name);
+            continue;
+        }
         let handler = site.handler(made.id).await;
         assert_eq!((handler.r#type.as_str(), handler.name.as_str()), (spec.name, spec.title));
-        assert!(
-            handler.settings.values().all(|text| text.as_str().is_some_and(|text| !text.is_empty())),
-            "{handler:?}"
-        );
+        let is_filled = |text: &Value| text.as_str().is_some_and(|text| !text.is_empty());
+        assert!(handler.settings.values().all(is_filled), "{handler:?}");
     }
-    assert_eq!(site.list("").await.meta.total, providers::all().len() as u64);
+    assert_eq!(site.list("").await.meta.total, TYPES.len() as u64);
     let mail = json!({"name": "Two", "provider": "email", "config": {"to": ["a@example.com", "b@example.com"]}});
     let id = site.client.create_channel(&mail).await.id;
     assert_eq!(site.handler(id).await.settings["email"], "a@example.com, b@example.com");

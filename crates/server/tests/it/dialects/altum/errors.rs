@@ -75,6 +75,26 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
+/// What another API's settings steer is a handler of nobody.
+#[tokio::test]
+async fn a_managed_channel_is_not_found() {
+    let setup = setup();
+    let site = Site::with(&setup).await;
+    let (id, other) = (site.create_named("managed").await, site.create_named("other").await);
+    let Site { server, key, .. } = site;
+    assert!(server.stop().await.success());
+    let database = rusqlite::Connection::open(setup.data_dir().join("postrider.db")).expect("a database");
+    database.execute("UPDATE channels SET is_managed = 1 WHERE id = ?1", [id]).expect("an update");
+    drop(database);
+    let server = setup.start().await;
+    let site = Site { client: server.client_with(&key), key, server };
+    assert_eq!(site.list("").await.data, [site.handler(other).await]);
+    errors(&site.client.get(&path(id)).await, 404);
+    errors(&post_form(&site.client, &path(id), &[("name", "M")]).await, 404);
+    errors(&site.client.delete(&path(id)).await, 404);
+    assert_eq!(site.client.channel(id).await.name, "managed");
+}
+
 /// What is wrong with a form, and the field that says so.
 const WRONG: [(&[(&str, &str)], &str); 14] = [
     (&[], "name"),

@@ -17,7 +17,7 @@ async fn secrets_are_shown_to_those_who_may_change_them() {
     let path = format!("{CHANNELS}/{id}");
     assert_eq!(good(&reader.get(&path).await)["result"]["config"], masked);
     assert_eq!(good(&reader.get(CHANNELS).await)["result"][0]["config"], masked);
-    refused(&reader.send(Method::PUT, &path, &[], "{}").await, 403, "forbidden");
+    refused(&reader.send(Method::PUT, &path, &[], "{}").await, 403, "the key lacks the scope channels:write");
     assert_eq!(lenz.show(&id).await["config"], config);
     // A mask that comes back means what it hides.
     let mut back = masked.clone();

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{BOT_PATH, BOT_TOKEN, CHANNELS, LOGS, Lenz, alert, column, good, refused};
 use crate::harness::{Gate, Reply, Setup, is_signed_with};
+use crate::mail::harness::{MailServer, header};
 
 const TEMPLATE: &str = "*{{severity}}* Alert\n\nLocation: {{stream_name}}\nRule: {{alert_rule}}";
 
@@ -17,7 +18,7 @@ async fn an_alert_arrives_in_telegram_in_bold() {
         .clone();
     let posted = lenz.server.client.accept_one("alert_history", alert()).await;
     let received = lenz.receiver.wait_for_one(BOT_PATH).await.json();
-    assert_eq!(received["text"], "HIGH Alert\n\nLocation: Gate B\nRule: ", "an unknown name is nothing");
+    assert_eq!(received["text"], "HIGH Alert\n\nLocation: Gate B\nRule:", "an unknown name is nothing");
     assert_eq!(received["entities"], json!([{"type": "bold", "offset": 0, "length": 4}]));
     assert_eq!(received["chat_id"], -100_123_456_789_i64);
     lenz.server.client.delivery_once(posted, "sent").await;
@@ -48,6 +49,34 @@ async fn a_webhook_gets_its_template_or_the_event() {
     lenz.alert(&id, "sent").await;
     assert_eq!(lenz.receiver.wait_for("/hook", 3).await[2].text(), "Unauthorized Person");
     assert_eq!(lenz.show(&id).await["config"], config);
+}
+
+#[tokio::test]
+async fn a_mail_goes_by_the_channels_own_server_with_both_templates() {
+    let mut mail = MailServer::start_plain();
+    let lenz = Lenz::start().await;
+    let config = json!({"host": "127.0.0.1", "port": mail.port, "use_tls": false, "from_email": "lenz@a.test",
+        "recipients": ["ann@a.test", "bob@b.test"]});
+    let channel = json!({"name": "Mail", "provider": "email", "config": config, "subject_template": "{{ label }}",
+        "body_template": "<p>{{ stream_name }}</p>"});
+    let id = lenz.create(&channel).await["id"].clone();
+    lenz.alert(&id, "sent").await;
+    let mails = mail.mails(2).await;
+    for one in &mails {
+        assert_eq!((&one["sender"], header(one, "Subject").as_str()), (&json!("lenz@a.test"), "Unauthorized Person"));
+        assert!(one["content"].as_str().unwrap().contains("<p>Gate B</p>"), "{one}");
+    }
+    let log = lenz.get(&format!("{LOGS}?filter[provider]=email")).await;
+    assert_eq!((column(&log, "response_code"), &log["total"]), (vec![json!(250), json!(250)], &json!(2)));
+    assert_eq!(lenz.get(super::STATS).await["result"]["sent_today"], 1, "it is one delivery");
+    // A test fails when one of its recipients does.
+    let recipients = ["fail-550@a.test", "bob@b.test"];
+    let mut config = config;
+    config["recipients"] = json!(recipients);
+    lenz.put(&id, &json!({"config": config})).await;
+    let answer = lenz.client.post(&format!("{CHANNELS}/{id}/test"), &json!({})).await;
+    let told: Value = answer.read(502);
+    assert!(told["message"].as_str().unwrap().contains("no such user"), "{told}");
 }
 
 #[tokio::test]

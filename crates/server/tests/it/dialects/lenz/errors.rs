@@ -1,7 +1,7 @@
 //! Whatever goes wrong under the paths of Lenz is told in its envelope.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CHANNELS, DEAD_LETTERS, LOGS, Lenz, STATS, refused};
 use crate::harness::{ADMIN_KEY, Setup};
@@ -101,7 +101,8 @@ async fn every_route_asks_for_its_scope() {
             (lenz.server.client_with(&key(&others).await), lenz.server.client_with(&key(&[scope]).await));
         for (name, path, needed) in ROUTES {
             let refuses = if scope == needed { &without } else { &only };
-            refused(&refuses.send(method(name), path, &[], "{}").await, 403, "forbidden");
+            let lacks = format!("the key lacks the scope {needed}");
+            refused(&refuses.send(method(name), path, &[], "{}").await, 403, &lacks);
             if scope == needed {
                 let status = only.send(method(name), path, &[], "{}").await.status.as_u16();
                 assert!(matches!(status, 200 | 400 | 404), "{name} {path}: {status}");
@@ -114,7 +115,8 @@ async fn every_route_asks_for_its_scope() {
 async fn the_key_of_a_tenant_that_is_suspended() {
     let lenz = Lenz::start().await;
     assert!(lenz.server.client.post("/v1/tenants/default/suspend", &json!({})).await.status.is_success());
-    refused(&lenz.client.get(CHANNELS).await, 403, "forbidden");
+    let told: Value = lenz.client.get(CHANNELS).await.read(403);
+    assert!(told["ok"] == false && told["message"].as_str().unwrap().contains("suspended"), "{told}");
 }
 
 #[tokio::test]
@@ -122,7 +124,7 @@ async fn a_platform_key_that_names_no_tenant() {
     let lenz = Lenz::start().await;
     let platform = lenz.server.client_with(ADMIN_KEY);
     let answer = platform.get(CHANNELS).await;
-    let body: serde_json::Value = answer.read(400);
+    let body: Value = answer.read(400);
     assert!(body["ok"] == false && body["message"].as_str().unwrap().contains("Postrider-Tenant"), "{body}");
     assert_eq!(platform.for_tenant("nobody").get(CHANNELS).await.status, 404);
 }

@@ -12,7 +12,7 @@ mod seed;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Receiver, Reply, Server, Setup};
+use crate::harness::{Accepted, Answer, Client, Receiver, Reply, Server, Setup};
 
 const CHANNELS: &str = "/api/notification-channels";
 const DEAD_LETTERS: &str = "/api/notification-queue/dead-letter";
@@ -76,17 +76,20 @@ impl Lenz {
 
     /// A delivery of an alert to the one channel that hears of it, once it has this status.
     async fn alert(&self, channel: &Value, status: &str) -> i64 {
-        let event = json!({"type": "alert_history", "data": alert(), "channels": [channel]});
-        let delivery = self.server.client.accept(&event).await.deliveries[0].id;
+        let event = format!(r#"{{"type": "alert_history", "data": {ALERT}, "channels": [{channel}]}}"#);
+        let answer = self.server.client.send(Method::POST, "/v1/events", &[], event).await;
+        let delivery = answer.read::<Accepted>(202).deliveries[0].id;
         self.server.client.delivery_once(delivery, status).await;
         delivery
     }
 }
 
-/// What happened, as the documentation has it.
+/// What happened, as the documentation has it; its keys come back in this order.
+const ALERT: &str = r#"{"severity": "HIGH", "stream_name": "Gate B", "label": "Unauthorized Person",
+    "timestamp": "2026-04-30 07:00:00"}"#;
+
 fn alert() -> Value {
-    json!({"severity": "HIGH", "stream_name": "Gate B", "label": "Unauthorized Person",
-        "timestamp": "2026-04-30 07:00:00"})
+    serde_json::from_str(ALERT).expect("JSON")
 }
 
 /// The body of a success.

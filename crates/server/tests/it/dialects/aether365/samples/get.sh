@@ -1,0 +1,2 @@
+curl https://api.aether365.io/tenants/me/notifications \
+  -H "Authorization: Bearer <token>"
