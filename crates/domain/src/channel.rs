@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::breaker::BreakerRule;
 use crate::event::Severity;
 use crate::schedule::Schedule;
 use crate::{ChannelId, Secret, TenantId, Timestamp};
@@ -49,6 +50,8 @@ pub struct ChannelSettings {
     pub time_to_live: Option<Duration>,
     /// Requests under way at a time: 1 to [`CONCURRENCY_MAX`].
     pub concurrency: u32,
+    /// `None`: the usual rule.
+    pub breaker: Option<BreakerRule>,
     /// `None`: only the provider's own limits hold.
     pub rate_limit: Option<RateLimit>,
     /// `None`: every delivery is a message of its own.
@@ -81,6 +84,7 @@ impl ChannelSettings {
             retry: None,
             time_to_live: None,
             concurrency: CONCURRENCY_DEFAULT,
+            breaker: None,
             rate_limit: None,
             digest: None,
             is_fifo: false,

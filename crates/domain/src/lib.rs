@@ -5,6 +5,7 @@
 //!
 //! Start reading at [`delivery`] (the states of a delivery), then [`lane`] (what may start now).
 
+pub mod breaker;
 pub mod budget;
 pub mod channel;
 pub mod delivery;

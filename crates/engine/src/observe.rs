@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{Timestamp, TraceContext};
 
 use crate::dispatch::attempt::Answered;
+use crate::dispatch::breakers::Moment;
 
 /// Hears what the engine does. It must be quick: it is on the way of every event and every delivery.
 pub trait Observer: Send + Sync {
@@ -13,6 +14,9 @@ pub trait Observer: Send + Sync {
 
     /// A try is over. It is not written down yet.
     fn attempted(&self, answered: &Answered);
+
+    /// A channel has tripped, recovered or been paused. The store may not know of a pause yet.
+    fn moved(&self, moment: &Moment);
 
     /// So many deliveries are started and not durably settled.
     fn in_flight(&self, deliveries: usize);

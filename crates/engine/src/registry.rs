@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use domain::breaker::Trip;
 use domain::channel::{Channel, DigestRule, Pause};
 use domain::event::NewEvent;
 use domain::event_type::KeptEventType;
@@ -39,6 +40,7 @@ pub struct LiveChannel {
     pub subscriptions: Vec<Subscription>,
     /// What it shares with other channels, and the provider's rates.
     pub scopes: Scopes,
+    pub(crate) trip: Arc<TripState>,
     pub(crate) suspension: Arc<Suspension>,
 }
 
@@ -88,6 +90,22 @@ pub enum Hold {
     Suspended(Timestamp),
     /// Everything sent to it is refused.
     Paused(Pause),
+    /// It fails, and is tried now and then.
+    Tripped(Trip),
+}
+
+/// Whether the breaker of a channel is open, shared by all states of its configuration.
+#[derive(Debug, Default)]
+pub struct TripState(Mutex<Option<Trip>>);
+
+impl TripState {
+    pub(crate) fn set(&self, trip: Option<Trip>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trip;
+    }
+
+    fn get(&self) -> Option<Trip> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Hold {
@@ -96,6 +114,7 @@ impl Hold {
         match self {
             Self::Suspended(_) => "the tenant is suspended",
             Self::Paused(pause) => &pause.reason,
+            Self::Tripped(trip) => &trip.reason,
         }
     }
 
@@ -103,6 +122,7 @@ impl Hold {
         match self {
             Self::Suspended(since) => *since,
             Self::Paused(pause) => pause.since,
+            Self::Tripped(trip) => trip.since,
         }
     }
 }
@@ -113,6 +133,7 @@ impl std::fmt::Display for Hold {
         match self {
             Self::Suspended(_) => f.write_str(self.reason()),
             Self::Paused(pause) => write!(f, "the channel is paused: {}", pause.reason),
+            Self::Tripped(trip) => write!(f, "the channel is tripped, and tried now and then: {}", trip.reason),
         }
     }
 }
@@ -143,6 +164,16 @@ impl LiveChannel {
         suspended.or_else(|| self.channel.pause.clone().map(Hold::Paused))
     }
 
+    /// Why its deliveries wait, for people: also that its breaker is open, which holds them for a while.
+    pub fn holding(&self) -> Option<Hold> {
+        self.held().or_else(|| self.tripped().map(Hold::Tripped))
+    }
+
+    /// That its breaker is open.
+    pub fn tripped(&self) -> Option<Trip> {
+        self.trip.get()
+    }
+
     /// Whether a rate counts what is sent to it.
     pub fn is_metered(&self) -> bool {
         !self.scopes.rates.is_empty() || self.channel.settings.rate_limit.is_some()
@@ -160,7 +191,12 @@ impl LiveChannel {
         LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
     }
 
-    fn new(stored: ChannelWithRoutes, settings: &Settings, suspension: Arc<Suspension>) -> Result<Self, RegistryError> {
+    fn new(
+        stored: ChannelWithRoutes,
+        settings: &Settings,
+        suspension: Arc<Suspension>,
+        trip: Arc<TripState>,
+    ) -> Result<Self, RegistryError> {
         let ChannelWithRoutes { channel, subscriptions, .. } = stored;
         let provider = providers::find(&channel.settings.provider)
             .ok_or_else(|| RegistryError::UnknownProvider(channel.id, channel.settings.provider.clone()))?;
@@ -173,6 +209,7 @@ impl LiveChannel {
         }
         Ok(Self {
             scopes,
+            trip,
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             templates: Templates::compile(&channel.settings, provider.markup(&config)),
@@ -246,7 +283,7 @@ impl Registry {
         }
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
-            let live = LiveChannel::new(stored, &settings, suspension)?;
+            let live = LiveChannel::new(stored, &settings, suspension, Arc::default())?;
             state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
             state.channels.insert(live.channel.id, Arc::new(live));
         }
@@ -323,6 +360,12 @@ impl Registry {
     pub fn paused(&self) -> BTreeSet<ChannelId> {
         let state = self.read();
         state.channels.iter().filter(|(_, live)| live.channel.pause.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// The channels whose breakers are open.
+    pub fn tripped(&self) -> BTreeSet<ChannelId> {
+        let state = self.read();
+        state.channels.iter().filter(|(_, live)| live.tripped().is_some()).map(|(id, _)| *id).collect()
     }
 
     /// Calls `look` with a look-up of this tenant's channels, all of one moment.
@@ -415,7 +458,7 @@ impl Registry {
     pub(crate) fn unsaved(&self, channel: Channel) -> Result<LiveChannel, RegistryError> {
         let config_version = self.config_version();
         let stored = ChannelWithRoutes { channel, subscriptions: Vec::new(), config_version };
-        LiveChannel::new(stored, &self.settings, Arc::default())
+        LiveChannel::new(stored, &self.settings, Arc::default(), Arc::default())
     }
 
     /// Takes a tenant as it is now; that it is suspended holds for all of its channels at once.
@@ -452,7 +495,8 @@ impl Registry {
     pub(crate) fn put_channel(&self, stored: ChannelWithRoutes) -> Result<Arc<LiveChannel>, RegistryError> {
         let version = stored.config_version;
         let suspension = self.write().suspension(stored.channel.tenant);
-        let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension)?);
+        let trip = self.channel(stored.channel.id).map(|live| Arc::clone(&live.trip)).unwrap_or_default();
+        let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension, trip)?);
         let (id, tenant) = (live.channel.id, live.channel.tenant);
         let mut state = self.write();
         if state.channels.insert(id, Arc::clone(&live)).is_none() {
@@ -509,7 +553,8 @@ impl Registry {
             config_version: state.config_version,
         };
         let suspension = Arc::clone(&used.suspension);
-        let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension) else { return false };
+        let trip = Arc::clone(&used.trip);
+        let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension, trip) else { return false };
         state.channels.insert(id, Arc::new(changed));
         true
     }

@@ -10,19 +10,35 @@ use store::queue::{Next, Settlement};
 use crate::model::Broken;
 
 /// What was seen of the channels that have a limit or an order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limits {
+    /// Whether the wall clock has not gone back in this life.
+    is_clock_right: bool,
     /// When requests went out in this life.
     starts: BTreeMap<ChannelId, Vec<Timestamp>>,
     /// FIFO: what waits for another try, with how often its channel had been changed by then.
     heads: BTreeMap<ChannelId, BTreeMap<DeliveryId, u32>>,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self { is_clock_right: true, starts: BTreeMap::new(), heads: BTreeMap::new() }
+    }
+}
+
 impl Limits {
+    /// The wall clock goes back.
+    pub fn doubt_clock(&mut self) {
+        self.is_clock_right = false;
+    }
+
     /// A request goes out, while so many others of its channel are not durably settled.
     pub fn start(&mut self, flight: &Flight, others: usize, changes: u32, now: Timestamp) -> Result<(), Broken> {
         let Flight { delivery, channel, .. } = *flight;
         let settings = &flight.live.channel.settings;
+        if let Some(trip) = flight.live.tripped().filter(|trip| now < trip.probe_at && self.is_clock_right) {
+            return Err(format!("delivery {delivery} was started before the probe of channel {channel}: {trip:?}"));
+        }
         if let Some(limit) = settings.rate_limit {
             let starts = self.starts.entry(channel).or_default();
             // The clock has gone back: what was before it says nothing.
@@ -68,6 +84,7 @@ impl Limits {
     /// The process is gone: the next one begins as if its rates had been used.
     pub fn die(&mut self) {
         self.starts.clear();
+        self.is_clock_right = true;
     }
 }
 

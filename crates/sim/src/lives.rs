@@ -89,6 +89,7 @@ impl World {
             self.turn_clock(1);
         } else if self.faults.strikes(Fault::ClockBack) {
             self.model.clock_went_back = true;
+            self.model.limits.doubt_clock();
             self.turn_clock(-1);
         }
     }

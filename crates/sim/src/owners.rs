@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::breaker::BreakerRule;
 use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::schedule::Schedule;
@@ -82,6 +83,14 @@ impl World {
             let burst = self.wishes.pick(&[None, Some(1), Some(3)]);
             edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
         }
+        let failures = self.wishes.pick(&[0, 1, 2, 5]);
+        let (lasting, probe_first) = self.wishes.pick(&[(0, 1), (0, 5), (20, 5)]);
+        edit.breaker = Some(Some(BreakerRule {
+            failures,
+            lasting: Duration::from_secs(lasting),
+            probe_first: Duration::from_secs(probe_first),
+            probe_max: Duration::from_secs(20),
+        }));
         edit.is_fifo = Some(self.wishes.chance(250));
     }
 

@@ -445,6 +445,7 @@ impl World {
         }
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
+            Action::Tell(moment) => return self.note(format_args!("{moment:?}")),
             other => other,
         };
         let lies = self.sabotages(
@@ -462,7 +463,7 @@ impl World {
                 Action::Seal(seal) => hands.seal(seal).await,
                 Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
-                Action::Send(_) => unreachable!("handled above"),
+                Action::Send(_) | Action::Tell(_) => unreachable!("handled above"),
             };
             Done::Input(Box::new(input))
         });

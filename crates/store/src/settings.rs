@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use domain::breaker::BreakerRule;
 use domain::channel::{DigestRule, RateLimit, RatePeriod};
 use domain::event::Severity;
 use domain::event_type::{Variable, VariableGroup, VariableKind};
@@ -37,6 +38,27 @@ pub(crate) fn read_rate_limit(json: &str) -> Option<RateLimit> {
         count: number(&value["count"])?,
         per: RatePeriod::parse(value["per"].as_str()?)?,
         burst: number(&value["burst"]),
+    })
+}
+
+pub(crate) fn breaker_json(rule: &BreakerRule) -> String {
+    json!({
+        "failures": rule.failures,
+        "lasting_ms": as_ms(rule.lasting),
+        "probe_first_ms": as_ms(rule.probe_first),
+        "probe_max_ms": as_ms(rule.probe_max),
+    })
+    .to_string()
+}
+
+pub(crate) fn read_breaker(json: &str) -> Option<BreakerRule> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    let time = |name: &str| value[name].as_u64().map(Duration::from_millis);
+    Some(BreakerRule {
+        failures: number(&value["failures"])?,
+        lasting: time("lasting_ms")?,
+        probe_first: time("probe_first_ms")?,
+        probe_max: time("probe_max_ms")?,
     })
 }
 

@@ -18,6 +18,7 @@ mod turns;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
+use crate::breaker::Share;
 use crate::{ChannelId, DeliveryId, ScopeId, TenantId, Timestamp};
 pub use meters::Metering;
 use meters::Meters;
@@ -31,6 +32,8 @@ use turns::Turns;
 struct Lane<T> {
     tenant: TenantId,
     concurrency: usize,
+    /// How much of that its breaker leaves it.
+    share: usize,
     /// Whether it has a meter.
     is_metered: bool,
     order: Order,
@@ -64,6 +67,7 @@ impl<T> Lane<T> {
         Self {
             tenant: rules.tenant,
             concurrency: 0,
+            share: usize::MAX,
             is_metered: false,
             order: Order::default(),
             pace: Pace::default(),
@@ -86,7 +90,7 @@ impl<T> Lane<T> {
 
     fn may_start(&self, now: Timestamp) -> bool {
         !self.is_paused
-            && self.in_flight < self.concurrency
+            && self.in_flight < self.concurrency.min(self.share)
             && self.blocked_until.is_none_or(|until| until <= now)
             && self.buffer.front().is_some_and(|front| self.order.lets(front.delivery, self.under_way()))
     }
@@ -388,6 +392,18 @@ impl<T> Lanes<T> {
             let until = lane.blocked_until.map_or(until, |earlier| earlier.max(until));
             lane.blocked_until = Some(until);
             self.unblock.push(Reverse((until, channel)));
+        }
+    }
+
+    /// Starts at most so much at a time on this channel, whatever its rules say.
+    pub fn share(&mut self, channel: ChannelId, share: Share, now: Timestamp) {
+        if let Some(lane) = self.by_channel.get_mut(&channel) {
+            lane.share = match share {
+                Share::Nothing => 0,
+                Share::Some(requests) => requests as usize,
+                Share::Everything => usize::MAX,
+            };
+            self.enlist(channel, now);
         }
     }
 

@@ -174,6 +174,11 @@ impl AttemptRun {
         }
     }
 
+    /// Whether each part waits for its own turn: a rate counts it. A test goes out at once.
+    fn takes_turns(&self) -> bool {
+        self.flight.live.is_metered() && self.flight.content.attempts_max.is_none()
+    }
+
     /// What is to be noted before the step that [`AttemptRun::next_step`] gave goes out.
     pub fn note(&self, started_at: Timestamp) -> Note {
         Note {
@@ -196,11 +201,6 @@ impl AttemptRun {
     pub fn not_noted(&mut self, error: &io::Error, now: Timestamp) {
         let note = format!("not sent, because that could not be noted in the data directory: {error}");
         self.record_step(self.position, Outcome::retry(note), None, String::new(), (now, Duration::ZERO));
-    }
-
-    /// Whether each part waits for its own turn: a rate counts it. A test goes out at once.
-    fn takes_turns(&self) -> bool {
-        self.flight.live.is_metered() && self.flight.content.attempts_max.is_none()
     }
 
     /// Takes an inbox entry that [`AttemptRun::next_step`] gave; it goes with the result.

@@ -38,8 +38,17 @@ pub enum ForChannel {
     Pause(Scope, String),
 }
 
-/// Decides what follows. `throttled_in_a_row` counts the throttled answers of the channel before this one.
-pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, random: u64) -> Decision {
+/// What is known of the channel when an outcome comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances {
+    /// The throttled answers of the channel before this one.
+    pub throttled_in_a_row: u32,
+    /// Its breaker is open: what fails is held.
+    pub is_tripped: bool,
+}
+
+/// Decides what follows.
+pub fn decide(answered: Answered, known: Circumstances, now: Timestamp, random: u64) -> Decision {
     let outcome = answered.outcome.clone();
     let attempts_before = answered.flight.content.attempts;
     let is_test = answered.flight.content.attempts_max.is_some();
@@ -53,7 +62,8 @@ pub fn decide(answered: Answered, throttled_in_a_row: u32, now: Timestamp, rando
         Class::Delivered => deliver(answered, outcome, now),
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
         Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
-        Class::Throttled if !is_test => throttle(answered, outcome, throttled_in_a_row, now, random),
+        Class::Throttled if !is_test => throttle(answered, outcome, known.throttled_in_a_row, now, random),
+        Class::Retry | Class::Unknown if known.is_tripped && !is_test => trip(answered, outcome, now),
         Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
     }
 }
@@ -93,6 +103,15 @@ fn hold(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     let next = Next::Wait { due_at: now, note: outcome.note.clone() };
     let for_channel = ForChannel::Pause(outcome.scope, outcome.note);
     Decision { settlement: of(answered, attempts, next, now), for_channel }
+}
+
+/// The whole channel fails: the delivery waits, uncounted, with all others. It is due at once, and the lane holds it: so
+/// it goes on as soon as the breaker lets it.
+fn trip(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
+    let attempts = answered.flight.content.attempts;
+    let due_at = outcome.hint.map_or(now, |wait| now.after(wait));
+    let next = Next::Wait { due_at, note: outcome.note };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
 }
 
 /// A part was taken and others are left: they have turns of their own, and no attempt is counted before the last.

@@ -8,6 +8,7 @@
 //! meanwhile it counts against the bound on what may start.
 
 pub mod attempt;
+pub mod breakers;
 pub mod decide;
 pub mod digest;
 pub mod hands;
@@ -34,7 +35,8 @@ use crate::random::Entropy;
 use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
 use attempt::{Answered, Content, Flight};
-use decide::{Decision, decide};
+use breakers::{Breakers, Moment};
+use decide::{Circumstances, Decision, decide};
 use digest::{Digests, Seal, Sealed, of_each};
 use in_flight::Slots;
 
@@ -111,6 +113,8 @@ pub enum Action {
     Seal(Seal),
     /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
     Reconfigure(ConfigChange),
+    /// Tell whoever wants to hear of it; nothing comes back.
+    Tell(Moment),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -154,6 +158,7 @@ pub struct Dispatcher {
     /// Before this, the store is not asked to take results or load: it has just failed.
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
+    breakers: Breakers,
     /// What waits at or below is ordered cancelled, and why.
     cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
     /// Channels whose lanes hold what they have: paused, or their tenant suspended.
@@ -189,6 +194,7 @@ impl Dispatcher {
             unsaved: Vec::new(),
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
+            breakers: Breakers::default(),
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsaved_pauses: BTreeMap::new(),
@@ -223,7 +229,10 @@ impl Dispatcher {
                 self.rest(now);
             }
             Input::Loaded(load, found) => self.loaded(load, found, now),
-            Input::ChannelChanged(channel) => self.channel_changed(channel, now),
+            Input::ChannelChanged(channel) => {
+                self.reset_breaker(channel, now);
+                self.channel_changed(channel, now);
+            }
             Input::TenantChanged(tenant) => self.tenant_changed(tenant, now),
             Input::TenantDeleted(channels) => self.tenant_deleted(channels, now),
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
@@ -245,6 +254,7 @@ impl Dispatcher {
     /// Moves time on and tells what is to be done now.
     pub fn actions(&mut self, now: Timestamp) -> Vec<Action> {
         self.lanes.advance(now);
+        self.probe(now);
         if !self.is_stopping {
             self.close_windows(now);
             self.start_all(now);
@@ -272,9 +282,10 @@ impl Dispatcher {
     /// When [`Dispatcher::actions`] has something to do next, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
-        let expiry = (may_work && !self.paused.is_empty()).then_some(self.expiry_due);
+        let expiry = (may_work && self.holding().next().is_some()).then_some(self.expiry_due);
         let window = if self.is_stopping { None } else { self.next_end() };
-        [self.lanes.wake_at(), self.store_rest_until, expiry, window].into_iter().flatten().min()
+        let wakes = [self.lanes.wake_at(), self.breakers.wake_at(), self.store_rest_until, expiry, window];
+        wakes.into_iter().flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -290,24 +301,6 @@ impl Dispatcher {
     /// What is due and not started: see [`Lanes::due`].
     pub fn due(&self) -> DueNow {
         self.lanes.due(|content| content.due_since)
-    }
-
-    /// Whether this delivery is started and not durably settled.
-    pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains_key(&delivery)
-            || self.lanes.is_under_way(channel, delivery)
-            || self.digests.is_flying(channel, delivery)
-    }
-
-    /// How many deliveries to these channels are started and not durably settled.
-    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
-        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
-        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
-    }
-
-    /// Whether this test is started and not durably settled.
-    pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains_key(&test)
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -385,8 +378,11 @@ impl Dispatcher {
             self.reconfigure(&used, patch, now);
         }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
+        let is_test = answered.flight.content.attempts_max.is_some();
+        let is_tripped = !is_test && self.feed_breaker(&used, delivery, &answered.outcome, now);
+        let known = Circumstances { throttled_in_a_row: in_a_row, is_tripped };
         let digest = answered.flight.content.digest.clone();
-        let Decision { mut settlement, for_channel } = decide(answered, in_a_row, now, self.entropy.number());
+        let Decision { mut settlement, for_channel } = decide(answered, known, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
             Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
@@ -518,11 +514,17 @@ impl Dispatcher {
         self.work.insert(Work::Cancel(channel));
     }
 
+    /// Channels that hold what they have, for whatever reason.
+    fn holding(&self) -> impl Iterator<Item = ChannelId> {
+        self.paused.iter().copied().chain(self.breakers.tripped())
+    }
+
     /// Hands out the work that waits, each kind once at a time.
     fn do_work(&mut self, now: Timestamp) {
-        if self.expiry_due <= now && !self.paused.is_empty() {
+        if self.expiry_due <= now && self.holding().next().is_some() {
             self.expiry_due = now.after(EXPIRY_INTERVAL);
-            self.work.extend(self.paused.iter().map(|channel| Work::Expire(*channel)));
+            let due: Vec<Work> = self.holding().map(Work::Expire).collect();
+            self.work.extend(due);
         }
         let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
         for work in due {

@@ -10,6 +10,7 @@ use domain::outcome::{ConfigPatch, Scope};
 use domain::{ChannelId, DeliveryId, Secret, Timestamp};
 use store::directory::ConfigChange;
 
+use super::breakers::Moment;
 use super::decide::ForChannel;
 use super::{Action, Dispatcher};
 use crate::registry::LiveChannel;
@@ -62,6 +63,7 @@ impl Dispatcher {
             self.lanes.pause(channel);
             self.digests.forget(channel);
         }
+        self.actions.push(Action::Tell(Moment::Disabled(used.channel.tenant, channel, pause.clone())));
         self.actions.push(Action::Pause(channel, pause));
         true
     }

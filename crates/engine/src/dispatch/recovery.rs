@@ -14,7 +14,7 @@ use store::queue::{Cancellation, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use super::attempt::{Answered, Content, Flight};
-use super::decide::{self, decide};
+use super::decide::{self, Circumstances, decide};
 use super::digest::of_each;
 use super::in_flight::Note;
 use crate::random::Entropy;
@@ -98,7 +98,7 @@ fn settlements(
         inbox: Vec::new(),
         trace: None,
     };
-    let mut settlement = decide(answered, 0, now, entropy.number()).settlement;
+    let mut settlement = decide(answered, Circumstances::default(), now, entropy.number()).settlement;
     if let Some(order) = cancellation.filter(|order| delivery <= order.up_to) {
         settlement = decide::cancel(settlement, &order.reason);
     }

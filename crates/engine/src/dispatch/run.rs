@@ -175,7 +175,10 @@ impl<T: Transport> Shell<T> {
         let mut messages = Vec::with_capacity(INPUTS_MAX);
         loop {
             for action in dispatcher.actions(shell.clock.now()) {
-                shell.act(&tasks, action);
+                match action {
+                    Action::Tell(moment) => shell.observer.moved(&moment),
+                    action => shell.act(&tasks, action),
+                }
             }
             shell.observer.in_flight(dispatcher.in_flight());
             if inbox.answer_waiting(&dispatcher) {
@@ -200,6 +203,7 @@ impl<T: Transport> Shell<T> {
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
                 Action::Seal(seal) => shell.hands.seal(seal).await,
                 Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
+                Action::Tell(_) => return,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);

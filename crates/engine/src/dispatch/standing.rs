@@ -28,4 +28,22 @@ impl Dispatcher {
         }
         standing
     }
+
+    /// Whether this delivery is started and not durably settled.
+    pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
+        self.tests.contains_key(&delivery)
+            || self.lanes.is_under_way(channel, delivery)
+            || self.digests.is_flying(channel, delivery)
+    }
+
+    /// How many deliveries to these channels are started and not durably settled.
+    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
+        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
+        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
+    }
+
+    /// Whether this test is started and not durably settled.
+    pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
+        self.tests.contains_key(&test)
+    }
 }

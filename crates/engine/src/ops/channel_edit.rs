@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::breaker::{BreakerRule, FAILURES_MAX, WAIT_MAX};
 use domain::channel::{
     CONCURRENCY_MAX, ChannelSettings, DIGEST_ITEMS_MAX, DIGEST_WINDOW_MAX, DigestRule, OnUnknown, RATE_COUNT_MAX,
     RateLimit, TIME_TO_LIVE_MAX, shard_of,
@@ -36,6 +37,7 @@ pub struct ChannelEdit {
     pub retry: Option<Option<Schedule>>,
     pub time_to_live: Option<Option<Duration>>,
     pub concurrency: Option<u32>,
+    pub breaker: Option<Option<BreakerRule>>,
     pub rate_limit: Option<Option<RateLimit>>,
     pub digest: Option<Option<DigestRule>>,
     pub is_fifo: Option<bool>,
@@ -147,6 +149,7 @@ pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Resul
         let message = format!("must be 1 to {} seconds", TIME_TO_LIVE_MAX.as_secs());
         errors.push(FieldError { field: "time_to_live_seconds".into(), message });
     }
+    errors.extend(edit.breaker.flatten().into_iter().flat_map(wrong_breaker));
     errors.extend(edit.rate_limit.flatten().and_then(wrong_rate_limit));
     errors.extend(edit.digest.iter().flatten().flat_map(wrong_digest));
     if !errors.is_empty() {
@@ -162,6 +165,7 @@ pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Resul
     settings.is_active = edit.is_active.unwrap_or(settings.is_active);
     settings.concurrency = edit.concurrency.unwrap_or(settings.concurrency);
     settings.time_to_live = edit.time_to_live.unwrap_or(settings.time_to_live);
+    settings.breaker = edit.breaker.unwrap_or(settings.breaker);
     settings.rate_limit = edit.rate_limit.unwrap_or(settings.rate_limit);
     settings.is_fifo = edit.is_fifo.unwrap_or(settings.is_fifo);
     settings.on_unknown = edit.on_unknown.unwrap_or(settings.on_unknown);
@@ -172,6 +176,26 @@ pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Resul
         settings.digest.clone_from(digest);
     }
     Ok(())
+}
+
+fn wrong_breaker(rule: BreakerRule) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut wrong = |field: &str, message: String| {
+        errors.push(FieldError { field: format!("breaker.{field}"), message });
+    };
+    if rule.failures > FAILURES_MAX {
+        wrong("failures", format!("must be at most {FAILURES_MAX}"));
+    }
+    if rule.lasting > WAIT_MAX {
+        wrong("lasting_seconds", format!("must be at most {}", WAIT_MAX.as_secs()));
+    }
+    if rule.probe_first.is_zero() || rule.probe_first > rule.probe_max {
+        wrong("probe_seconds", "must be more than 0, and at most probe_max_seconds".to_owned());
+    }
+    if rule.probe_max > WAIT_MAX {
+        wrong("probe_max_seconds", format!("must be at most {}", WAIT_MAX.as_secs()));
+    }
+    errors
 }
 
 fn wrong_rate_limit(limit: RateLimit) -> Option<FieldError> {

@@ -201,7 +201,7 @@ impl Engine {
     }
 
     fn is_held(&self, channel: ChannelId) -> bool {
-        self.registry.channel(channel).is_some_and(|live| live.held().is_some())
+        self.registry.channel(channel).is_some_and(|live| live.holding().is_some())
     }
 
     /// Completes what the store says: what is under way is processing, what waits for a channel that is held is held.
@@ -213,7 +213,7 @@ impl Engine {
         }
         let standing = self.dispatch.standing(waiting).await;
         for delivery in deliveries.iter_mut().filter(|delivery| !delivery.state.is_final()) {
-            let hold = self.registry.channel(delivery.channel).and_then(|live| live.held());
+            let hold = self.registry.channel(delivery.channel).and_then(|live| live.holding());
             if standing.under_way.contains(&delivery.id) {
                 delivery.state = State::Processing;
                 delivery.next_attempt_at = None;

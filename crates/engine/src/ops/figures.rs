@@ -15,10 +15,11 @@ pub struct Figures {
     /// Wait for their first attempt, and for a later one; without those held.
     pub pending: u64,
     pub retrying: u64,
-    /// Wait for channels that are paused.
+    /// Wait for channels that are paused or tripped.
     pub held: u64,
     pub dead: u64,
     pub channels_paused: usize,
+    pub channels_tripped: usize,
     /// How long the delivery has been due that has been so for longest, and is not started. Zero when none is.
     ///
     /// Cheap: dispatch looks at what it holds in memory, whose bytes are bounded by a setting; of each channel that has
@@ -32,9 +33,11 @@ impl Engine {
     /// What waits now. The sums are those that the store keeps; nothing is counted.
     pub async fn figures(&self) -> Result<Figures, StoreError> {
         let paused = self.registry.paused();
-        let mut figures = Figures { channels_paused: paused.len(), ..Figures::default() };
+        let tripped = self.registry.tripped();
+        let (channels_paused, channels_tripped) = (paused.len(), tripped.len());
+        let mut figures = Figures { channels_paused, channels_tripped, ..Figures::default() };
         for one in self.store.totals().await? {
-            if paused.contains(&one.channel) {
+            if paused.contains(&one.channel) || tripped.contains(&one.channel) {
                 figures.held += one.pending + one.retrying;
             } else {
                 figures.pending += one.pending;

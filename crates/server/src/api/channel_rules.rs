@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use domain::breaker::{BreakerRule, Trip};
 use domain::channel::{DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::event::Severity;
 use domain::schedule::Schedule;
+use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +50,73 @@ impl RetryIn {
 impl From<&Schedule> for RetryOut {
     fn from(schedule: &Schedule) -> Self {
         Self { delays_seconds: schedule.waits().iter().map(Duration::as_secs_f64).collect() }
+    }
+}
+
+/// When a channel that fails is tripped, and how it comes back. What is left out is as usual.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BreakerIn)]
+pub(super) struct BreakerIn {
+    /// So many deliveries in a row have failed; 0: never.
+    failures: Option<u32>,
+    /// For so long, at least.
+    lasting_seconds: Option<f64>,
+    /// The wait before the first probe; it doubles with each one that fails.
+    probe_seconds: Option<f64>,
+    probe_max_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Breaker)]
+pub(super) struct BreakerOut {
+    failures: u32,
+    lasting_seconds: f64,
+    probe_seconds: f64,
+    probe_max_seconds: f64,
+}
+
+/// That a channel fails and holds its deliveries.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Trip)]
+pub(super) struct TripOut {
+    reason: String,
+    since: String,
+    /// When one of its deliveries is tried to see whether it works again.
+    next_probe_at: String,
+}
+
+impl BreakerIn {
+    pub(super) fn read(self) -> Result<BreakerRule, Problem> {
+        let usual = BreakerRule::default();
+        let time = |field: &str, given: Option<f64>, usual: Duration| {
+            let wrong = |_| Problem::invalid_field(&format!("breaker.{field}"), "must be at least 0");
+            given.map_or(Ok(usual), |seconds| Duration::try_from_secs_f64(seconds).map_err(wrong))
+        };
+        let probe_first = time("probe_seconds", self.probe_seconds, usual.probe_first)?;
+        Ok(BreakerRule {
+            failures: self.failures.unwrap_or(usual.failures),
+            lasting: time("lasting_seconds", self.lasting_seconds, usual.lasting)?,
+            probe_first,
+            probe_max: time("probe_max_seconds", self.probe_max_seconds, usual.probe_max.max(probe_first))?,
+        })
+    }
+}
+
+impl From<BreakerRule> for BreakerOut {
+    fn from(rule: BreakerRule) -> Self {
+        Self {
+            failures: rule.failures,
+            lasting_seconds: rule.lasting.as_secs_f64(),
+            probe_seconds: rule.probe_first.as_secs_f64(),
+            probe_max_seconds: rule.probe_max.as_secs_f64(),
+        }
+    }
+}
+
+impl From<Trip> for TripOut {
+    fn from(trip: Trip) -> Self {
+        Self { reason: trip.reason, since: rfc3339(trip.since), next_probe_at: rfc3339(trip.probe_at) }
     }
 }
 

@@ -15,7 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::attempts::AttemptOut;
 use super::channel_rules::{
-    DigestIn, DigestOut, RateLimitIn, RateLimitOut, RetryIn, RetryOut, read_on_unknown, read_option,
+    BreakerIn, BreakerOut, DigestIn, DigestOut, RateLimitIn, RateLimitOut, RetryIn, RetryOut, TripOut, read_on_unknown,
+    read_option,
 };
 use super::deliveries::DeliveryOut;
 use super::extract::{Caller, ChannelsRead, ChannelsWrite, Id, Json, Params};
@@ -52,6 +53,9 @@ pub(crate) struct ChannelIn {
     time_to_live_seconds: Option<Option<u64>>,
     concurrency: Option<u32>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<BreakerIn>)]
+    breaker: Option<Option<BreakerIn>>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<RateLimitIn>)]
     rate_limit: Option<Option<RateLimitIn>>,
     #[serde(default, deserialize_with = "given")]
@@ -82,6 +86,7 @@ impl ChannelIn {
             retry: read_option(self.retry, RetryIn::read)?,
             time_to_live: self.time_to_live_seconds.map(|seconds| seconds.map(Duration::from_secs)),
             concurrency: self.concurrency,
+            breaker: read_option(self.breaker, BreakerIn::read)?,
             rate_limit: read_option(self.rate_limit, RateLimitIn::read)?,
             digest: read_option(self.digest, DigestIn::read)?,
             is_fifo: self.fifo,
@@ -115,6 +120,8 @@ pub(crate) struct ChannelOut {
     is_active: bool,
     /// Why Postrider holds its deliveries; null when it does not.
     paused: Option<PauseOut>,
+    /// That it fails and holds its deliveries, but for a probe now and then; null when it does not.
+    tripped: Option<TripOut>,
     event_types: Vec<String>,
     filter: Option<String>,
     subject_template: Option<String>,
@@ -122,6 +129,7 @@ pub(crate) struct ChannelOut {
     retry: RetryOut,
     time_to_live_seconds: u64,
     concurrency: u32,
+    breaker: BreakerOut,
     /// Null: only the provider's own limits hold.
     rate_limit: Option<RateLimitOut>,
     /// Null: every delivery is a message of its own.
@@ -160,6 +168,7 @@ impl From<ChannelShown> for ChannelOut {
             config,
             is_active: settings.is_active,
             paused: hold.map(|hold| PauseOut { reason: hold.reason().to_owned(), since: rfc3339(hold.since()) }),
+            tripped: live.tripped().map(Into::into),
             event_types,
             filter,
             subject_template: settings.subject_template.clone(),
@@ -167,6 +176,7 @@ impl From<ChannelShown> for ChannelOut {
             retry: (&live.schedule).into(),
             time_to_live_seconds: live.time_to_live.as_secs(),
             concurrency: settings.concurrency,
+            breaker: settings.breaker.unwrap_or_default().into(),
             rate_limit: settings.rate_limit.map(Into::into),
             digest: settings.digest.as_ref().map(Into::into),
             fifo: settings.is_fifo,

@@ -10,7 +10,7 @@ use domain::event_type::VariableKind;
 use domain::ids::ID_MAX;
 use domain::outcome::Class;
 use domain::tenant::Scope;
-use domain::{channel, schedule};
+use domain::{breaker, channel, schedule};
 use engine::accept;
 use engine::ops::{EVENT_TYPES_MAX, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, TEXT_CHARS_MAX};
 use serde_json::{Map, Value, json};
@@ -106,6 +106,10 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         }
         ("NewChannel" | "ChannelPatch", "concurrency") => {
             json!({"minimum": 1, "maximum": channel::CONCURRENCY_MAX, "default": channel::CONCURRENCY_DEFAULT})
+        }
+        ("BreakerIn", "failures") => json!({"minimum": 0, "maximum": breaker::FAILURES_MAX}),
+        ("BreakerIn", "lasting_seconds" | "probe_seconds" | "probe_max_seconds") => {
+            json!({"minimum": 0, "maximum": breaker::WAIT_MAX.as_secs()})
         }
         ("RateLimitIn", "count" | "burst") => json!({"minimum": 1, "maximum": channel::RATE_COUNT_MAX}),
         ("RateLimitIn" | "RateLimit", "per") => json!({"enum": RatePeriod::ALL.map(RatePeriod::name)}),

@@ -26,8 +26,8 @@ fn the_defaults_are_complete() {
     assert!(config.admin_key.is_none() && config.egress_allow.is_empty() && config.engine.retry_base.is_none());
     assert!(config.tls.is_none() && config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert_eq!(config.limits.body_bytes_max, 1 << 20);
-    assert_eq!((config.altum.requests_per_minute, config.altum.validation_status.as_u16()), (600, 400));
     assert!(config.engine.keeps_provider_rates);
+    assert_eq!((config.altum.requests_per_minute, config.altum.validation_status.as_u16()), (600, 400));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::delivery::AttemptRecord;
 use engine::dispatch::attempt::Answered;
+use engine::dispatch::breakers::Moment;
 use engine::ops::Figures;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -85,6 +86,8 @@ pub(crate) struct Metrics {
     dead: Gauge,
     oldest_due: Gauge<f64, AtomicU64>,
     channels_paused: Gauge,
+    channels_tripped: Gauge,
+    trips: Counter,
     commit_rows: Histogram,
     commit_seconds: Histogram,
     store_errors: Counter,
@@ -108,6 +111,8 @@ impl Metrics {
             dead: Gauge::default(),
             oldest_due: Gauge::default(),
             channels_paused: Gauge::default(),
+            channels_tripped: Gauge::default(),
+            trips: Counter::default(),
             commit_rows: commit_rows(),
             commit_seconds: commit_seconds(),
             store_errors: Counter::default(),
@@ -137,6 +142,10 @@ impl Metrics {
         registry.register_with_unit("oldest_due_age", help, Unit::Seconds, self.oldest_due.clone());
         let help = "Channels that Postrider has paused, because everything sent to them is refused";
         registry.register("channels_paused", help, self.channels_paused.clone());
+        let help = "Channels that fail, and hold their deliveries but for a probe now and then";
+        registry.register("channels_tripped", help, self.channels_tripped.clone());
+        let help = "How often a channel was tripped because it failed";
+        registry.register("channel_trips", help, self.trips.clone());
     }
 
     fn register_server(&mut self, start: Timestamp) {
@@ -170,6 +179,13 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
+    /// Something about a channel changed by itself.
+    pub(crate) fn moved(&self, moment: &Moment) {
+        if matches!(moment, Moment::Tripped(..)) {
+            self.trips.inc();
+        }
+    }
+
     /// The page that Prometheus reads, with what waits as told now.
     pub(crate) fn page(&self, figures: &Figures) -> String {
         for (state, count) in [("pending", figures.pending), ("retrying", figures.retrying), ("held", figures.held)] {
@@ -177,6 +193,7 @@ impl Metrics {
         }
         self.dead.set(signed(figures.dead));
         self.channels_paused.set(i64::try_from(figures.channels_paused).unwrap_or(i64::MAX));
+        self.channels_tripped.set(i64::try_from(figures.channels_tripped).unwrap_or(i64::MAX));
         self.oldest_due.set(figures.oldest_due.as_secs_f64());
         if let Some(usage) = process::usage() {
             self.resident.set(signed(usage.resident_bytes));

@@ -13,6 +13,7 @@ pub(crate) mod traces;
 use std::sync::Arc;
 
 use engine::dispatch::attempt::Answered;
+use engine::dispatch::breakers::Moment;
 use engine::observe::{Commit, Observer};
 
 use metrics::Metrics;
@@ -37,6 +38,10 @@ impl Observer for Telemetry {
         if let Some(traces) = &self.traces {
             traces.attempted(answered);
         }
+    }
+
+    fn moved(&self, moment: &Moment) {
+        self.metrics.moved(moment);
     }
 
     fn in_flight(&self, deliveries: usize) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::breaker::BreakerRule;
 use domain::channel::{Channel, ChannelSettings, DigestRule, OnUnknown, Pause, RateLimit, RatePeriod, shard_of};
 use domain::event::Severity;
 use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
@@ -133,6 +134,7 @@ pub async fn a_channel_keeps_its_settings<F: Factory>(world: World<'_, F>) {
         retry: Some(Schedule::new(vec![Duration::ZERO, Duration::from_millis(1500)]).unwrap()),
         time_to_live: Some(TIME_TO_LIVE),
         concurrency: 3,
+        breaker: Some(BreakerRule { failures: 3, ..BreakerRule::default() }),
         rate_limit: Some(RateLimit { count: 20, per: RatePeriod::Minute, burst: Some(5) }),
         digest: Some(DigestRule {
             is_enabled: true,

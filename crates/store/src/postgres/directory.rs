@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
+use domain::channel::{Channel, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Subscription};
 use domain::tenant::{Key, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
-use super::statements::{
-    Connection, execute, from_postgres, query, query_one, query_opt, text, unsigned, unsigned_opt,
-};
+use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
+use super::statements::{Connection, execute, from_postgres, query, query_one, query_opt, text};
 use super::steering::SealedSettings;
 use super::subscriptions::{SUBSCRIPTION_COLUMNS, read_subscription};
 use super::tx::{Tx, next};
@@ -24,8 +22,7 @@ use crate::directory::{
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
-    tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_providers, retry_json, tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -239,8 +236,8 @@ pub(super) async fn create_channel(
         &tx.connection,
         "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
                                body_template, retry, time_to_live_ms, concurrency, shard, created_at,
-                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed, breaker)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         &[
             &id.0,
             &new.tenant.0,
@@ -262,6 +259,7 @@ pub(super) async fn create_channel(
             &settings.on_unknown.name(),
             &settings.wire_config.as_ref().map(|config| vault.seal(new.tenant, id, config)),
             &settings.is_managed,
+            &settings.breaker.as_ref().map(breaker_json),
         ],
     )
     .await?;
@@ -328,7 +326,8 @@ async fn write_settings(tx: &Tx, vault: &Vault, change: &ChannelChange, now: Tim
              retry = $9, time_to_live_ms = $10, concurrency = $11, dialect = $12, shard = $13, updated_at = $14,
              pause_reason = CASE WHEN $15 THEN NULL ELSE pause_reason END,
              paused_at = CASE WHEN $15 THEN NULL ELSE paused_at END,
-             rate_limit = $16, digest = $17, is_fifo = $18, on_unknown = $19, wire_config = $20, is_managed = $21
+             rate_limit = $16, digest = $17, is_fifo = $18, on_unknown = $19, wire_config = $20, is_managed = $21,
+             breaker = $22
          WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL",
         &[
             &change.tenant.0,
@@ -352,6 +351,7 @@ async fn write_settings(tx: &Tx, vault: &Vault, change: &ChannelChange, now: Tim
             &settings.on_unknown.name(),
             &settings.wire_config.as_ref().map(|config| vault.seal(change.tenant, change.channel, config)),
             &settings.is_managed,
+            &settings.breaker.as_ref().map(breaker_json),
         ],
     )
     .await?;
@@ -467,63 +467,4 @@ async fn end_subscription(
     let Some(row) = ended else { return Ok(None) };
     tx.sequences.config_version += 1;
     with_routes(tx, vault, ChannelId(row.try_get(0).map_err(from_postgres)?)).await.map(Some)
-}
-
-const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
-                               retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
-                               created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
-                               wire_config, is_managed";
-
-/// A channel as its row holds it: the configs still sealed.
-struct SealedChannel {
-    channel: Channel,
-    config: Vec<u8>,
-    wire_config: Option<Vec<u8>>,
-}
-
-impl SealedChannel {
-    fn open(self, vault: &Vault) -> Result<Channel, StoreError> {
-        let mut channel = self.channel;
-        let unseal = |sealed: &[u8]| vault.unseal(channel.tenant, channel.id, sealed);
-        let config = unseal(&self.config)?;
-        let wire_config = self.wire_config.as_deref().map(unseal).transpose()?;
-        channel.settings.config = config;
-        channel.settings.wire_config = wire_config;
-        Ok(channel)
-    }
-}
-
-fn read_channel(row: &Row) -> Result<SealedChannel, Error> {
-    let time = |column: usize| row.try_get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
-    let pause_reason: Option<String> = row.try_get(13)?;
-    let since = time(14)?.unwrap_or_default();
-    let settings = ChannelSettings {
-        name: row.try_get(2)?,
-        provider: row.try_get(3)?,
-        config: domain::Secret::new(""),
-        is_active: row.try_get(5)?,
-        subject_template: row.try_get(6)?,
-        body_template: row.try_get(7)?,
-        retry: row.try_get::<_, Option<&str>>(8)?.and_then(read_retry),
-        time_to_live: unsigned_opt(row, 9)?.map(Duration::from_millis),
-        concurrency: unsigned_opt(row, 10)?.unwrap_or(CONCURRENCY_DEFAULT),
-        rate_limit: row.try_get::<_, Option<&str>>(18)?.and_then(read_rate_limit),
-        digest: row.try_get::<_, Option<&str>>(19)?.and_then(read_digest),
-        is_fifo: row.try_get(20)?,
-        on_unknown: OnUnknown::parse(row.try_get(21)?).unwrap_or(OnUnknown::Retry),
-        dialect: row.try_get(11)?,
-        wire_config: None,
-        is_managed: row.try_get(23)?,
-        shard: unsigned(row, 12)?,
-    };
-    let channel = Channel {
-        id: ChannelId(row.try_get(0)?),
-        tenant: TenantId(row.try_get(1)?),
-        settings,
-        pause: pause_reason.map(|reason| Pause { reason, since }),
-        created_at: Timestamp::from_ms(row.try_get(15)?),
-        updated_at: time(16)?,
-        deleted_at: time(17)?,
-    };
-    Ok(SealedChannel { channel, config: row.try_get(4)?, wire_config: row.try_get(22)? })
 }

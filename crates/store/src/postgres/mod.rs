@@ -11,6 +11,7 @@
 //!
 //! Start reading at [`writer`], then `queue/accept.rs`.
 
+mod channel_rows;
 pub mod cluster;
 mod directory;
 mod event_types;

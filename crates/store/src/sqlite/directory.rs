@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause, shard_of};
+use domain::channel::{Channel, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
 use super::writer::{Tx, next};
 use super::{SqliteStore, event_types, from_sqlite, keys, reconfigure, steering, tenants};
 use crate::directory::{
@@ -19,8 +19,7 @@ use crate::directory::{
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, digest_json, rate_limit_json, read_digest, read_providers, read_rate_limit, read_retry, retry_json,
-    tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_providers, retry_json, tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -216,8 +215,8 @@ pub(super) fn create_channel(
     tx.connection.execute(
         "INSERT INTO channels (id, tenant_id, name, provider, config, dialect, is_active, subject_template,
                                body_template, retry, time_to_live_ms, concurrency, shard, created_at,
-                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+                               rate_limit, digest, is_fifo, on_unknown, wire_config, is_managed, breaker)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         params![
             id.0,
             new.tenant.0,
@@ -239,6 +238,7 @@ pub(super) fn create_channel(
             settings.on_unknown.name(),
             settings.wire_config.as_ref().map(|config| vault.seal(new.tenant, id, config)),
             settings.is_managed,
+            settings.breaker.as_ref().map(breaker_json),
         ],
     )?;
     tx.sequences.config_version += 1;
@@ -300,7 +300,8 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
              retry = ?9, time_to_live_ms = ?10, concurrency = ?11, dialect = ?12, shard = ?13, updated_at = ?14,
              pause_reason = CASE WHEN ?15 THEN NULL ELSE pause_reason END,
              paused_at = CASE WHEN ?15 THEN NULL ELSE paused_at END,
-             rate_limit = ?16, digest = ?17, is_fifo = ?18, on_unknown = ?19, wire_config = ?20, is_managed = ?21
+             rate_limit = ?16, digest = ?17, is_fifo = ?18, on_unknown = ?19, wire_config = ?20, is_managed = ?21,
+             breaker = ?22
          WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
         params![
             change.tenant.0,
@@ -324,6 +325,7 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
             settings.on_unknown.name(),
             settings.wire_config.as_ref().map(|config| vault.seal(change.tenant, change.channel, config)),
             settings.is_managed,
+            settings.breaker.as_ref().map(breaker_json),
         ],
     )?;
     Ok(updated > 0)
@@ -458,65 +460,6 @@ fn end_subscription(
     let Some(channel) = ended else { return Ok(None) };
     tx.sequences.config_version += 1;
     with_routes(tx, vault, ChannelId(channel)).map(Some)
-}
-
-const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
-                               retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
-                               created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
-                               wire_config, is_managed";
-
-/// A channel as its row holds it: the configs still sealed.
-struct SealedChannel {
-    channel: Channel,
-    config: Vec<u8>,
-    wire_config: Option<Vec<u8>>,
-}
-
-impl SealedChannel {
-    fn open(self, vault: &Vault) -> Result<Channel, StoreError> {
-        let mut channel = self.channel;
-        let unseal = |sealed: &[u8]| vault.unseal(channel.tenant, channel.id, sealed);
-        let config = unseal(&self.config)?;
-        let wire_config = self.wire_config.as_deref().map(unseal).transpose()?;
-        channel.settings.config = config;
-        channel.settings.wire_config = wire_config;
-        Ok(channel)
-    }
-}
-
-fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
-    let time = |column: usize| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
-    let pause_reason: Option<String> = row.get(13)?;
-    let since = time(14)?.unwrap_or_default();
-    let settings = ChannelSettings {
-        name: row.get(2)?,
-        provider: row.get(3)?,
-        config: domain::Secret::new(""),
-        is_active: row.get(5)?,
-        subject_template: row.get(6)?,
-        body_template: row.get(7)?,
-        retry: row.get::<_, Option<String>>(8)?.and_then(|json| read_retry(&json)),
-        time_to_live: row.get::<_, Option<i64>>(9)?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
-        concurrency: row.get::<_, Option<u32>>(10)?.unwrap_or(CONCURRENCY_DEFAULT),
-        rate_limit: row.get::<_, Option<String>>(18)?.and_then(|json| read_rate_limit(&json)),
-        digest: row.get::<_, Option<String>>(19)?.and_then(|json| read_digest(&json)),
-        is_fifo: row.get(20)?,
-        on_unknown: OnUnknown::parse(&row.get::<_, String>(21)?).unwrap_or(OnUnknown::Retry),
-        dialect: row.get(11)?,
-        wire_config: None,
-        is_managed: row.get(23)?,
-        shard: row.get(12)?,
-    };
-    let channel = Channel {
-        id: ChannelId(row.get(0)?),
-        tenant: TenantId(row.get(1)?),
-        settings,
-        pause: pause_reason.map(|reason| Pause { reason, since }),
-        created_at: Timestamp::from_ms(row.get(15)?),
-        updated_at: time(16)?,
-        deleted_at: time(17)?,
-    };
-    Ok(SealedChannel { channel, config: row.get(4)?, wire_config: row.get(22)? })
 }
 
 pub(super) const SUBSCRIPTION_COLUMNS: &str = "id, channel_id, pattern, filter, valid_from, valid_to";

@@ -5,6 +5,7 @@
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
 pub mod backup;
+mod channel_rows;
 mod directory;
 mod event_types;
 mod folding;

@@ -81,6 +81,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         channel,
         subscriptions: Vec::new(),
         scopes: Scopes::default(),
+        trip: std::sync::Arc::default(),
         suspension: std::sync::Arc::default(),
     };
     let content = NewEvent {

@@ -42,7 +42,7 @@ pub(super) struct Keys {
 
 enum Source {
     File(PathBuf),
-    Url { url: Secret, transport: GuardedHttp },
+    Url { url: Secret, transport: Box<GuardedHttp> },
 }
 
 #[derive(Default)]
@@ -108,7 +108,7 @@ impl Keys {
                 let everywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("a network"));
                 let rules = EgressRules::new(everywhere.to_vec(), Vec::new());
                 let transport = GuardedHttp::new(rules, TlsRoots::system()).context("jwt.jwks cannot be asked")?;
-                Source::Url { url: Secret::new(url.as_str()), transport }
+                Source::Url { url: Secret::new(url.as_str()), transport: Box::new(transport) }
             }
         };
         let held = RwLock::new(Arc::new(held));

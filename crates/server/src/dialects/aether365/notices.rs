@@ -60,7 +60,7 @@ impl Steering for Notices {
             is_active: true,
             event_types: event_types(settings, [wire::TEAMS_ON_COMPLETE, wire::TEAMS_ON_FAIL]),
             subject_template: None,
-            body_template: Some(message(include_str!("messages/teams.md"), tenant, &link)),
+            body_template: Some(message(include_str!("messages/teams.txt"), tenant, &link)),
         });
         [mail].into_iter().chain(teams).collect()
     }

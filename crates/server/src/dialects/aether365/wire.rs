@@ -21,6 +21,7 @@ const FLAGS: [&str; 4] = [EMAIL_ON_COMPLETE, EMAIL_ON_FAIL, TEAMS_ON_COMPLETE, T
 /// The settings as they are shown: these keys and no more.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the wire has four")]
 #[schema(as = AetherNotifications)]
 pub(super) struct SettingsOut {
     email_on_complete: bool,
@@ -42,6 +43,7 @@ pub(super) struct AnswerOut {
 /// What a change may name.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for the document: absent and null are told apart when it is read")]
+#[expect(clippy::struct_excessive_bools, reason = "the wire has four")]
 #[schema(as = AetherNotificationsPatch, rename_all = "camelCase")]
 pub(super) struct SettingsPatch {
     #[schema(required = false)]

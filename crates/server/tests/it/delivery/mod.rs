@@ -3,4 +3,7 @@
 mod digests;
 mod holding;
 mod limits;
+mod order;
+mod rates;
 mod retries;
+mod trips;

@@ -108,6 +108,7 @@ pub(crate) struct Channel {
     pub(crate) config: Map<String, Value>,
     pub(crate) is_active: bool,
     pub(crate) paused: Option<Pause>,
+    pub(crate) tripped: Option<Trip>,
     pub(crate) event_types: Vec<String>,
     pub(crate) filter: Option<String>,
     pub(crate) subject_template: Option<String>,
@@ -115,6 +116,7 @@ pub(crate) struct Channel {
     pub(crate) retry: Value,
     pub(crate) time_to_live_seconds: u64,
     pub(crate) concurrency: u32,
+    pub(crate) breaker: Value,
     pub(crate) rate_limit: Value,
     pub(crate) digest: Value,
     pub(crate) fifo: bool,
@@ -143,6 +145,14 @@ impl Channel {
 pub(crate) struct Pause {
     pub(crate) reason: String,
     pub(crate) since: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trip {
+    pub(crate) reason: String,
+    pub(crate) since: String,
+    pub(crate) next_probe_at: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

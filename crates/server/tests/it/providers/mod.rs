@@ -9,9 +9,13 @@ use crate::harness::{Reply, Setup};
 
 /// A server whose operator has this service at the stand-in, and nothing else that may be reached.
 async fn start(service: &Service, stand_in: &StandIn) -> crate::harness::Server {
+    setup(service, stand_in).start().await
+}
+
+fn setup(service: &Service, stand_in: &StandIn) -> Setup {
     let setting = format!("POSTRIDER_PROVIDERS__{}__BASE_URL", service.provider.to_uppercase());
     let setup = Setup::new().set("POSTRIDER_EGRESS__ALLOW", "").set("POSTRIDER_LOG", "debug");
-    setup.set(&setting, &stand_in.base_url()).start().await
+    setup.set(&setting, &stand_in.base_url())
 }
 
 fn channel(service: &Service) -> Value {
@@ -111,6 +115,82 @@ async fn a_second_try_goes_on_at_the_part_that_failed() {
     let firsts: Vec<char> =
         stand_in.bodies().iter().map(|body| body["content"].as_str().unwrap().chars().next().unwrap()).collect();
     assert_eq!(firsts, ['a', 'b', 'b', 'c']);
+}
+
+#[tokio::test]
+async fn a_telegram_group_that_moves_is_followed() {
+    let service = SERVICES.iter().find(|service| service.provider == "telegram").unwrap();
+    let stand_in = StandIn::start(service).await;
+    let body = r#"{"ok": false, "description": "Bad Request: group chat was upgraded to a supergroup chat",
+        "parameters": {"migrate_to_chat_id": -1001}}"#;
+    stand_in.answer(Reply::status(400).body(body));
+    let setup = setup(service, &stand_in);
+    let server = setup.start().await;
+    let mut channel = channel(service);
+    channel["config"]["chat_id"] = "-5".into();
+    let id = server.client.create_channel(&channel).await.id;
+    let delivery = server.client.accept_one("a", json!({"title": "Moved"})).await;
+
+    let sent = server.client.delivery_once(delivery, "sent").await;
+
+    assert_eq!(sent.attempts, 1, "the move burns none");
+    let chats: Vec<_> = stand_in.bodies().iter().map(|body| body["chat_id"].clone()).collect();
+    assert_eq!(chats, [json!(-5), json!(-1001)]);
+    assert_eq!(server.client.channel(id).await.config["chat_id"], "-1001");
+    let seen: Vec<_> = server.client.attempts(delivery).await.into_iter().map(|attempt| attempt.status).collect();
+    assert_eq!(seen, ["rejected", "delivered"]);
+    // It is written down: the next message goes there at once, also from another process.
+    assert!(server.stop().await.success());
+    let server = setup.start().await;
+    let next = server.client.accept_one("a", json!({"title": "There"})).await;
+    server.client.delivery_once(next, "sent").await;
+    assert_eq!(stand_in.bodies()[2]["chat_id"], -1001);
+}
+
+#[tokio::test]
+async fn what_x_has_after_a_try_without_answer_is_delivered() {
+    let service = SERVICES.iter().find(|service| service.provider == "x").unwrap();
+    let stand_in = StandIn::start(service).await;
+    let duplicate = r#"{"detail": "You are not allowed to create a Tweet with duplicate content."}"#;
+    stand_in.answer(Reply::close());
+    stand_in.answer(Reply::status(403).body(duplicate));
+    let server = start(service, &stand_in).await;
+    server.client.create_channel(&channel(service)).await;
+    let delivery = server.client.accept_one("a", json!({"title": "Once"})).await;
+
+    let sent = server.client.delivery_once(delivery, "sent").await;
+
+    assert!(sent.reason.as_deref().unwrap_or_default().contains("an earlier try"), "{sent:?}");
+    let seen: Vec<_> = server.client.attempts(delivery).await.into_iter().map(|attempt| attempt.status).collect();
+    assert_eq!(seen, ["unknown", "delivered"]);
+    // Without such a try it is another message with the same text.
+    stand_in.answer(Reply::status(403).body(duplicate));
+    let other = server.client.accept_one("a", json!({"title": "Once"})).await;
+    server.client.delivery_once(other, "dead").await;
+}
+
+#[tokio::test]
+async fn a_refused_credential_pauses_every_channel_that_uses_it() {
+    let service = SERVICES.iter().find(|service| service.provider == "telegram").unwrap();
+    let stand_in = StandIn::start(service).await;
+    stand_in.answer(Reply::status(401).body(r#"{"ok": false, "description": "Unauthorized"}"#));
+    let server = start(service, &stand_in).await;
+    let mut mine = channel(service);
+    mine["event_types"] = json!(["a"]);
+    let first = server.client.create_channel(&mine).await.id;
+    mine["event_types"] = json!(["b"]);
+    let second = server.client.create_channel(&mine).await.id;
+    let mut other = mine.clone();
+    other["config"]["bot_token"] = "124:another-another".into();
+    let third = server.client.create_channel(&other).await.id;
+    let held = server.client.accept_one("a", json!({})).await;
+    server.client.delivery_once(held, "held").await;
+
+    let reason = |channel: crate::harness::Channel| channel.paused.map(|paused| paused.reason);
+
+    assert!(reason(server.client.channel(first).await).unwrap().contains("Unauthorized"));
+    assert!(reason(server.client.channel(second).await).unwrap().contains("another channel with the same credential"));
+    assert_eq!(reason(server.client.channel(third).await), None);
 }
 
 #[tokio::test]

@@ -104,6 +104,7 @@ pub(super) fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
         hint: unsigned_opt(row, 12)?.map(Duration::from_millis),
         reference: row.try_get(13)?,
         note: row.try_get(14)?,
+        // It was of use when the answer came.
         remedy: None,
     };
     let record = AttemptRecord {

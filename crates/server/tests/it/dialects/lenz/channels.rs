@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{BOT_TOKEN, CHANNELS, Lenz, column, good, refused};
-use crate::harness::Reply;
+use crate::harness::{Channel, Page, Reply, Setup};
+use crate::mail::harness::MailServer;
 
 fn telegram(name: &str) -> Value {
     json!({"name": name, "provider": "telegram", "config": {"bot_token": BOT_TOKEN, "chat_id": "-100123456789"}})
@@ -238,6 +239,29 @@ async fn channels_of_other_kinds_are_not_there() {
     assert_eq!(lenz.get(super::STATS).await["result"]["sent_today"], 0);
     let path = format!("/api/notification-queue/{delivery}/retry");
     refused(&lenz.client.post(&path, &json!({})).await, 404, "invalid request");
+}
+
+#[tokio::test]
+async fn what_another_dialect_steers_is_not_there() {
+    let mut mail = MailServer::start_plain();
+    let setup = Setup::new().set("POSTRIDER_SMTP__FROM", "ops@operator.test");
+    let lenz = Lenz::start_with(setup.set("POSTRIDER_SMTP__URL", &format!("smtp://127.0.0.1:{}", mail.port))).await;
+    let v1 = &lenz.server.client;
+    v1.send(Method::PUT, "/v1/tenants/default", &[], r#"{"email": "owner@acme.test"}"#).await.read::<Value>(200);
+    lenz.client.patch("/tenants/me/notifications", &json!({"emailOnFail": true})).await.read::<Value>(200);
+    let steered: Page<Channel> = v1.get("/v1/channels").await.read(200);
+    assert_eq!((steered.data.len(), steered.data[0].managed, steered.data[0].provider.as_str()), (1, true, "email"));
+    let path = format!("{CHANNELS}/{}", steered.data[0].id);
+    refused(&lenz.client.get(&path).await, 404, "channel not found");
+    refused(&lenz.client.send(Method::PUT, &path, &[], "{}").await, 404, "invalid request");
+    refused(&lenz.client.delete(&path).await, 404, "invalid request");
+    refused(&lenz.client.post(&format!("{path}/test"), &json!({})).await, 404, "invalid request");
+    let scan = json!({"type": "scan.failed", "data": {"id": "scan_1", "scan_type": "exposure"}});
+    let delivery = v1.accept(&scan).await.deliveries[0].id;
+    mail.mails(1).await;
+    v1.delivery_once(delivery, "sent").await;
+    assert_eq!((&lenz.get(CHANNELS).await["total"], &lenz.get(super::LOGS).await["total"]), (&json!(0), &json!(0)));
+    assert_eq!(lenz.get(super::STATS).await["result"]["sent_today"], 0);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn run(thulium: &Thulium, samples: &[(&str, &str)], words: &[&str]) -> String {
     text
 }
 
-/// Where `scripts/test` puts HTTPie.
+/// Where `scripts/test` puts `HTTPie`.
 fn tools() -> PathBuf {
     let binary = std::env::current_exe().expect("a path");
     let found = binary.ancestors().map(|folder| folder.join("test-tools/venv/bin")).find(|path| path.exists());
