@@ -76,6 +76,11 @@ impl Limits {
         }
     }
 
+    /// A new process has settled what the last one had under way: what does not wait any more holds nothing up.
+    pub fn recovered(&mut self, waits: impl Fn(DeliveryId) -> bool) {
+        self.heads.values_mut().for_each(|heads| heads.retain(|head, _| waits(*head)));
+    }
+
     /// The process is gone: the next one begins as if its rates had been used.
     pub fn die(&mut self) {
         self.starts.clear();

@@ -24,7 +24,7 @@ fn config(fields: &Value) -> Config {
 fn message<'a>(data: &'a str, body: Option<&'a str>) -> Message<'a> {
     let occurred_at = Timestamp::from_ms(1_600_000_000_000);
     let event_id = EventId(1);
-    Message { event_id, event_type: "invoice.paid", data, occurred_at, severity: None, subject: None, body }
+    Message { event_id, event_type: "invoice.paid", data, occurred_at, severity: None, subject: None, body, items: &[] }
 }
 
 fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<HttpStep, PlanError> {
@@ -248,4 +248,18 @@ fn answers_are_judged_row_by_row() {
     assert_eq!(note(301), "redirect to https://b.test/x refused: put the final URL in the channel");
     let failed = Reply::Failed(Failure { kind: FailureKind::NoAnswer, detail: "15 s".to_owned() });
     assert_eq!(Webhook.judge(&failed, NOW).class, Class::Unknown);
+}
+
+#[test]
+fn a_digest_is_an_array_of_what_its_events_would_be() {
+    let items = ["{\"n\": 1}", "{ }"].map(|data| {
+        let Message { event_id, event_type, data, occurred_at, severity, .. } = message(data, None);
+        crate::Item { event_id, event_type, data, occurred_at, severity }
+    });
+    let single = |item: &crate::Item<'_>| plan(&config(&json!({})), &item.message()).unwrap().body;
+    let expected = [b"[", &*single(&items[0]), b",", &*single(&items[1]), b"]"].concat();
+    let digest = Message { items: &items, ..message("{}", None) };
+    assert_eq!(plan(&config(&json!({})), &digest).unwrap().body, expected);
+    assert!(Webhook.merges(&config(&json!({}))) && Webhook.merges(&config(&json!({"format": "template"}))));
+    assert!(!Webhook.merges(&config(&json!({"format": "form"}))));
 }
