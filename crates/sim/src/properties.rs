@@ -255,7 +255,8 @@ fn attempts_fit(
     }
     let may_repeat = model.channels.get(&delivery.channel).is_none_or(|belief| belief.on_unknown == OnUnknown::Retry);
     let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown;
-    if !may_repeat && !model.retried.contains(&id) && attempts.iter().rev().skip(1).any(is_unknown) {
+    let is_asked = model.retried.contains(&id) || model.redriving.contains(&delivery.tenant);
+    if !may_repeat && !is_asked && attempts.iter().rev().skip(1).any(is_unknown) {
         return Err(format!("delivery {id} was sent again after an unknown answer, and its channel forbids that"));
     }
     Ok(())

@@ -195,6 +195,7 @@ mod tests {
             channel: Channel { id, tenant, settings, pause: None, created_at: NOW, updated_at: None, deleted_at: None },
             subscriptions: Vec::new(),
             scopes: Default::default(),
+            trip: Arc::default(),
             suspension: Arc::default(),
         }
     }

@@ -203,7 +203,7 @@ fn fields_that_do_not_go_together_are_refused() {
     check(json!({"url": "https://:p@a.test/"}), "config.basic_user", "required");
     check(json!({"url": "https://u:p@a.test/", "basic_user": "v"}), "config.url", "user name");
     check(json!({"basic_user": "u", "headers": {"Authorization": "x"}}), "config.headers.authorization", "basic_user");
-    check(json!({"format": "xml"}), "config.format", "standard, form, template");
+    check(json!({"format": "xml"}), "config.format", "standard, form, thulium, template");
     check(json!({"secret": "hunter2"}), "config.secret", "whsec_");
 }
 
@@ -214,7 +214,7 @@ fn a_stored_config_that_cannot_be_used_names_the_field() {
         assert_eq!(plan(&config, &message("{}", None)).unwrap_err(), PlanError::Config(field), "{json}");
     };
     check("{}", "url");
-    check(r#"{"url":"https://a.test/","format":"thulium"}"#, "format");
+    check(r#"{"url":"https://a.test/","format":"pigeon"}"#, "format");
     check(r#"{"url":"https://a.test/","secret":"x"}"#, "secret");
     check(r#"{"url":"https://a.test/","headers":{"a b":"x"}}"#, "headers");
 }
