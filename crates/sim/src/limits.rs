@@ -7,7 +7,7 @@ use domain::{ChannelId, DeliveryId, Timestamp};
 use engine::dispatch::attempt::Flight;
 use store::queue::{Next, Settlement};
 
-use crate::model::Broken;
+use crate::model::{Broken, deliveries_of};
 
 /// What was seen of the channels that have a limit or an order.
 #[derive(Debug)]
@@ -55,9 +55,12 @@ impl Limits {
                 return Err(format!("delivery {delivery} was started beside another of channel {channel}, in order"));
             }
             let heads = self.heads.entry(channel).or_default();
-            heads.remove(&delivery);
+            // Those of a digest go together, whichever of them was asked for.
+            let together = deliveries_of(flight);
+            together.iter().for_each(|one| drop(heads.remove(one)));
+            let first = together.into_iter().min().unwrap_or(delivery);
             // What an owner or an expiry has taken away since is not told here, but then the channel was changed.
-            let older = heads.iter().find(|(head, then)| **head < delivery && **then == changes);
+            let older = heads.iter().find(|(head, then)| **head < first && **then == changes);
             if let Some((head, _)) = older {
                 return Err(format!(
                     "delivery {delivery} was started before {head}, which waits, of channel {channel}"
