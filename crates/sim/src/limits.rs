@@ -57,7 +57,9 @@ impl Limits {
             let heads = self.heads.entry(channel).or_default();
             // Those of a digest go together, whichever of them was asked for.
             let together = deliveries_of(flight);
-            together.iter().for_each(|one| drop(heads.remove(one)));
+            for one in &together {
+                heads.remove(one);
+            }
             let first = together.into_iter().min().unwrap_or(delivery);
             // What an owner or an expiry has taken away since is not told here, but then the channel was changed.
             let older = heads.iter().find(|(head, then)| **head < first && **then == changes);
