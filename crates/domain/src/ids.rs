@@ -42,6 +42,8 @@ id! {
     AttemptId,
     /// One order to try many deliveries again.
     RedriveId,
+    /// Several deliveries of one channel merged in one message.
+    DigestId,
 }
 
 /// What several channels have in common that a provider counts or refuses together: a hash, because it is commonly a

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod budget;
 pub mod channel;
 pub mod delivery;
+pub mod digest;
 pub mod event;
 pub mod event_type;
 pub mod ids;
@@ -25,7 +26,7 @@ pub mod trace;
 pub mod verdict;
 
 pub use ids::{
-    AttemptId, ChannelId, DeliveryId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
+    AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
 };
 pub use secret::Secret;
 pub use steps::StepsDone;

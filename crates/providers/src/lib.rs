@@ -9,6 +9,7 @@
 pub mod address;
 mod chat;
 pub mod config;
+mod digest;
 pub mod discord;
 pub mod email;
 mod field;
@@ -38,7 +39,7 @@ use domain::outcome::Outcome;
 use serde_json::{Map, Value};
 
 pub use config::{Config, FieldError, clear, create, masked, update};
-pub use message::{Message, PlanContext, PlanError};
+pub use message::{Item, Message, PlanContext, PlanError};
 pub use operator::Operator;
 use pasted::Form;
 pub use scope::Scopes;
@@ -82,6 +83,11 @@ pub trait Provider: Sync {
     /// own. Others have no business with it.
     fn passes_trace(&self) -> bool {
         false
+    }
+
+    /// Whether several events can be one message: those of a digest.
+    fn merges(&self, _config: &Config) -> bool {
+        true
     }
 
     /// What tells the credentials of two channels apart, where several channels may use the same one. Never shown.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::BreakerRule;
-use domain::channel::{ChannelSettings, OnUnknown, RateLimit, RatePeriod};
+use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::schedule::Schedule;
@@ -34,6 +34,8 @@ pub(crate) enum Order {
     /// Other event types and another filter.
     Reroute(ChannelId),
     Narrow(ChannelId),
+    /// Another way to merge deliveries.
+    Merge(ChannelId),
     Create,
     /// It was made; what it is.
     Made(Arc<LiveChannel>),
@@ -66,6 +68,7 @@ impl World {
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         self.wish(&mut edit);
+        edit.digest = self.dice.chance(350).then(|| Some(self.draw_digest()));
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -104,6 +107,16 @@ impl World {
             event_types: Some(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
             filter: Some(filter),
             ..ChannelEdit::default()
+        }
+    }
+
+    fn draw_digest(&mut self) -> DigestRule {
+        DigestRule {
+            is_enabled: self.dice.chance(900),
+            window: Duration::from_secs(self.dice.pick(&[1, 5, 30, 120])),
+            items_max: self.dice.pick(&[0, 1, 2, 3, 10]),
+            immediate_from: None,
+            group_by: self.dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
         }
     }
 
@@ -204,7 +217,7 @@ impl World {
             return Order::Create;
         }
         let channel = channels[self.dice.position(channels.len())];
-        match self.dice.between(0, 29) {
+        match self.dice.between(0, 30) {
             0..=2 => Order::Off(channel),
             3..=6 => Order::On(channel),
             7 => Order::Delete(channel),
@@ -220,6 +233,7 @@ impl World {
                 let to = self.dice.pick(&[Progress::Paused, Progress::Running, Progress::Running, Progress::Cancelled]);
                 Order::Steer(self.model.channels[&channel].tenant, to)
             }
+            28 => Order::Merge(channel),
             _ => Order::Look(State::Retrying),
         }
     }
@@ -233,7 +247,11 @@ impl World {
         let draw = self.dice.number();
         let tenant = self.tenants[self.dice.position(self.tenants.len())];
         let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
-        let mut routes = matches!(order, Order::Reroute(_)).then(|| self.draw_routes());
+        let mut drawn = match order {
+            Order::Reroute(_) => Some(self.draw_routes()),
+            Order::Merge(_) => Some(ChannelEdit { digest: Some(Some(self.draw_digest())), ..ChannelEdit::default() }),
+            _ => None,
+        };
         let owner = self.prepare_for(&order);
         let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
         let engine = self.engine();
@@ -286,8 +304,9 @@ impl World {
                 | Order::On(channel)
                 | Order::Mend(channel)
                 | Order::Reroute(channel)
-                | Order::Narrow(channel) => {
-                    let edit = routes.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
+                | Order::Narrow(channel)
+                | Order::Merge(channel) => {
+                    let edit = drawn.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
                     engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
                 }
             };
@@ -393,6 +412,7 @@ fn channel_of(order: &Order) -> Option<ChannelId> {
         | Order::Mend(channel)
         | Order::Reroute(channel)
         | Order::Narrow(channel)
+        | Order::Merge(channel)
         | Order::Test(channel) => Some(*channel),
         Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..) => {
             None

@@ -48,6 +48,9 @@ pub(crate) fn describe(input: &Input) -> String {
         Input::Answered(answered) => {
             format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome.class.name())
         }
+        Input::SealDone(seal, sealed) => {
+            format!("seal of {:?} of channel {}: {sealed:?}", seal.closed.members, seal.channel)
+        }
         other => format!("{other:?}"),
     }
 }

@@ -460,6 +460,7 @@ impl World {
                 Action::Settle(settlements) => hands.settle(settlements).await,
                 Action::Load(load) => hands.load(load).await,
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Seal(seal) => hands.seal(seal).await,
                 Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,

@@ -10,6 +10,7 @@ mod blob;
 #[cfg(any(test, feature = "testing"))]
 #[macro_use]
 pub mod conformance;
+pub mod digest;
 pub mod directory;
 pub mod error;
 pub mod inbox;

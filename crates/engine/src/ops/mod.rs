@@ -45,7 +45,7 @@ pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use inbox::Unread;
 pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
-pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
 pub use redrives::{RedrivePreview, RedriveRequest};
 pub use steering::{SteeredChannel, Steering};
 pub use store::inbox::{InboxQuery, InboxRow};

@@ -6,6 +6,7 @@
 //! Start reading at [`fixtures`], then `accept`.
 
 pub mod accept;
+pub mod digests;
 pub mod directory;
 pub mod fan_out;
 pub mod filters;
@@ -119,6 +120,13 @@ cases! { $
         a_long_lived_delivery_in_front_blocks_nothing,
         what_is_under_way_does_not_expire,
     }
+    digests {
+        a_sealed_digest_is_read_with_what_it_sends,
+        a_digest_is_sealed_whole_or_not_at_all,
+        a_digest_settles_together,
+        a_digest_is_retried_together,
+        a_digest_ends_together,
+    }
     directory {
         a_tenant_is_made_once_and_renamed,
         the_providers_of_a_tenant_are_kept,
@@ -212,6 +220,7 @@ mod tests {
             ("fan_out", include_str!("fan_out.rs")),
             ("settle", include_str!("settle.rs")),
             ("slices", include_str!("slices.rs")),
+            ("digests", include_str!("digests.rs")),
             ("directory", include_str!("directory.rs")),
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
@@ -235,6 +244,7 @@ mod tests {
     fn every_method_has_a_case() {
         let suite = [
             include_str!("accept.rs"),
+            include_str!("digests.rs"),
             include_str!("directory.rs"),
             include_str!("fan_out.rs"),
             include_str!("filters.rs"),

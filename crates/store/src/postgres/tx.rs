@@ -29,6 +29,7 @@ pub(super) struct Sequences {
     pub delivery: i64,
     pub attempt: i64,
     pub redrive: i64,
+    pub digest: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
     /// Not an id: the number of the writer's last transaction.
@@ -40,7 +41,7 @@ impl Sequences {
         let row = connection
             .query_one(
                 "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
-                        redrive, idempotency_day, batch
+                        redrive, idempotency_day, batch, digest
                  FROM sequences",
                 &[],
             )
@@ -57,13 +58,14 @@ impl Sequences {
             redrive: row.try_get(8)?,
             idempotency_day: row.try_get(9)?,
             batch: row.try_get(10)?,
+            digest: row.try_get(11)?,
         })
     }
 
     async fn save(&self, connection: &Connection) -> Result<(), Error> {
         let sql = "UPDATE sequences
                    SET config_version = $1, tenant = $2, api_key = $3, channel = $4, subscription = $5, event = $6,
-                       delivery = $7, attempt = $8, redrive = $9, idempotency_day = $10, batch = $11";
+                       delivery = $7, attempt = $8, redrive = $9, idempotency_day = $10, batch = $11, digest = $12";
         execute(
             connection,
             sql,
@@ -79,6 +81,7 @@ impl Sequences {
                 &self.redrive,
                 &self.idempotency_day,
                 &self.batch,
+                &self.digest,
             ],
         )
         .await

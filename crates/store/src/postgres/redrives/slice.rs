@@ -29,11 +29,18 @@ pub(super) async fn carry_out(
     let (mut redriven, mut skipped) = (0_i64, slice.skipped);
     match &slice.take {
         Take::Dead(deliveries) => {
+            let mut with_others = BTreeSet::new();
             for (delivery, expires_at) in deliveries {
                 match revive(tx, tenant, *delivery, *expires_at).await? {
-                    Some(_) => redriven += 1,
-                    None => skipped += 1,
+                    Some(revived) => with_others.extend(revived.others),
+                    // It went with another of its digest.
+                    None if with_others.contains(delivery) => {}
+                    None => {
+                        skipped += 1;
+                        continue;
+                    }
                 }
+                redriven += 1;
             }
         }
         Take::Events { channel, expires_at, delivered, events } => {

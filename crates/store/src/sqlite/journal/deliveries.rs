@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
@@ -273,36 +273,36 @@ impl Source {
     }
 }
 
-const QUEUE_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, tries, due_at";
+const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, tries, \
+     due_at";
 
 fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
-    let (tries, due_at): (u32, i64) = (row.get(8)?, row.get(9)?);
+    let (tries, due_at): (u32, i64) = (row.get(9)?, row.get(10)?);
     delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
 pub(in crate::sqlite) const DEAD_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, died_at";
+    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at";
 
 pub(in crate::sqlite) fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
-    delivery.settled_at = Some(Timestamp::from_ms(row.get(8)?));
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(9)?));
     Ok(delivery)
 }
 
-const SETTLED_COLUMNS: &str =
-    "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, state, settled_at";
+const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, event_type, state, \
+     settled_at";
 
 fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
-    let state: String = row.get(9)?;
-    delivery.event_type = row.get(8)?;
+    let state: String = row.get(10)?;
+    delivery.event_type = row.get(9)?;
     delivery.state = State::parse(&state).unwrap_or(State::Sent);
-    delivery.settled_at = Some(Timestamp::from_ms(row.get(10)?));
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(11)?));
     Ok(delivery)
 }
 
@@ -319,6 +319,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         created_at: Timestamp::from_ms(row.get(4)?),
         expires_at: Timestamp::from_ms(row.get(5)?),
         settled_at: None,
+        digest: row.get::<_, Option<i64>>(8)?.map(DigestId),
         reason: row.get(7)?,
     })
 }

@@ -1,5 +1,6 @@
 //! One slice of a redrive: what is taken, and how far the order has come, in one transaction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::delivery::State;
@@ -26,11 +27,18 @@ pub(super) fn carry_out(
     let (mut redriven, mut skipped) = (0_i64, slice.skipped);
     match &slice.take {
         Take::Dead(deliveries) => {
+            let mut with_others = BTreeSet::new();
             for (delivery, expires_at) in deliveries {
                 match revive(tx, tenant, *delivery, *expires_at)? {
-                    Some(_) => redriven += 1,
-                    None => skipped += 1,
+                    Some(revived) => with_others.extend(revived.others),
+                    // It went with another of its digest.
+                    None if with_others.contains(delivery) => {}
+                    None => {
+                        skipped += 1;
+                        continue;
+                    }
                 }
+                redriven += 1;
             }
         }
         Take::Events { channel, expires_at, delivered, events } => {

@@ -15,13 +15,14 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::{OneDirectory, Stepped};
+use crate::conformance::digests::digest_of;
 use crate::conformance::fixtures::{
     DAY_MS, EXPIRES_AT, NOW, TENANT, dead, event, key, later, request, retrying, routes, sent, settings, untried,
 };
 use crate::directory::{ChannelChange, ConfigChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, Span, StateFilter, StatsQuery, Text};
-use crate::queue::{AcceptEvent, AcceptRequest, Arrival};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
 use crate::redrives::{DeadLook, EventLook, NewRedrive, RedriveSlice, Redrives as _, Steer, Take};
 use crate::retention::{KeptSince, Retention as _};
 use crate::sqlite::writer::Writer;
@@ -84,6 +85,7 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     stepped.run(store.waiting_channels()).unwrap();
     stepped.run(store.waiting_after(channel, DeliveryId(0), NOW, 10)).unwrap();
     stepped.run(store.waiting_these(channel, vec![heard[0].delivery], NOW)).unwrap();
+    digests(stepped);
     let change = ChannelChange {
         tenant: TENANT,
         channel,
@@ -177,6 +179,23 @@ fn retain(stepped: &Stepped) {
         }
     }
     stepped.run(stepped.store.kept_from()).unwrap();
+}
+
+/// A digest is sealed, dies, is retried and expires.
+fn digests(stepped: &Stepped) {
+    let store = &stepped.store;
+    let channel = ChannelId(8000);
+    let events = vec![event(TENANT, &[channel.0]), event(TENANT, &[channel.0])];
+    stepped.run(store.accept(request(TENANT, events))).unwrap();
+    let heard = stepped.heard();
+    let digest = stepped.run(store.seal_digest(digest_of(&heard))).unwrap();
+    stepped.run(store.waiting_these(channel, vec![heard[0].delivery], NOW)).unwrap();
+    let settlements = heard.iter().map(|arrival| Settlement { digest, ..dead(arrival) }).collect();
+    stepped.run(store.settle(settlements)).unwrap();
+    for _ in 0..2 {
+        stepped.run(store.retry(TENANT, heard[1].delivery, EXPIRES_AT)).unwrap();
+    }
+    stepped.run(store.expire_slice(channel, vec![], EXPIRES_AT, 10)).unwrap();
 }
 
 /// A tenant comes and goes.
