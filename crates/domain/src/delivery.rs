@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::outcome::{Class, Outcome};
-use crate::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use crate::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,6 +164,8 @@ pub struct Delivery {
     pub expires_at: Timestamp,
     /// When it reached its final state.
     pub settled_at: Option<Timestamp>,
+    /// The digest that it was merged in.
+    pub digest: Option<DigestId>,
     /// Why it stands where it stands, in words; empty when there is nothing to say.
     pub reason: String,
 }
@@ -178,6 +180,8 @@ pub struct Attempt {
     pub event: EventId,
     pub provider: String,
     pub event_type: String,
+    /// The digest that was tried; its other deliveries have an attempt each.
+    pub digest: Option<DigestId>,
     pub record: AttemptRecord,
     /// The delivery was given up with it. It stays so when a person has the delivery tried again.
     pub gave_up: bool,

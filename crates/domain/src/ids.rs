@@ -40,6 +40,10 @@ id! {
     DeliveryId,
     /// One try at one step of a delivery.
     AttemptId,
+    /// One order to try many deliveries again.
+    RedriveId,
+    /// Several deliveries of one channel merged in one message.
+    DigestId,
 }
 
 /// What several channels have in common that a provider counts or refuses together: a hash, because it is commonly a

@@ -9,11 +9,13 @@ pub mod breaker;
 pub mod budget;
 pub mod channel;
 pub mod delivery;
+pub mod digest;
 pub mod event;
 pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
+pub mod redrive;
 pub mod routing;
 pub mod schedule;
 pub mod secret;
@@ -23,7 +25,9 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 
-pub use ids::{AttemptId, ChannelId, DeliveryId, EventId, KeyId, ScopeId, SubscriptionId, TenantId};
+pub use ids::{
+    AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
+};
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

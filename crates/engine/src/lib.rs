@@ -15,6 +15,7 @@ pub mod registry;
 pub mod render;
 pub mod settings;
 pub mod transport;
+pub mod upkeep;
 
 pub use ops::Engine;
 pub use settings::Settings;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 
 use domain::breaker::Trip;
-use domain::channel::{Channel, Pause};
+use domain::channel::{Channel, DigestRule, Pause};
+use domain::event::NewEvent;
 use domain::event_type::KeptEventType;
 use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
@@ -19,9 +20,9 @@ use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
 use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
-use crate::accept::filter::Filter;
+use crate::accept::filter::{self, Context, Filter};
 use crate::render::Templates;
-use crate::settings::Settings;
+use crate::settings::{Retention, Settings};
 
 /// A channel ready for use.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct LiveChannel {
     pub provider_name: Arc<str>,
     pub config: Config,
     pub templates: Templates,
+    /// How its deliveries are merged; `None` when each is a message of its own.
+    pub digest: Option<LiveDigest>,
     pub schedule: Schedule,
     pub time_to_live: Duration,
     pub subscriptions: Vec<Subscription>,
@@ -39,6 +42,26 @@ pub struct LiveChannel {
     pub scopes: Scopes,
     pub(crate) trip: Arc<TripState>,
     pub(crate) suspension: Arc<Suspension>,
+}
+
+/// A digest rule ready for use.
+#[derive(Debug)]
+pub struct LiveDigest {
+    pub rule: DigestRule,
+    group_by: Option<Filter>,
+}
+
+impl LiveDigest {
+    /// `None` for a rule that merges nothing.
+    fn new(rule: &DigestRule) -> Option<Self> {
+        let group_by = rule.group_by.as_deref().map(Filter::compile_stored);
+        rule.merges().then(|| Self { rule: rule.clone(), group_by })
+    }
+
+    /// What an event must have in common with others to be merged with them.
+    pub(crate) fn key(&self, event: &NewEvent) -> String {
+        self.group_by.as_ref().map_or_else(String::new, |filter| filter::value(filter, &Context::of(event)))
+    }
 }
 
 /// Whether a tenant is suspended, shared by all of its channels: one change reaches them all.
@@ -190,6 +213,7 @@ impl LiveChannel {
             provider: ProviderRef(provider),
             provider_name: spec.name.into(),
             templates: Templates::compile(&channel.settings, provider.markup(&config)),
+            digest: channel.settings.digest.as_ref().filter(|_| provider.merges(&config)).and_then(LiveDigest::new),
             config,
             schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
@@ -272,6 +296,11 @@ impl Registry {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long history is kept.
+    pub(crate) const fn retention(&self) -> &Retention {
+        &self.settings.retention
     }
 
     pub fn config_version(&self) -> ConfigVersion {

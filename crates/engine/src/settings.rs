@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::lane::Bounds;
 use domain::schedule::Schedule;
 use providers::Spec;
+use store::retention::KeptSince;
 
 /// The engine's settings; the server reads them from `defaults.toml`, environment and flags.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,43 @@ pub struct Settings {
     /// Whether the rates in the providers' SPECs are kept to. Servers of one's own that speak a provider's API may have
     /// none.
     pub keeps_provider_rates: bool,
+    /// How long history is kept.
+    pub retention: Retention,
+}
+
+/// How long each kind of history is kept; `None`: for ever. Nothing goes that something waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Events with their data and verdicts.
+    pub events: Option<Duration>,
+    /// Deliveries that are sent, cancelled or expired.
+    pub deliveries: Option<Duration>,
+    pub attempts: Option<Duration>,
+    pub inbox: Option<Duration>,
+    /// Sums, and redrives that are over.
+    pub sums: Option<Duration>,
+}
+
+impl Retention {
+    /// What is older than this goes now.
+    pub(crate) fn kept_since(&self, now: Timestamp) -> KeptSince {
+        let since = |kept: Option<Duration>| {
+            let ms = |kept: Duration| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+            kept.map(|kept| Timestamp::from_ms(now.as_ms().saturating_sub(ms(kept))))
+        };
+        KeptSince {
+            events: since(self.events),
+            deliveries: since(self.deliveries),
+            attempts: since(self.attempts),
+            inbox: since(self.inbox),
+            sums: since(self.sums),
+        }
+    }
+
+    /// Whether anything ever goes.
+    pub(crate) fn is_bounded(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 impl Default for Settings {
@@ -34,6 +73,7 @@ impl Default for Settings {
             buffered_bytes_max: 32 << 20,
             load_items_max: 256,
             keeps_provider_rates: true,
+            retention: Retention::default(),
         }
     }
 }

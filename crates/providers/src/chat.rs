@@ -6,11 +6,12 @@ use bytes::Bytes;
 use domain::Secret;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::{Position, Url};
 
 use crate::config::{Config, FieldError};
 use crate::message::PlanError;
+use crate::pasted::service_url;
 use crate::spec::{Field, FieldKind};
 use crate::step::{HttpStep, Step, Trust};
 
@@ -46,6 +47,16 @@ pub(crate) fn check_webhook_url(
 ) -> Result<(), Vec<FieldError>> {
     let url = webhook_url(config).map_err(|_| vec![FieldError::new(WEBHOOK_URL, "must be a URL")])?;
     check(&url).map_err(|message| vec![FieldError::new(WEBHOOK_URL, message)])
+}
+
+/// A config with that URL.
+pub(crate) fn with_webhook(url: &Url) -> Map<String, Value> {
+    Map::from_iter([(WEBHOOK_URL.to_owned(), url.as_str().into())])
+}
+
+/// The same, of these parts after the service's own.
+pub(crate) fn pasted_webhook(base: &str, segments: &[&str]) -> Result<Map<String, Value>, String> {
+    service_url(base, segments).map(|url| with_webhook(&url))
 }
 
 /// A POST of JSON.

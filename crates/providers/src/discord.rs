@@ -8,11 +8,12 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::outcome::{Outcome, Scope};
 use domain::schedule::Schedule;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError, rfc3339};
+use crate::pasted::{Form, Parts, service_url};
 use crate::spec::{Markup, Rate, RateScope, Size, Spec, Unit};
 use crate::step::{HttpReply, Reply, Step};
 use crate::summary::Summary;
@@ -65,6 +66,10 @@ impl Provider for Discord {
         &SPEC
     }
 
+    fn pasted(&self) -> &'static [Form] {
+        &[Form { schemes: &["discord"], shown: "discord://WEBHOOK_ID/WEBHOOK_TOKEN", read: pasted }]
+    }
+
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
         chat::check_webhook_url(config, |url| match own_path(url) {
             Some(_) => Ok(()),
@@ -104,6 +109,15 @@ impl Provider for Discord {
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         judge::reply(reply, |answer| judge_http(answer, now))
     }
+}
+
+fn pasted(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let [token] = &parts.segments()[..] else { return Err("it must have two parts".to_owned()) };
+    let mut url = service_url("https://discord.com/api/webhooks/", &[&parts.place(), token])?;
+    if let Some(thread) = parts.parameter(&["thread", "thread_id"]) {
+        url.query_pairs_mut().append_pair("thread_id", &thread);
+    }
+    Ok(chat::with_webhook(&url))
 }
 
 /// The path of a webhook, without what makes it speak another product's language.

@@ -16,6 +16,7 @@ use url::Host;
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
 use crate::operator::Operator;
+use crate::pasted::Form;
 use crate::spec::{Field, FieldKind, Markup, Spec};
 use crate::step::{Reply, SmtpServer, SmtpStep, SmtpTls, Step};
 use crate::summary::{Summary, one_line};
@@ -23,6 +24,7 @@ use crate::{Provider, address, judge};
 
 mod default;
 mod mime;
+mod pasted;
 pub mod unsubscribe;
 mod verdict;
 
@@ -155,6 +157,14 @@ pub struct Email;
 impl Provider for Email {
     fn spec(&self) -> &'static Spec {
         &SPEC
+    }
+
+    fn pasted(&self) -> &'static [Form] {
+        &[Form {
+            schemes: &["mailto", "mailtos"],
+            shown: "mailto://USER@HOST, or mailtos://USER:PASSWORD@HOST for a server of its own",
+            read: pasted::read,
+        }]
     }
 
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::outcome::{Outcome, Scope};
 use domain::schedule::Schedule;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, Parts, service_url};
 use crate::spec::{Markup, Rate, RateScope, Size, Spec, Unit};
 use crate::step::{HttpReply, Reply, Step};
 use crate::summary::Summary;
@@ -50,6 +51,10 @@ impl Provider for GoogleChat {
         &SPEC
     }
 
+    fn pasted(&self) -> &'static [Form] {
+        &[Form { schemes: &["gchat"], shown: "gchat://SPACE/KEY/TOKEN", read: pasted }]
+    }
+
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
         chat::check_webhook_url(config, check_url)
     }
@@ -74,6 +79,18 @@ impl Provider for GoogleChat {
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         judge::reply(reply, |answer| judge_http(answer, now))
     }
+}
+
+fn pasted(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let rest = parts.segments();
+    let [key, token, threads @ ..] = rest.as_slice() else { return Err("it must have three parts".to_owned()) };
+    let mut url = service_url("https://chat.googleapis.com/v1/spaces/", &[&parts.place(), "messages"])?;
+    url.query_pairs_mut().append_pair("key", key).append_pair("token", token);
+    if let Some(thread) = parts.parameter(&["thread"]).or_else(|| threads.first().cloned()) {
+        url.query_pairs_mut().append_pair("threadKey", &thread);
+        url.query_pairs_mut().append_pair("messageReplyOption", "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD");
+    }
+    Ok(chat::with_webhook(&url))
 }
 
 fn check_url(url: &Url) -> Result<(), String> {

@@ -105,6 +105,7 @@ mod tests {
             severity: Some(Severity::Info),
             subject,
             body,
+            items: &[],
         };
         let operator = Operator::default();
         let context = PlanContext {

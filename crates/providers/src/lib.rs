@@ -9,6 +9,7 @@
 pub mod address;
 mod chat;
 pub mod config;
+mod digest;
 pub mod discord;
 pub mod email;
 mod field;
@@ -20,6 +21,7 @@ pub mod markup;
 pub mod message;
 pub mod microsoft_teams;
 pub mod operator;
+pub mod pasted;
 pub mod schema;
 pub mod scope;
 pub mod sign;
@@ -37,8 +39,9 @@ use domain::outcome::Outcome;
 use serde_json::{Map, Value};
 
 pub use config::{Config, FieldError, clear, create, masked, update};
-pub use message::{Message, PlanContext, PlanError};
+pub use message::{Item, Message, PlanContext, PlanError};
 pub use operator::Operator;
+use pasted::Form;
 pub use scope::Scopes;
 pub use spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use step::{Reply, Step};
@@ -51,6 +54,11 @@ pub trait Provider: Sync {
     /// Puts what an owner sent into the shape of the fields, before any of it is checked; for values that are accepted
     /// in more than one place.
     fn tidy(&self, _given: &mut Map<String, Value>) {}
+
+    /// How its channels are written as one URL, for owners who come from Apprise; see [`pasted`].
+    fn pasted(&self) -> &'static [Form] {
+        &[]
+    }
 
     /// Checks what goes beyond single fields; errors name the field.
     fn check(&self, _config: &Config) -> Result<(), Vec<FieldError>> {
@@ -75,6 +83,11 @@ pub trait Provider: Sync {
     /// own. Others have no business with it.
     fn passes_trace(&self) -> bool {
         false
+    }
+
+    /// Whether several events can be one message: those of a digest.
+    fn merges(&self, _config: &Config) -> bool {
+        true
     }
 
     /// What tells the credentials of two channels apart, where several channels may use the same one. Never shown.

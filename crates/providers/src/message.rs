@@ -8,7 +8,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 
 use crate::operator::Operator;
 
-/// One event on its way to one channel.
+/// One event on its way to one channel, or several as a digest.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     pub event_id: EventId,
@@ -21,6 +21,28 @@ pub struct Message<'a> {
     pub subject: Option<&'a str>,
     /// The channel's body template, rendered; `None` without template.
     pub body: Option<&'a str>,
+    /// The events of a digest, in order; empty when the message is one event. With them the rest speaks of the digest as a
+    /// whole.
+    pub items: &'a [Item<'a>],
+}
+
+/// One event of a digest.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    pub event_id: EventId,
+    pub event_type: &'a str,
+    /// As in [`Message::data`].
+    pub data: &'a str,
+    pub occurred_at: Timestamp,
+    pub severity: Option<Severity>,
+}
+
+impl<'a> Item<'a> {
+    /// The event as a message of its own, without templates.
+    pub const fn message(&self) -> Message<'a> {
+        let Self { event_id, event_type, data, occurred_at, severity } = *self;
+        Message { event_id, event_type, data, occurred_at, severity, subject: None, body: None, items: &[] }
+    }
 }
 
 /// What is known about the try that is planned.

@@ -10,11 +10,12 @@ use domain::event::Severity;
 use domain::outcome::{Outcome, Scope};
 use domain::schedule::Schedule;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::Config;
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, Parts, service_url};
 use crate::spec::{Markup, Rate, RateScope, Size, Spec, Unit};
 use crate::step::{HttpReply, Reply, Step};
 use crate::summary::Summary;
@@ -59,6 +60,21 @@ impl Provider for MicrosoftTeams {
         &SPEC
     }
 
+    fn pasted(&self) -> &'static [Form] {
+        &[
+            Form {
+                schemes: &["workflows", "workflow"],
+                shown: "workflows://HOST/WORKFLOW_ID/SIGNATURE",
+                read: pasted_workflow,
+            },
+            Form {
+                schemes: &["msteams"],
+                shown: "msteams://TEAM/TOKEN_A/TOKEN_B/TOKEN_C, with TOKEN_A like GUID@GUID",
+                read: pasted_connector,
+            },
+        ]
+    }
+
     fn warnings(&self, config: &Config, _: Option<&str>) -> Vec<String> {
         let is_retired = chat::webhook_url(config).is_ok_and(|url| is_connector(&url));
         let warning =
@@ -86,6 +102,46 @@ impl Provider for MicrosoftTeams {
 
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         judge::reply(reply, |answer| judge_http(answer, now))
+    }
+}
+
+fn pasted_workflow(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let [workflow, signature] = &parts.segments()[..] else {
+        return Err("it must have a host, a workflow and a signature".to_owned());
+    };
+    let says_yes = |answer: &str| ["yes", "y", "true", "1", "on"].contains(&answer.to_ascii_lowercase().as_str());
+    let is_power_automate = parts.parameter(&["pa"]).is_some_and(|answer| says_yes(&answer));
+    let base = format!("https://{}/", parts.place());
+    let trigger = ["triggers", "manual", "paths", "invoke"];
+    let before: &[&str] = if is_power_automate { &["powerautomate", "automations", "direct"] } else { &[] };
+    let path = [before, &["workflows", workflow], &trigger].concat();
+    let mut url = service_url(&base, &path)?;
+    let usual = if is_power_automate { "1" } else { "2016-06-01" };
+    let version = parts.parameter(&["ver", "api-version"]).unwrap_or_else(|| usual.to_owned());
+    // The signature is over these as they are written, with the slash of `sp` encoded, as here.
+    url.query_pairs_mut()
+        .append_pair("api-version", &version)
+        .append_pair("sp", "/triggers/manual/run")
+        .append_pair("sv", "1.0")
+        .append_pair("sig", signature);
+    Ok(chat::with_webhook(&url))
+}
+
+fn pasted_connector(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let (authority, rest) = (parts.authority(), parts.segments());
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match rest.as_slice() {
+        [group, hook, owner] | [group, hook, owner, _] if group.contains('@') => {
+            let base = format!("https://{authority}.webhook.office.com/webhookb2/");
+            let mut path = vec![*group, "IncomingWebhook", *hook, *owner];
+            path.extend(rest.get(3));
+            Ok(chat::with_webhook(&service_url(&base, &path)?))
+        }
+        [hook, owner] if authority.contains('@') => {
+            let path = [authority.as_str(), "IncomingWebhook", hook, owner];
+            Ok(chat::with_webhook(&service_url("https://outlook.office.com/webhook/", &path)?))
+        }
+        _ => Err("it must have a team and three tokens".to_owned()),
     }
 }
 

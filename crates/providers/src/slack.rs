@@ -8,11 +8,12 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::outcome::{Outcome, Scope};
 use domain::schedule::Schedule;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, Parts};
 use crate::spec::{Markup, Rate, RateScope, Size, Spec, Unit};
 use crate::step::{HttpReply, Reply, Step};
 use crate::summary::Summary;
@@ -52,6 +53,14 @@ impl Provider for Slack {
         &SPEC
     }
 
+    fn pasted(&self) -> &'static [Form] {
+        &[Form {
+            schemes: &["slack"],
+            shown: "slack://TOKEN_A/TOKEN_B/TOKEN_C, the three parts of the webhook's URL",
+            read: pasted,
+        }]
+    }
+
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
         chat::check_webhook_url(config, check_url)
     }
@@ -69,6 +78,18 @@ impl Provider for Slack {
 
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {
         judge::reply(reply, |answer| judge_http(answer, now))
+    }
+}
+
+fn pasted(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let (first, rest) = (parts.place(), parts.segments());
+    if first.starts_with("xox") {
+        return Err("that is a bot's token, and Postrider posts through an incoming webhook".to_owned());
+    }
+    match rest.as_slice() {
+        [second, third] => chat::pasted_webhook("https://hooks.slack.com/services/", &[&first, second, third]),
+        [_, _, _, ..] => Err("an incoming webhook posts to its own channel: leave out what follows it".to_owned()),
+        _ => Err("it must have three parts".to_owned()),
     }
 }
 

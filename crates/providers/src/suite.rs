@@ -15,7 +15,7 @@ use crate::{Operator, Provider, all, find};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
-fn each(check: impl Fn(&'static dyn Provider, &'static Spec)) {
+fn each(mut check: impl FnMut(&'static dyn Provider, &'static Spec)) {
     for provider in all() {
         check(*provider, provider.spec());
     }
@@ -117,6 +117,7 @@ fn nothing_secret_is_in_debug_or_in_errors() {
             severity: None,
             subject: None,
             body: None,
+            items: &[],
         };
         let context =
             PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
@@ -134,6 +135,17 @@ fn nothing_secret_is_in_debug_or_in_errors() {
 }
 
 #[test]
+fn schemes_belong_to_one_provider() {
+    let mut seen = BTreeSet::new();
+    each(|provider, spec| {
+        for form in provider.pasted() {
+            assert!(form.schemes.iter().all(|scheme| seen.insert(*scheme)), "{}", spec.name);
+            assert!(form.schemes.iter().any(|scheme| form.shown.starts_with(scheme)), "{}", spec.name);
+        }
+    });
+}
+
+#[test]
 fn completing_twice_changes_nothing() {
     each(|provider, spec| {
         let mut config = create(provider, &spec.sample()).unwrap();
@@ -141,5 +153,27 @@ fn completing_twice_changes_nothing() {
         let once = config.to_json();
         assert!(provider.complete(&mut config, [2; 32]).is_empty(), "{}", spec.name);
         assert_eq!(config.to_json(), once);
+    });
+}
+
+#[test]
+fn a_digest_of_many_events_can_be_sent() {
+    each(|provider, spec| {
+        let config = sample(provider);
+        let item = crate::Item {
+            event_id: EventId(1),
+            event_type: "invoice.paid",
+            data: r#"{"title": "<b>Paid</b> *in* full", "amount": 12}"#,
+            occurred_at: NOW,
+            severity: Some(domain::event::Severity::Warning),
+        };
+        let items = vec![item; 300];
+        let message = Message { event_type: "postrider.digest", data: "{}", items: &items, ..item.message() };
+        let context =
+            PlanContext { wire_id: "dgs_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+        let steps = provider.plan(&config, &message, &context).unwrap();
+        assert!(!steps.is_empty() && steps.len() <= 2, "{}: {} steps", spec.name, steps.len());
+        let said = steps[0].content();
+        assert!(said.contains("300") || said.matches("invoice.paid").count() == 300, "{}: {said}", spec.name);
     });
 }

@@ -11,6 +11,7 @@ use domain::event::Severity;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::digest;
 use crate::form::compact;
 use crate::message::{Message, PlanError, rfc3339};
 
@@ -61,6 +62,9 @@ pub struct SummaryField {
 impl Summary {
     /// Reads a message's data.
     pub fn read(message: &Message<'_>) -> Result<Self, PlanError> {
+        if !message.items.is_empty() {
+            return digest::summary(message);
+        }
         let mut data: BTreeMap<String, &RawValue> = serde_json::from_str(message.data).map_err(|_| PlanError::Data)?;
         let is_resolved = is_resolved(message.event_type, &data);
         let title = take_text(&mut data, &TITLE_KEYS).map(|text| one_line(&text, TITLE_CHARS_MAX));
@@ -213,7 +217,16 @@ mod tests {
 
     fn message(data: &str, severity: Option<Severity>) -> Message<'_> {
         let occurred_at = Timestamp::from_ms(0);
-        Message { event_id: EventId(1), event_type: "a.b", data, occurred_at, severity, subject: None, body: None }
+        Message {
+            event_id: EventId(1),
+            event_type: "a.b",
+            data,
+            occurred_at,
+            severity,
+            subject: None,
+            body: None,
+            items: &[],
+        }
     }
 
     fn read(data: &str) -> Summary {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, Parts};
 use crate::spec::{Field, FieldKind, Markup, Rate, RateScope, Size, Spec, Unit};
 use crate::step::{HttpReply, Reply, Step};
 use crate::summary::Summary;
@@ -88,6 +89,31 @@ static SPEC: Spec = Spec {
 /// A bot's messages to a chat.
 pub struct Telegram;
 
+fn pasted(parts: &Parts<'_>) -> Result<Map<String, Value>, String> {
+    let token = parts.authority();
+    let token = token.strip_prefix("bot").unwrap_or(&token);
+    let chats = parts.segments();
+    let [chat] = chats.as_slice() else {
+        return Err("it must name one chat: several chats are several channels".to_owned());
+    };
+    let (chat, topic) = chat.split_once(':').map_or((chat.as_str(), None), |(chat, topic)| (chat, Some(topic)));
+    let is_bare_name = chat.starts_with(|first: char| first.is_ascii_alphabetic());
+    let chat = if is_bare_name { format!("@{chat}") } else { chat.to_owned() };
+    let mut config = Map::from_iter([(BOT_TOKEN.to_owned(), token.into()), (CHAT_ID.to_owned(), chat.into())]);
+    if let Some(topic) = parts.parameter(&["topic", "thread"]).or_else(|| topic.map(ToOwned::to_owned)) {
+        config.insert(MESSAGE_THREAD_ID.to_owned(), topic.into());
+    }
+    let is_second = parts.parameter(&["mdv"]).is_some_and(|version| matches!(version.as_str(), "v2" | "2"));
+    let mode = match parts.parameter(&["format"]).as_deref() {
+        Some("html") => Some(HTML),
+        Some("text") => Some(PLAIN),
+        Some("markdown") => Some(if is_second { MARKDOWN_V2 } else { MARKDOWN }),
+        _ => None,
+    };
+    config.extend(mode.map(|mode| (PARSE_MODE.to_owned(), mode.into())));
+    Ok(config)
+}
+
 impl Provider for Telegram {
     fn spec(&self) -> &'static Spec {
         &SPEC
@@ -105,6 +131,10 @@ impl Provider for Telegram {
         if let Some(mode) = mode.and_then(|mode| MODES.iter().find(|known| known.eq_ignore_ascii_case(mode))) {
             given.insert(PARSE_MODE.to_owned(), Value::from(*mode));
         }
+    }
+
+    fn pasted(&self) -> &'static [Form] {
+        &[Form { schemes: &["tgram"], shown: "tgram://BOT_TOKEN/CHAT_ID", read: pasted }]
     }
 
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {

@@ -47,6 +47,7 @@ impl Trial<'_> {
             severity: Some(Severity::Critical),
             subject: None,
             body: self.body,
+            items: &[],
         };
         let context =
             PlanContext { wire_id: "dlv_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };

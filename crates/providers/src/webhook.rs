@@ -22,11 +22,13 @@ use url::Url;
 use crate::config::{Config, FieldError, SECRET};
 use crate::message::write_rfc3339;
 use crate::message::{Message, PlanContext, PlanError};
+use crate::pasted::{Form, decoded};
 use crate::sign::{SigningKey, sign};
 use crate::spec::{Field, FieldKind, Markup, Spec};
 use crate::step::{HttpReply, HttpStep, Reply, Step, Trust};
 use crate::{Provider, form, judge};
 
+mod pasted;
 pub mod thulium;
 
 /// For the whole exchange; the specification recommends 15 to 30 s.
@@ -105,6 +107,8 @@ static SPEC: Spec = Spec {
     base_url: None,
 };
 
+const JSON: &str = "application/json";
+
 const STANDARD_NAME: &str = "standard";
 const FORM_NAME: &str = "form";
 /// Also what the dialect of that name looks for.
@@ -139,13 +143,13 @@ impl Format {
     fn body(self, message: &Message<'_>, context: &PlanContext<'_>) -> Result<(Bytes, &'static str), PlanError> {
         const FORM_TYPE: &str = "application/x-www-form-urlencoded";
         match self {
-            Self::Standard => Ok((standard_body(message).into(), "application/json")),
+            Self::Standard => Ok((standard_body(message).into(), JSON)),
             Self::Form => Ok((form::encode(message.data)?.into(), FORM_TYPE)),
             Self::Thulium => Ok((thulium::body(message, context.operator)?.into(), FORM_TYPE)),
             Self::Template => {
                 let body = message.body.ok_or(PlanError::NoBody)?;
                 let is_json = serde_json::from_str::<&RawValue>(body).is_ok();
-                let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+                let content_type = if is_json { JSON } else { "text/plain; charset=utf-8" };
                 Ok((Bytes::copy_from_slice(body.as_bytes()), content_type))
             }
         }
@@ -166,8 +170,8 @@ impl Provider for Webhook {
             return;
         }
         let Some(Ok(mut url)) = given.get(URL).and_then(Value::as_str).map(Url::parse) else { return };
-        let user = percent_decoded(url.username());
-        let password = url.password().map(percent_decoded);
+        let user = decoded(url.username());
+        let password = url.password().map(decoded);
         if user.is_empty() && password.is_none() {
             return;
         }
@@ -177,6 +181,21 @@ impl Provider for Webhook {
             given.insert(BASIC_USER.to_owned(), Value::from(user));
             given.insert(BASIC_PASSWORD.to_owned(), password.map_or(Value::Null, Value::from));
         }
+    }
+
+    fn pasted(&self) -> &'static [Form] {
+        &[
+            Form {
+                schemes: &["json", "jsons"],
+                shown: "json://HOST/PATH, or jsons:// for https",
+                read: |parts| pasted::read(parts, STANDARD_NAME),
+            },
+            Form {
+                schemes: &["form", "forms"],
+                shown: "form://HOST/PATH, or forms:// for https",
+                read: |parts| pasted::read(parts, FORM_NAME),
+            },
+        ]
     }
 
     fn check(&self, config: &Config) -> Result<(), Vec<FieldError>> {
@@ -223,6 +242,11 @@ impl Provider for Webhook {
         let url = prepared.url.clone();
         let step = HttpStep { method: Method::POST, url, headers, body, timeout: TIMEOUT, trust: Trust::NONE };
         Ok(vec![Step::Http(step)])
+    }
+
+    /// Form fields have no place for a second event.
+    fn merges(&self, config: &Config) -> bool {
+        matches!(Format::of(config), Some(Format::Standard | Format::Template))
     }
 
     /// The receiver is the owner's own, and may go on with the trace.
@@ -318,25 +342,37 @@ fn headers(config: &Config) -> Result<Vec<(HeaderName, HeaderValue)>, PlanError>
     Ok(headers)
 }
 
-/// Written by hand around the data, so that it arrives as it came.
+/// Written by hand around the data, so that it arrives as it came. A digest is an array of what its events would be by
+/// themselves.
 fn standard_body(message: &Message<'_>) -> Vec<u8> {
-    /// What the envelope adds to type and data, at most.
-    const ENVELOPE_BYTES: usize = 64;
-    let mut body = Vec::with_capacity(message.event_type.len() + message.data.len() + ENVELOPE_BYTES);
-    body.extend_from_slice(br#"{"type":"#);
-    serde_json::to_writer(&mut body, message.event_type).expect("a text can be written to memory");
-    body.extend_from_slice(br#","timestamp":""#);
-    write_rfc3339(message.occurred_at, &mut body);
-    body.extend_from_slice(br#"","data":"#);
-    body.extend_from_slice(message.data.as_bytes());
-    body.push(b'}');
+    let [first, rest @ ..] = message.items else {
+        let mut body = Vec::with_capacity(message.event_type.len() + message.data.len() + ENVELOPE_BYTES);
+        write_envelope(&mut body, message.event_type, message.occurred_at, message.data);
+        return body;
+    };
+    let size: usize = message.items.iter().map(|item| item.event_type.len() + item.data.len() + ENVELOPE_BYTES).sum();
+    let mut body = Vec::with_capacity(size);
+    body.push(b'[');
+    write_envelope(&mut body, first.event_type, first.occurred_at, first.data);
+    for item in rest {
+        body.push(b',');
+        write_envelope(&mut body, item.event_type, item.occurred_at, item.data);
+    }
+    body.push(b']');
     body
 }
 
-fn percent_decoded(text: &str) -> String {
-    // A form decoder reads '+' as a space; in a URL it is a plus.
-    let pair = format!("={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+/// What the envelope adds to type and data, at most.
+const ENVELOPE_BYTES: usize = 64;
+
+fn write_envelope(body: &mut Vec<u8>, event_type: &str, occurred_at: Timestamp, data: &str) {
+    body.extend_from_slice(br#"{"type":"#);
+    serde_json::to_writer(&mut *body, event_type).expect("a text can be written to memory");
+    body.extend_from_slice(br#","timestamp":""#);
+    write_rfc3339(occurred_at, body);
+    body.extend_from_slice(br#"","data":"#);
+    body.extend_from_slice(data.as_bytes());
+    body.push(b'}');
 }
 
 #[cfg(test)]

@@ -213,7 +213,7 @@ impl Parts {
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&registry), dispatch.clone(), Arc::clone(&clock), entropy);
         let engine = Arc::new(engine.observed_by(Arc::clone(&observer)).steered_by(notices));
-        let hands = Hands { store, clock: Arc::clone(&clock) };
+        let hands = Hands { store, clock: Arc::clone(&clock), registry: Arc::clone(&registry) };
         let in_flight = open_in_flight(config, &registry.instance)?;
         let shell = Shell { handle: dispatch, hands, in_flight, registry, transport, clock, observer };
         Ok(Assembled { engine, shell, inbox })

@@ -7,7 +7,7 @@ use domain::{ChannelId, DeliveryId, Timestamp};
 use engine::dispatch::attempt::Flight;
 use store::queue::{Next, Settlement};
 
-use crate::model::Broken;
+use crate::model::{Broken, deliveries_of};
 
 /// What was seen of the channels that have a limit or an order.
 #[derive(Debug)]
@@ -55,9 +55,14 @@ impl Limits {
                 return Err(format!("delivery {delivery} was started beside another of channel {channel}, in order"));
             }
             let heads = self.heads.entry(channel).or_default();
-            heads.remove(&delivery);
+            // Those of a digest go together, whichever of them was asked for.
+            let together = deliveries_of(flight);
+            for one in &together {
+                heads.remove(one);
+            }
+            let first = together.into_iter().min().unwrap_or(delivery);
             // What an owner or an expiry has taken away since is not told here, but then the channel was changed.
-            let older = heads.iter().find(|(head, then)| **head < delivery && **then == changes);
+            let older = heads.iter().find(|(head, then)| **head < first && **then == changes);
             if let Some((head, _)) = older {
                 return Err(format!(
                     "delivery {delivery} was started before {head}, which waits, of channel {channel}"
@@ -74,6 +79,11 @@ impl Limits {
             Next::Wait { .. } => drop(heads.insert(settlement.delivery, changes)),
             Next::Over { .. } => drop(heads.remove(&settlement.delivery)),
         }
+    }
+
+    /// A new process has settled what the last one had under way: what does not wait any more holds nothing up.
+    pub fn recovered(&mut self, waits: impl Fn(DeliveryId) -> bool) {
+        self.heads.values_mut().for_each(|heads| heads.retain(|head, _| waits(*head)));
     }
 
     /// The process is gone: the next one begins as if its rates had been used.

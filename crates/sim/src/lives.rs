@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use domain::Clock;
+use domain::{Clock, TenantId};
+use store::Journal as _;
 use store::queue::Arrival;
 
 use crate::faults::Fault;
-use crate::process::{Process, Start};
+use crate::process::{Process, Start, read};
 use crate::properties;
 use crate::world::{Done, Event, World};
 
@@ -34,6 +35,12 @@ impl World {
             slots: Arc::clone(&self.slots) as Arc<_>,
             hears: Box::new(hears),
         })?);
+        let store = Arc::clone(&self.process.as_ref().expect("running").store);
+        let is_over = |delivery| {
+            let found = |tenant: &TenantId| read(store.delivery(*tenant, delivery)).ok().flatten();
+            self.tenants.iter().find_map(found).is_none_or(|found| found.state.is_final())
+        };
+        self.model.limits.recovered(|delivery| !is_over(delivery));
         let life = self.life;
         self.note(format_args!("life {life} begins"));
         let checked = properties::sums(self);

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use domain::channel::OnUnknown;
 use domain::delivery::{EDGES, State};
 use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
@@ -46,7 +47,8 @@ pub struct ChannelBelief {
 /// One request on the wire.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    pub delivery: DeliveryId,
+    /// One, or those of a digest.
+    pub deliveries: Vec<DeliveryId>,
     pub channel: ChannelId,
     pub life: u32,
     /// Which try of the delivery.
@@ -82,8 +84,10 @@ pub struct Model {
     pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
     pub channels: BTreeMap<ChannelId, ChannelBelief>,
     pub exchanges: BTreeMap<u64, Exchange>,
-    /// What a delivery looks like on the wire: its id, and the serial of its event.
-    pub wire: BTreeMap<DeliveryId, (String, u64)>,
+    /// The id of the message that a delivery is, or is part of.
+    pub wire: BTreeMap<DeliveryId, String>,
+    /// What the message with an id looks like: its deliveries, and its body.
+    pub messages: BTreeMap<String, (Vec<DeliveryId>, Bytes)>,
     /// What a receiver has got at least once.
     pub arrived: BTreeSet<DeliveryId>,
     /// Started and not durably settled in this life: its exchange.
@@ -96,6 +100,8 @@ pub struct Model {
     pub over: BTreeMap<DeliveryId, State>,
     /// Retried by a person.
     pub retried: BTreeSet<DeliveryId>,
+    /// Tenants whose dead letters somebody has asked to try again: any of them may be, from then on.
+    pub redriving: BTreeSet<TenantId>,
     /// Retries that are asked for and not answered.
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
@@ -119,12 +125,13 @@ pub struct StartBounds {
 impl Model {
     /// A request goes out.
     pub fn sends(&mut self, id: u64, flight: &Flight, bounds: StartBounds) -> Result<(), Broken> {
-        let Flight { delivery, channel, .. } = *flight;
+        let channel = flight.channel;
         let is_test = flight.content.attempts_max.is_some();
         let belief = self.channels.get(&channel);
         let changes = belief.map_or(0, |belief| belief.changes);
+        let deliveries = deliveries_of(flight);
         let exchange = Exchange {
-            delivery,
+            deliveries: deliveries.clone(),
             channel,
             life: bounds.life,
             number: flight.content.tries + 1,
@@ -142,17 +149,22 @@ impl Model {
         }
         self.counts.sends += 1;
         self.exchanges.insert(id, exchange);
-        self.under_way.insert(delivery, id);
+        self.under_way.extend(deliveries.into_iter().map(|delivery| (delivery, id)));
         Ok(())
     }
 
     fn may_send(&self, flight: &Flight, is_test: bool, bounds: StartBounds) -> Result<(), Broken> {
         let Flight { delivery, channel, .. } = *flight;
         let what = format!("delivery {delivery} was started");
-        if self.under_way.contains_key(&delivery) {
+        let deliveries = deliveries_of(flight);
+        if deliveries.iter().any(|delivery| self.under_way.contains_key(delivery)) {
             return Err(format!("{what} while it is under way"));
         }
-        if let Some(state) = self.over.get(&delivery) {
+        let tenant = flight.content.event.content.tenant;
+        let is_over = |delivery| {
+            self.over.get(delivery).filter(|state| !(**state == State::Dead && self.redriving.contains(&tenant)))
+        };
+        if let Some(state) = deliveries.iter().find_map(is_over) {
             return Err(format!("{what} after it was {state}"));
         }
         if flight.content.expires_at <= bounds.now && !self.clock_went_back {
@@ -175,11 +187,13 @@ impl Model {
             if belief.throttled_until.is_some_and(|until| bounds.now < until) {
                 return Err(format!("{what} on channel {channel} before its Retry-After was over"));
             }
-            if !self.asked.contains(&delivery) && self.due.get(&delivery).is_some_and(|due| bounds.now < *due) {
+            let is_asked = deliveries.iter().any(|delivery| self.asked.contains(delivery));
+            if !is_asked && self.due.get(&delivery).is_some_and(|due| bounds.now < *due) {
                 return Err(format!("{what} before it was due"));
             }
         }
-        let others = || self.under_way.values().map(|id| &self.exchanges[id]).filter(|other| !other.is_test);
+        let ids: BTreeSet<u64> = self.under_way.values().copied().collect();
+        let others = || ids.iter().map(|id| &self.exchanges[id]).filter(|other| !other.is_test);
         if others().count() >= bounds.in_flight_max {
             return Err(format!("{what} beyond the bound of {} in flight", bounds.in_flight_max));
         }
@@ -196,16 +210,27 @@ impl Model {
         exchange.has_arrived = true;
         exchange.answer = answer;
         self.counts.arrivals += 1;
-        self.counts.repeats += u64::from(!self.arrived.insert(exchange.delivery));
+        for delivery in &exchange.deliveries {
+            self.counts.repeats += u64::from(!self.arrived.insert(*delivery));
+        }
     }
 
-    /// What a delivery looks like on the wire never changes.
-    pub fn on_the_wire(&mut self, delivery: DeliveryId, wire_id: &str, serial: u64) -> Result<(), Broken> {
-        let known = self.wire.entry(delivery).or_insert_with(|| (wire_id.to_owned(), serial));
-        if (known.0.as_str(), known.1) == (wire_id, serial) {
+    /// A delivery is part of one message and of no other, and a message never changes.
+    pub fn on_the_wire(&mut self, deliveries: &[DeliveryId], wire_id: &str, body: &Bytes) -> Result<(), Broken> {
+        for delivery in deliveries {
+            let known = self.wire.entry(*delivery).or_insert_with(|| wire_id.to_owned());
+            if known != wire_id {
+                return Err(format!("delivery {delivery} went out in {known} and then in {wire_id}"));
+            }
+        }
+        let sent = (deliveries.to_vec(), body.clone());
+        // A channel without secret sends no id.
+        let name = if wire_id.is_empty() { format!("{deliveries:?}") } else { wire_id.to_owned() };
+        let known = self.messages.entry(name).or_insert_with(|| sent.clone());
+        if *known == sent {
             return Ok(());
         }
-        Err(format!("delivery {delivery} went out as {known:?} and then as {wire_id} with serial {serial}"))
+        Err(format!("{wire_id} went out as {known:?} and then as {sent:?}"))
     }
 
     /// The dispatcher hears what came of a request.
@@ -253,17 +278,23 @@ impl Model {
 
     /// A person asks for another try.
     pub fn retries(&mut self, delivery: DeliveryId) {
-        self.retried.insert(delivery);
-        self.over.remove(&delivery);
-        self.due.remove(&delivery);
-        self.seen.remove(&delivery);
+        // A message that is merged is sent again as it was.
+        let message = self.wire.get(&delivery).and_then(|wire_id| self.messages.get(wire_id));
+        let together = message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone());
+        for delivery in together {
+            self.retried.insert(delivery);
+            self.over.remove(&delivery);
+            self.due.remove(&delivery);
+            self.seen.remove(&delivery);
+        }
     }
 
     /// The process is gone.
     pub fn dies(&mut self) {
         for id in std::mem::take(&mut self.under_way).into_values() {
             let exchange = &self.exchanges[&id];
-            self.interrupted.insert((exchange.delivery, exchange.number));
+            let number = exchange.number;
+            self.interrupted.extend(exchange.deliveries.iter().map(|delivery| (*delivery, number)));
         }
         for belief in self.channels.values_mut() {
             // Both are known in memory only, at least until the store has them.
@@ -278,8 +309,9 @@ impl Model {
 
     /// Somebody saw a delivery in a state.
     pub fn sees(&mut self, delivery: DeliveryId, state: State) -> Result<(), Broken> {
+        let may_come_back = self.retried.contains(&delivery) || !self.redriving.is_empty();
         match self.seen.insert(delivery, state) {
-            Some(before) if !leads_to(before, state, self.retried.contains(&delivery)) => {
+            Some(before) if !leads_to(before, state, may_come_back) => {
                 Err(format!("delivery {delivery} was {before} and then {state}"))
             }
             _ => Ok(()),
@@ -296,6 +328,12 @@ impl Model {
         self.kept.insert(event, (serial, deliveries.to_vec()));
         Ok(())
     }
+}
+
+/// What a flight delivers.
+pub(crate) fn deliveries_of(flight: &Flight) -> Vec<DeliveryId> {
+    let digest = flight.content.digest.as_ref();
+    digest.map_or_else(|| vec![flight.delivery], |digest| digest.members.iter().map(|member| member.delivery).collect())
 }
 
 /// Whether the edges lead from one state to the other, in any number of steps.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::BreakerRule;
-use domain::channel::{ChannelSettings, OnUnknown, RateLimit, RatePeriod};
+use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
+use domain::redrive::{Progress, Source, Wanted};
 use domain::schedule::Schedule;
 use domain::{ChannelId, DeliveryId, Secret, TenantId};
-use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError};
+use engine::ops::{ChannelEdit, ChannelTest, ConfigEdit, DeliveryFilter, NewChannel, OpsError, RedriveRequest};
 use engine::registry::LiveChannel;
 use serde_json::{Map, Value};
 use store::Directory as _;
@@ -33,6 +34,8 @@ pub(crate) enum Order {
     /// Other event types and another filter.
     Reroute(ChannelId),
     Narrow(ChannelId),
+    /// Another way to merge deliveries.
+    Merge(ChannelId),
     Create,
     /// It was made; what it is.
     Made(Arc<LiveChannel>),
@@ -40,6 +43,10 @@ pub(crate) enum Order {
     Look(State),
     /// What the look found.
     Retry(TenantId, Option<DeliveryId>),
+    /// All dead letters of a tenant, or all events for one channel.
+    Redrive(TenantId, Option<ChannelId>),
+    /// The newest redrive of a tenant.
+    Steer(TenantId, Progress),
 }
 
 /// The order that waits for its answer. Owners change one thing at a time, and ask again until they are sure.
@@ -61,6 +68,7 @@ impl World {
         edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
         edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         self.wish(&mut edit);
+        edit.digest = self.dice.chance(350).then(|| Some(self.draw_digest()));
         let new = NewChannel {
             name: "C".to_owned(),
             provider: "webhook".to_owned(),
@@ -99,6 +107,16 @@ impl World {
             event_types: Some(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
             filter: Some(filter),
             ..ChannelEdit::default()
+        }
+    }
+
+    fn draw_digest(&mut self) -> DigestRule {
+        DigestRule {
+            is_enabled: self.dice.chance(900),
+            window: Duration::from_secs(self.dice.pick(&[1, 5, 30, 120])),
+            items_max: self.dice.pick(&[0, 1, 2, 3, 10]),
+            immediate_from: None,
+            group_by: self.dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
         }
     }
 
@@ -199,7 +217,7 @@ impl World {
             return Order::Create;
         }
         let channel = channels[self.dice.position(channels.len())];
-        match self.dice.between(0, 29) {
+        match self.dice.between(0, 30) {
             0..=2 => Order::Off(channel),
             3..=6 => Order::On(channel),
             7 => Order::Delete(channel),
@@ -208,7 +226,14 @@ impl World {
             12 => Order::Narrow(channel),
             13 => Order::Create,
             14..=17 => Order::Test(channel),
-            18..=27 => Order::Look(State::Dead),
+            18..=24 => Order::Look(State::Dead),
+            25 => Order::Redrive(self.model.channels[&channel].tenant, None),
+            26 => Order::Redrive(self.model.channels[&channel].tenant, Some(channel)),
+            27 => {
+                let to = self.dice.pick(&[Progress::Paused, Progress::Running, Progress::Running, Progress::Cancelled]);
+                Order::Steer(self.model.channels[&channel].tenant, to)
+            }
+            28 => Order::Merge(channel),
             _ => Order::Look(State::Retrying),
         }
     }
@@ -222,12 +247,18 @@ impl World {
         let draw = self.dice.number();
         let tenant = self.tenants[self.dice.position(self.tenants.len())];
         let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
-        let mut routes = matches!(order, Order::Reroute(_)).then(|| self.draw_routes());
+        let mut drawn = match order {
+            Order::Reroute(_) => Some(self.draw_routes()),
+            Order::Merge(_) => Some(ChannelEdit { digest: Some(Some(self.draw_digest())), ..ChannelEdit::default() }),
+            _ => None,
+        };
         let owner = self.prepare_for(&order);
         let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
         let engine = self.engine();
         if let Order::Retry(_, Some(delivery)) = order {
             self.model.retries(delivery);
+        } else if let Order::Redrive(tenant, None) = order {
+            self.model.redriving.insert(tenant);
         } else if is_change(&order) {
             self.owner.waiting = Some(order.clone());
         }
@@ -254,13 +285,28 @@ impl World {
                 Order::Retry(tenant, Some(delivery)) => {
                     engine.retry_delivery(*tenant, *delivery).await.map(|_| order.clone())
                 }
+                Order::Redrive(tenant, channel) => {
+                    let source = if channel.is_some() { Source::History } else { Source::Dead };
+                    let wanted = Wanted { channel: *channel, ..Wanted::default() };
+                    let pace = Some(1 + u32::try_from(draw % 50).unwrap_or(0));
+                    let begun = engine.begin_redrive(*tenant, RedriveRequest { source, wanted, pace }).await;
+                    begun.map(|_| order.clone())
+                }
+                Order::Steer(tenant, to) => match engine.redrives(*tenant, None, 1).await {
+                    Ok(newest) => match newest.first() {
+                        Some(newest) => engine.steer_redrive(*tenant, newest.id, *to).await.map(|_| order.clone()),
+                        None => Ok(order.clone()),
+                    },
+                    Err(error) => Err(error),
+                },
                 Order::Retry(_, None) | Order::Made(_) => Ok(order.clone()),
                 Order::Off(channel)
                 | Order::On(channel)
                 | Order::Mend(channel)
                 | Order::Reroute(channel)
-                | Order::Narrow(channel) => {
-                    let edit = routes.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
+                | Order::Narrow(channel)
+                | Order::Merge(channel) => {
+                    let edit = drawn.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
                     engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
                 }
             };
@@ -312,6 +358,8 @@ impl World {
                 self.believe(&order);
                 Ok(())
             }
+            // Its channel was deleted meanwhile.
+            Err((Order::Redrive(..), OpsError::Invalid(_))) => Ok(()),
             Err((order, error)) => Err(format!("{order:?} was refused: {error}")),
         };
         self.breaks(checked);
@@ -353,7 +401,7 @@ impl World {
 }
 
 fn is_change(order: &Order) -> bool {
-    !matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..))
+    !matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..))
 }
 
 fn channel_of(order: &Order) -> Option<ChannelId> {
@@ -364,8 +412,11 @@ fn channel_of(order: &Order) -> Option<ChannelId> {
         | Order::Mend(channel)
         | Order::Reroute(channel)
         | Order::Narrow(channel)
+        | Order::Merge(channel)
         | Order::Test(channel) => Some(*channel),
-        Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) => None,
+        Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..) => {
+            None
+        }
     }
 }
 

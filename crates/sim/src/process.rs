@@ -109,7 +109,8 @@ impl<T> Process<T> {
         let found = read(Found::in_store(&*store))?;
         let dispatcher = Dispatcher::new(Arc::clone(&registry), Arc::clone(&entropy), &settings, found, clock.now());
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let hands = Arc::new(Hands { store: Arc::clone(&shared), clock: Arc::clone(&clock) });
+        let hands =
+            Arc::new(Hands { store: Arc::clone(&shared), clock: Arc::clone(&clock), registry: Arc::clone(&registry) });
         let engine = Arc::new(Engine::new(shared, Arc::clone(&registry), handle.clone(), clock, entropy));
         Ok(Self {
             store,

@@ -27,13 +27,36 @@ pub(crate) fn receiver_of(url: &str) -> Option<usize> {
     url.strip_prefix("https://r")?.split('.').next()?.parse().ok()
 }
 
-/// What a receiver reads of a request: which receiver it is, the wire id, and the serial of the event.
-pub(crate) fn read_request(step: &HttpStep) -> (usize, String, u64) {
+/// What a receiver reads of a request: which receiver it is, the wire id, and the serial of each event.
+pub(crate) fn read_request(step: &HttpStep) -> (usize, String, Vec<u64>) {
     let receiver = receiver_of(step.url.reveal()).unwrap_or(usize::MAX);
     let wire_id = step.headers.get("webhook-id").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let body: Value = serde_json::from_slice(&step.body).unwrap_or_default();
+    let events = match body {
+        Value::Array(events) => events,
+        single => vec![single],
+    };
     // A test's event has no serial.
-    (receiver, wire_id, body["data"]["n"].as_u64().unwrap_or(0))
+    let serials = events.iter().map(|event| event["data"]["n"].as_u64().unwrap_or(0)).collect();
+    (receiver, wire_id, serials)
+}
+
+/// What is sent for deliveries is their events, as far as the clients were told which these are.
+pub(crate) fn right_events(model: &Model, deliveries: &[DeliveryId], serials: &[u64]) -> Result<(), Broken> {
+    if deliveries.len() != serials.len() {
+        return Err(format!("{deliveries:?} went out with the events {serials:?}"));
+    }
+    for (serial, made) in model.kept.values() {
+        for (delivery, _) in made {
+            let place = deliveries.iter().position(|sent| sent == delivery);
+            if let Some(sent) = place.map(|place| serials[place])
+                && sent != *serial
+            {
+                return Err(format!("delivery {delivery} is of the event {serial} and went out with {sent}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is sent for a channel goes to its own receiver.
@@ -97,9 +120,12 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     sums(world)?;
     let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
     events(world, &kept)?;
+    once(&kept)?;
     let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
     for exchange in world.model.exchanges.values() {
-        exchanges.entry(exchange.delivery).or_default().push(exchange);
+        for delivery in &exchange.deliveries {
+            exchanges.entry(*delivery).or_default().push(exchange);
+        }
     }
     for delivery in kept.deliveries.values() {
         is_over(world, delivery)?;
@@ -112,6 +138,18 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     }
     explains(world, &kept)?;
     count(world, &kept);
+    Ok(())
+}
+
+/// An event comes to a channel once, whatever was redriven and crashed meanwhile.
+fn once(kept: &Kept) -> Result<(), Broken> {
+    let mut pairs = BTreeMap::new();
+    for delivery in kept.deliveries.values() {
+        if let Some(other) = pairs.insert((delivery.event, delivery.channel), delivery.id) {
+            let Delivery { id, event, channel, .. } = delivery;
+            return Err(format!("event {event} came to channel {channel} twice: deliveries {other} and {id}"));
+        }
+    }
     Ok(())
 }
 
@@ -217,7 +255,8 @@ fn attempts_fit(
     }
     let may_repeat = model.channels.get(&delivery.channel).is_none_or(|belief| belief.on_unknown == OnUnknown::Retry);
     let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown;
-    if !may_repeat && !model.retried.contains(&id) && attempts.iter().rev().skip(1).any(is_unknown) {
+    let is_asked = model.retried.contains(&id) || model.redriving.contains(&delivery.tenant);
+    if !may_repeat && !is_asked && attempts.iter().rev().skip(1).any(is_unknown) {
         return Err(format!("delivery {id} was sent again after an unknown answer, and its channel forbids that"));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::Settings;
+use engine::settings::Retention;
 
 use crate::dice::Dice;
 
@@ -31,6 +32,7 @@ impl Scenario {
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
                 keeps_provider_rates: true,
+                retention: Retention::default(),
             },
             segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
             tenants: dice.position(3) + 1,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use engine::dispatch::Input;
+
 /// The trace of one simulation. Lines name what the seed decides and nothing else, so that two runs compare.
 #[derive(Debug)]
 pub struct Trace {
@@ -30,5 +32,25 @@ impl Trace {
     /// The same for the same lines.
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+}
+
+/// What the dispatcher hears, in a line.
+pub(crate) fn describe(input: &Input) -> String {
+    match input {
+        Input::Settled(settlements) => format!("{} results are durable", settlements.len()),
+        Input::SettleFailed(settlements) => format!("{} results could not be written", settlements.len()),
+        Input::Loaded(load, found) => {
+            format!("load of channel {} {:?}: {:?} rows", load.channel, load.what, found.as_ref().map(Vec::len))
+        }
+        Input::WorkDone(work, more) => format!("{work:?} done, more: {more:?}"),
+        Input::PauseDone(channel, failed) => format!("pause of {channel} done: {}", failed.is_none()),
+        Input::Answered(answered) => {
+            format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome.class.name())
+        }
+        Input::SealDone(seal, sealed) => {
+            format!("seal of {:?} of channel {}: {sealed:?}", seal.closed.members, seal.channel)
+        }
+        other => format!("{other:?}"),
     }
 }

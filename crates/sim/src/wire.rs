@@ -7,7 +7,7 @@ use engine::dispatch::Input;
 use engine::dispatch::attempt::{AttemptRun, Flight};
 use providers::step::{Reply, Step};
 
-use crate::model::StartBounds;
+use crate::model::{StartBounds, deliveries_of};
 use crate::properties;
 use crate::receivers::{Mood, draw_fate};
 use crate::world::{Event, Sabotage, World, us};
@@ -16,6 +16,7 @@ impl World {
     pub(crate) fn send(&mut self, flight: Flight) {
         self.exchanges += 1;
         let id = self.exchanges;
+        let deliveries = deliveries_of(&flight);
         let (delivery, channel, number) = (flight.delivery, flight.channel, flight.content.tries + 1);
         let now = self.clock.now();
         let bounds = StartBounds { in_flight_max: self.scenario.settings.in_flight_max, life: self.life, now };
@@ -34,9 +35,11 @@ impl World {
         let noted = process.in_flight.note(run.slot(), &run.note(now));
         noted.expect("memory takes everything");
         process.runs.insert(id, run);
-        let (receiver, wire_id, serial) = properties::read_request(&step);
-        self.note(format_args!("send {id}: delivery {delivery} try {number} channel {channel} serial {serial}"));
-        let checked = self.model.on_the_wire(delivery, &wire_id, serial);
+        let (receiver, wire_id, serials) = properties::read_request(&step);
+        self.note(format_args!("send {id}: {deliveries:?} try {number} channel {channel} serials {serials:?}"));
+        let checked = self.model.on_the_wire(&deliveries, &wire_id, &step.body);
+        self.breaks(checked);
+        let checked = properties::right_events(&self.model, &deliveries, &serials);
         self.breaks(checked);
         let checked = properties::right_receiver(&self.model, channel, receiver);
         self.breaks(checked);

@@ -28,7 +28,7 @@ use crate::properties;
 use crate::receivers::{Fate, Mood};
 use crate::scenario::Scenario;
 use crate::slots::MemorySlots;
-use crate::trace::Trace;
+use crate::trace::{Trace, describe};
 
 /// A lie that the world tells on purpose, to see that the properties find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -460,7 +460,9 @@ impl World {
                 Action::Settle(settlements) => hands.settle(settlements).await,
                 Action::Load(load) => hands.load(load).await,
                 Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Seal(seal) => hands.seal(seal).await,
                 Action::Reconfigure(change) => hands.reconfigure(change).await,
+                Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => hands.work(work, under_way).await,
                 Action::Send(_) | Action::Tell(_) => unreachable!("handled above"),
             };
@@ -553,20 +555,4 @@ impl World {
 
 pub(crate) fn us(wait: Duration) -> u64 {
     u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn describe(input: &Input) -> String {
-    match input {
-        Input::Settled(settlements) => format!("{} results are durable", settlements.len()),
-        Input::SettleFailed(settlements) => format!("{} results could not be written", settlements.len()),
-        Input::Loaded(load, found) => {
-            format!("load of channel {} {:?}: {:?} rows", load.channel, load.what, found.as_ref().map(Vec::len))
-        }
-        Input::WorkDone(work, more) => format!("{work:?} done, more: {more:?}"),
-        Input::PauseDone(channel, failed) => format!("pause of {channel} done: {}", failed.is_none()),
-        Input::Answered(answered) => {
-            format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome.class.name())
-        }
-        other => format!("{other:?}"),
-    }
 }

@@ -1,8 +1,8 @@
 //! The storage seam: what must be kept, said in the domain's words, and the backends that keep it.
 //!
-//! Four traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
-//! (what happened, for people) and [`Inbox`] (what applications show to their users). A method is a whole unit of work, and has its test in `conformance`,
-//! which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
+//! Six traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
+//! (what happened, for people), [`Inbox`] (what applications show to their users) , [`Redrives`] (many deliveries tried
+//! again) and [`Retention`] (what is old goes). A method is a whole unit of work, and has its test in `conformance`, which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
 //!
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
 
@@ -10,6 +10,7 @@ mod blob;
 #[cfg(any(test, feature = "testing"))]
 #[macro_use]
 pub mod conformance;
+pub mod digest;
 pub mod directory;
 pub mod error;
 pub mod inbox;
@@ -18,6 +19,9 @@ pub mod lock;
 pub mod observe;
 pub mod postgres;
 pub mod queue;
+mod redrive_json;
+pub mod redrives;
+pub mod retention;
 mod settings;
 pub mod sqlite;
 pub mod vault;
@@ -27,9 +31,11 @@ pub use error::StoreError;
 pub use inbox::Inbox;
 pub use journal::Journal;
 pub use queue::Queue;
+pub use redrives::Redrives;
+pub use retention::Retention;
 pub use vault::Vault;
 
 /// A backend: all concerns over one database.
-pub trait Store: Queue + Directory + Journal + Inbox {}
+pub trait Store: Queue + Directory + Journal + Inbox + Redrives + Retention {}
 
-impl<T: Queue + Directory + Journal + Inbox> Store for T {}
+impl<T: Queue + Directory + Journal + Inbox + Redrives + Retention> Store for T {}

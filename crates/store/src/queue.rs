@@ -7,9 +7,10 @@ use domain::delivery::{AttemptRecord, State};
 use domain::event::{Event, NewEvent};
 use domain::outcome::Class;
 use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
 
 use crate::StoreError;
+use crate::digest::{NewDigest, SealedDigest};
 use crate::inbox::InboxEntry;
 
 /// The most deliveries of one event that the accepting transaction writes; the rest is expanded in slices.
@@ -33,8 +34,8 @@ pub trait Queue: Send + Sync {
     /// The channels that have waiting deliveries, in order of id.
     async fn waiting_channels(&self) -> Result<Vec<ChannelId>, StoreError>;
 
-    /// Waiting deliveries of one channel in order of id, those above `after`. Rows that are due after `now` come
-    /// without their event.
+    /// Waiting deliveries of one channel in order of id, those above `after`. Rows that are due after `now`, and those of a
+    /// digest, come without their event.
     async fn waiting_after(
         &self,
         channel: ChannelId,
@@ -43,13 +44,21 @@ pub trait Queue: Send + Sync {
         rows_max: usize,
     ) -> Result<Vec<Waiting>, StoreError>;
 
-    /// These deliveries of one channel, as far as they still wait.
+    /// These deliveries of one channel, as far as they still wait; those of a digest with what it sends. Rows that are due
+    /// after `now` come without either.
     async fn waiting_these(
         &self,
         channel: ChannelId,
         deliveries: Vec<DeliveryId>,
         now: Timestamp,
     ) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Makes one message of several deliveries that wait for their first try. When this returns, what is sent is durable;
+    /// they have the digest's time-to-live and are due since it was sealed,
+    /// and from then on the deliveries of the digest move together: they are settled in one call, and what is retried,
+    /// cancelled or expired is all of them. `None`, and nothing is written: one of them no longer waits untried, or is in
+    /// a digest already.
+    async fn seal_digest(&self, digest: NewDigest) -> Result<Option<DigestId>, StoreError>;
 
     /// Cancels one slice of what a [`Cancellation`] covers, except what is under way. Returns whether more is left that
     /// is not under way. The cancellation is finished by the slice that finds nothing else, under way or not: call again
@@ -84,7 +93,7 @@ pub trait Queue: Send + Sync {
     async fn has_purge(&self) -> Result<bool, StoreError>;
 
     /// Makes a delivery due at once: a dead one waits again with a fresh budget of attempts, a retrying one stops
-    /// waiting. `None` when the tenant has no such delivery.
+    /// waiting; with it all deliveries of its digest. `None` when the tenant has no such delivery.
     async fn retry(
         &self,
         tenant: TenantId,
@@ -182,8 +191,12 @@ pub struct Waiting {
     pub tries: u32,
     pub attempts_max: Option<u32>,
     pub steps_done: StepsDone,
-    /// `None` when it is due later than the reader asked for.
+    /// The digest that it is in.
+    pub digest: Option<DigestId>,
+    /// `None` when it is due later than the reader asked for, or its digest was not asked for.
     pub event: Option<Arc<Event>>,
+    /// What its digest sends, when it was asked for by id and is due.
+    pub sealed: Option<Arc<SealedDigest>>,
 }
 
 /// What became of a try of one delivery.
@@ -200,6 +213,8 @@ pub struct Settlement {
     pub settled_at: Timestamp,
     /// How many tries the delivery had before: the fence against settling twice.
     pub tries_before: u32,
+    /// The digest that was tried; its other deliveries have a settlement each in the same call.
+    pub digest: Option<DigestId>,
     /// Empty when it settled without a try: cancelled or expired at its turn.
     pub records: Vec<AttemptRecord>,
     /// Written into the tenant's inbox in the same transaction, each once.

@@ -8,6 +8,7 @@
 //! Fair order over tenants, then over the channels of a tenant, is kept in [`turns`], rates in [`meters`], the order within
 //! a lane in [`order`], and what slow channels may hold in [`slow`].
 
+mod aside;
 mod meters;
 mod order;
 mod slow;
@@ -43,6 +44,8 @@ struct Lane<T> {
     recalled: VecDeque<DeliveryId>,
     /// Buffered, or started and not durably settled: never taken a second time.
     known: BTreeSet<DeliveryId>,
+    /// Taken as well, and not started by themselves; see [`aside`].
+    aside: BTreeSet<DeliveryId>,
     /// Asked for again while they were under way: brought back when they are settled.
     recalled_under_way: BTreeSet<DeliveryId>,
     /// Settled since the load under way was asked for, so that its older view of the table does not bring them back.
@@ -72,6 +75,7 @@ impl<T> Lane<T> {
             buffer: VecDeque::new(),
             recalled: VecDeque::new(),
             known: BTreeSet::new(),
+            aside: BTreeSet::new(),
             recalled_under_way: BTreeSet::new(),
             settled_during_load: BTreeSet::new(),
             is_spilled: false,
@@ -117,7 +121,8 @@ impl<T> Lane<T> {
     fn wants_load(&self, bounds: &Bounds) -> bool {
         let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
         let wants = !self.recalled.is_empty() && (has_room || self.order.is_held_up());
-        !self.is_paused && !self.is_loading && (wants || (has_room && self.is_spilled))
+        let takes_more = self.is_spilled && self.aside.len() < aside::ASIDE_MAX;
+        !self.is_paused && !self.is_loading && (wants || (has_room && takes_more))
     }
 }
 
@@ -443,6 +448,7 @@ impl<T> Lanes<T> {
             self.buffered_bytes -= ready.bytes;
         }
         lane.recalled.clear();
+        lane.aside.clear();
         lane.order.forget();
         lane.generation += 1;
         lane.is_spilled = true;

@@ -246,3 +246,49 @@ fn what_is_asked_for_again_while_it_is_under_way_comes_back_when_it_is_settled()
 
 mod limits;
 mod order;
+#[test]
+fn what_is_set_aside_is_taken_once_and_not_under_way() {
+    let mut world = World::new(BOUNDS);
+    let (channel, first) = (ChannelId(1), DeliveryId(1));
+    assert!(world.lanes.arrive_aside(channel, first));
+    assert!(!world.lanes.arrive_aside(channel, first), "it has it");
+    assert_eq!(
+        (world.lanes.unsettled(), world.lanes.under_way(channel), world.lanes.start_next(NOW)),
+        (0, vec![], None)
+    );
+    // Read again, it starts as any other.
+    world.table.insert(1, Timestamp::from_ms(0));
+    world.next = 2;
+    world.lanes.bring_back(channel, first);
+    assert_eq!(world.run(NOW), [1]);
+}
+
+#[test]
+fn a_load_tells_what_is_news() {
+    let mut world = World::new(BOUNDS);
+    (0..2).for_each(|_| world.accept());
+    world.lanes.arrive_aside(ChannelId(1), DeliveryId(3));
+    world.lanes.arrive_aside(ChannelId(1), DeliveryId(4));
+    world.lanes.spill(ChannelId(1));
+    let load = world.lanes.next_load().unwrap();
+    world.lanes.release(ChannelId(1), DeliveryId(4));
+    let news: Vec<_> = (1..=5).filter(|id| world.lanes.is_news(&load, DeliveryId(*id))).collect();
+    assert_eq!(news, [5], "two are buffered, one is aside, one was settled since");
+    assert!(world.lanes.is_reading(ChannelId(1)));
+    world.lanes.pause(ChannelId(1));
+    assert!(!world.lanes.is_news(&load, DeliveryId(5)), "the load is void");
+}
+
+#[test]
+fn what_is_too_much_to_set_aside_stays_in_the_table() {
+    let mut world = World::new(BOUNDS);
+    let channel = ChannelId(1);
+    for id in 1..=10_000 {
+        assert!(world.lanes.arrive_aside(channel, DeliveryId(id)));
+    }
+    assert!(!world.lanes.arrive_aside(channel, DeliveryId(10_001)));
+    assert_eq!(world.lanes.next_load(), None, "there is no room yet");
+    world.lanes.release(channel, DeliveryId(1));
+    let load = world.lanes.next_load().unwrap();
+    assert_eq!(load.what, LoadWhat::After(DeliveryId(10_000)));
+}

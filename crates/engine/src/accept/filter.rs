@@ -6,10 +6,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use domain::digest::GROUP_KEY_BYTES_MAX;
 use domain::event::NewEvent;
 use domain::routing::FilterResult;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Expression};
+use sha2::{Digest as _, Sha256};
 
 use crate::expression;
 
@@ -53,6 +55,18 @@ impl Filter {
     }
 }
 
+/// The value of an expression over an event, as a text: what a digest groups by. Nothing, and what fails, is the empty
+/// text; a long one is its hash.
+pub(crate) fn value(filter: &Filter, event: &Context) -> String {
+    let found = filter.0.as_ref().and_then(|expression| expression.eval(event.0.clone()).ok());
+    let Some(found) = found.filter(|value| !value.is_undefined() && !value.is_none()) else { return String::new() };
+    let text = found.as_str().map_or_else(|| expression::json(&found).unwrap_or_default(), ToOwned::to_owned);
+    if text.len() <= GROUP_KEY_BYTES_MAX {
+        return text;
+    }
+    Sha256::digest(&text).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
+}
+
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Filter")
@@ -82,6 +96,15 @@ impl Context {
             data.into_iter().map(|(key, value)| (key, Value::from(Serde(value)))).collect();
         names.insert("event".to_owned(), about);
         names.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Self(Value::from_pairs(names))
+    }
+
+    /// The same with `items`: what is seen of several events.
+    pub(crate) fn with_items(&self, items: Vec<Self>) -> Self {
+        let items: Value = items.into_iter().map(|item| item.0).collect();
+        let keys = self.0.try_iter().into_iter().flatten();
+        let kept = keys.filter_map(|key| Some((key.as_str()?.to_owned(), self.0.get_item(&key).ok()?)));
+        let names: std::collections::BTreeMap<String, Value> = kept.chain([("items".to_owned(), items)]).collect();
         Self(Value::from_pairs(names))
     }
 }
@@ -121,6 +144,24 @@ mod tests {
         check("missing.deeper.still == 1", FilterResult::Reject);
         check("'inv' in event.type and customer.country | lower == 'de'", FilterResult::Pass);
         check("{} - 3 > amount", FilterResult::Failed);
+    }
+
+    #[test]
+    fn what_events_have_in_common_is_a_text() {
+        let long = "x".repeat(300);
+        let data = format!(r#"{{"customer": {{"id": 7}}, "name": "Ada", "none": null, "long": "{long}"}}"#);
+        let context = Context::of(&event(&data));
+        let check = |text: &str, expected: &str| {
+            assert_eq!(value(&Filter::compile(text).unwrap(), &context), expected, "{text}");
+        };
+        check("name", "Ada");
+        check("customer.id", "7");
+        check("customer", r#"{"id":7}"#);
+        check("[event.type, name]", r#"["invoice.paid","Ada"]"#);
+        check("missing.deeper", "");
+        check("none", "");
+        check("{} - 3", "");
+        assert_eq!(value(&Filter::compile("long").unwrap(), &context).len(), 64);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use http::{HeaderName, HeaderValue};
 use providers::step::{InboxStep, Reply, SmtpReply, Step};
 use providers::{Config, Message, PlanContext};
 use sha2::{Digest as _, Sha256};
+use store::digest::SealedDigest;
 use store::inbox::InboxEntry;
 use store::queue::Waiting;
 
@@ -29,6 +30,7 @@ use super::due_since;
 use super::in_flight::Note;
 
 use crate::registry::{LiveChannel, Registry};
+use crate::render::digest::DigestRow;
 
 /// A delivery that is under way.
 #[derive(Clone, Debug)]
@@ -54,14 +56,17 @@ pub struct Content {
     pub tries: u32,
     pub attempts_max: Option<u32>,
     pub steps_done: StepsDone,
+    /// What it stands for, when it is the first delivery of a digest.
+    pub digest: Option<Arc<SealedDigest>>,
 }
 
 impl Content {
     /// What the queue table says of a row that comes with its event.
     pub(crate) fn of_row(row: Waiting, now: Timestamp) -> Option<Self> {
         let due_since = due_since(&row, now);
-        let Waiting { created_at, expires_at, attempts, tries, attempts_max, steps_done, event, .. } = row;
-        Some(Self { event: event?, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done })
+        let Waiting { created_at, expires_at, attempts, tries, attempts_max, steps_done, event, sealed, .. } = row;
+        let (event, digest) = (event?, sealed);
+        Some(Self { event, created_at, due_since, expires_at, attempts, tries, attempts_max, steps_done, digest })
     }
 }
 
@@ -471,6 +476,18 @@ fn plan_with(
     now: Timestamp,
 ) -> Result<Vec<Step>, String> {
     let Flight { live, content, .. } = flight;
+    // The database's own name, so that ids of two databases differ.
+    let wire_id = match &content.digest {
+        Some(digest) => format!("dgs_{}_{}", registry.instance, digest.id),
+        None => format!("dlv_{}_{}", registry.instance, flight.delivery),
+    };
+    let attempt = content.tries + 1;
+    let context = PlanContext { wire_id: &wire_id, attempt, is_plain, now, operator: &registry.operator };
+    let plan =
+        |message: &Message<'_>| live.provider.0.plan(config, message, &context).map_err(|error| error.to_string());
+    if let Some(digest) = &content.digest {
+        return DigestRow::read(&digest.body)?.with_message(plan);
+    }
     let event = &content.event;
     let rendered = live.templates.render(live, event)?;
     let message = Message {
@@ -481,12 +498,9 @@ fn plan_with(
         severity: event.content.severity,
         subject: rendered.subject.as_deref(),
         body: rendered.body.as_deref(),
+        items: &[],
     };
-    // The database's own name, so that ids of two databases differ.
-    let wire_id = format!("dlv_{}_{}", registry.instance, flight.delivery);
-    let attempt = content.tries + 1;
-    let context = PlanContext { wire_id: &wire_id, attempt, is_plain, now, operator: &registry.operator };
-    live.provider.0.plan(config, &message, &context).map_err(|error| error.to_string())
+    plan(&message)
 }
 
 #[cfg(test)]

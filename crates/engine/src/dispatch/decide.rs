@@ -186,6 +186,7 @@ fn settlement(delivery: DeliveryId, channel: ChannelId, content: &Content, next:
         expires_at: content.expires_at,
         settled_at: now,
         tries_before: content.tries,
+        digest: None,
         records: Vec::new(),
         inbox: Vec::new(),
         attempts: content.attempts,

@@ -10,11 +10,15 @@
 pub mod attempt;
 pub mod breakers;
 pub mod decide;
+pub mod digest;
 pub mod hands;
 pub mod in_flight;
 mod reach;
 pub mod recovery;
+mod redrives;
 pub mod run;
+mod standing;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use domain::channel::Pause;
 use domain::delivery::Cause;
 use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, RedriveId, StepsDone, TenantId, Timestamp};
 use store::directory::ConfigChange;
 use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
 use store::{Store, StoreError};
@@ -32,16 +36,19 @@ use store::{Store, StoreError};
 use crate::random::Entropy;
 use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
+use crate::upkeep::redrive::Sliced;
 use attempt::{Answered, Content, Flight};
 use breakers::{Breakers, Moment};
 use decide::{Circumstances, Decision, decide};
+use digest::{Digests, Seal, Sealed, of_each};
 use in_flight::Slots;
+use redrives::Redrives;
+
+pub use standing::Standing;
+pub use work::Work;
 
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
-
-/// How often the deliveries of paused channels are looked through for expired ones.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Something that happened.
 #[derive(Debug)]
@@ -68,6 +75,12 @@ pub enum Input {
     RetryAsked(ChannelId, DeliveryId),
     /// There are fan-outs to expand.
     ExpandAsked,
+    /// A redrive is to be carried out from where it stands; the store has it already.
+    RedriveAsked(TenantId, RedriveId),
+    /// A slice of a redrive was done.
+    Redriven(TenantId, RedriveId, Sliced),
+    /// A window was sealed, or not; `None`: the store failed.
+    SealDone(Seal, Option<Sealed>),
     /// A pause was written down, or could not be: then this is it.
     PauseDone(ChannelId, Option<Pause>),
     /// A config that a provider changed was written down, or could not be: then this is it.
@@ -76,19 +89,6 @@ pub enum Input {
     WorkDone(Work, Option<bool>),
     /// Start nothing more.
     Stop,
-}
-
-/// Work in slices that the store does for dispatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Work {
-    /// Write a slice of a large fan-out.
-    Expand,
-    /// Erase a slice of what a deleted tenant has left.
-    Purge,
-    /// Cancel a slice of what waits for a channel.
-    Cancel(ChannelId),
-    /// Expire a slice of what waits for a paused channel.
-    Expire(ChannelId),
 }
 
 /// Something to do.
@@ -102,10 +102,14 @@ pub enum Action {
     Load(Load),
     /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
     Pause(ChannelId, Pause),
+    /// Make one message of several deliveries; comes back as [`Input::SealDone`].
+    Seal(Seal),
     /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
     Reconfigure(ConfigChange),
     /// Tell whoever wants to hear of it; nothing comes back.
     Tell(Moment),
+    /// Carry out a slice of a redrive; comes back as [`Input::Redriven`].
+    Redrive(TenantId, RedriveId),
     /// Do a slice of work, leaving out what is under way; comes back as [`Input::WorkDone`].
     Work(Work, Vec<DeliveryId>),
 }
@@ -119,6 +123,8 @@ pub struct Found {
     pub cancellations: Vec<Cancellation>,
     /// Deleted tenants have something left.
     pub has_purge: bool,
+    /// Redrives that run.
+    pub redrives: Vec<(TenantId, RedriveId)>,
 }
 
 impl Found {
@@ -128,6 +134,7 @@ impl Found {
             waiting: store.waiting_channels().await?,
             cancellations: store.cancellations().await?,
             has_purge: store.has_purge().await?,
+            redrives: store.running_redrives().await?,
         })
     }
 }
@@ -137,8 +144,11 @@ pub struct Dispatcher {
     registry: Arc<Registry>,
     entropy: Arc<dyn Entropy>,
     lanes: Lanes<Content>,
+    digests: Digests,
     /// Tests under way, and where they go: they use no lane.
     tests: BTreeMap<DeliveryId, ChannelId>,
+    /// Tests that a person asked for again before their result was known to be durable.
+    retried_tests: BTreeSet<DeliveryId>,
     /// Where sends under way are noted.
     slots: Slots,
     /// Results that the store does not have yet.
@@ -157,7 +167,10 @@ pub struct Dispatcher {
     unsaved_configs: Vec<ConfigChange>,
     work: BTreeSet<Work>,
     work_under_way: BTreeSet<Work>,
+    redrives: Redrives,
     expiry_due: Timestamp,
+    /// When it is looked for what is old; `None`: everything is kept for ever.
+    retention_due: Option<Timestamp>,
     actions: Vec<Action>,
     is_stopping: bool,
 }
@@ -175,7 +188,9 @@ impl Dispatcher {
             registry,
             entropy,
             lanes: Lanes::new(settings.bounds(), now),
+            digests: Digests::default(),
             tests: BTreeMap::new(),
+            retried_tests: BTreeSet::new(),
             slots: Slots::default(),
             unsaved: Vec::new(),
             store_rest_until: None,
@@ -187,13 +202,16 @@ impl Dispatcher {
             unsaved_configs: Vec::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
+            redrives: Redrives::default(),
             expiry_due: now,
+            retention_due: settings.retention.is_bounded().then_some(now),
             actions: Vec::new(),
             is_stopping: false,
         };
         if found.has_purge {
             dispatcher.work.insert(Work::Purge);
         }
+        found.redrives.iter().for_each(|redrive| dispatcher.redrives.ask(*redrive, now));
         for channel in found.waiting {
             dispatcher.channel_changed(channel, now);
             dispatcher.lanes.spill(channel);
@@ -224,11 +242,14 @@ impl Dispatcher {
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
             Input::RetryAsked(channel, delivery) => {
                 self.ensure_lane(channel, now);
-                self.lanes.recall(channel, delivery);
+                self.retry_asked(channel, delivery);
             }
             Input::ExpandAsked => {
                 self.work.insert(Work::Expand);
             }
+            Input::RedriveAsked(tenant, redrive) => self.redrives.ask((tenant, redrive), now),
+            Input::Redriven(tenant, redrive, sliced) => self.redriven((tenant, redrive), sliced, now),
+            Input::SealDone(seal, result) => self.seal_done(seal, result, now),
             Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
             Input::ReconfigureDone(failed) => self.reconfigure_done(failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
@@ -241,6 +262,7 @@ impl Dispatcher {
         self.lanes.advance(now);
         self.probe(now);
         if !self.is_stopping {
+            self.close_windows(now);
             self.start_all(now);
         }
         if self.store_rest_until.is_some_and(|until| until <= now) {
@@ -255,8 +277,11 @@ impl Dispatcher {
             }
             self.actions.extend(self.unsaved_configs.drain(..).map(Action::Reconfigure));
             if !self.is_stopping {
+                self.seal_closed();
                 self.load_all();
                 self.do_work(now);
+                let due = self.redrives.take_due(now);
+                self.actions.extend(due.into_iter().map(|(tenant, redrive)| Action::Redrive(tenant, redrive)));
             }
         }
         std::mem::take(&mut self.actions)
@@ -266,7 +291,12 @@ impl Dispatcher {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let may_work = !self.is_stopping && self.store_rest_until.is_none();
         let expiry = (may_work && self.holding().next().is_some()).then_some(self.expiry_due);
-        [self.lanes.wake_at(), self.breakers.wake_at(), self.store_rest_until, expiry].into_iter().flatten().min()
+        let redrive = self.redrives.wake_at().filter(|_| may_work);
+        let retention = self.retention_due.filter(|_| may_work);
+        let window = if self.is_stopping { None } else { self.next_end() };
+        let lanes = [self.lanes.wake_at(), self.breakers.wake_at(), window];
+        let work = [self.store_rest_until, expiry, redrive, retention];
+        lanes.into_iter().chain(work).flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
@@ -284,22 +314,6 @@ impl Dispatcher {
         self.lanes.due(|content| content.due_since)
     }
 
-    /// Whether this delivery is started and not durably settled.
-    pub fn is_under_way(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
-        self.tests.contains_key(&delivery) || self.lanes.is_under_way(channel, delivery)
-    }
-
-    /// How many deliveries to these channels are started and not durably settled.
-    pub fn under_way_count(&self, channels: &BTreeSet<ChannelId>) -> usize {
-        let in_lanes: usize = channels.iter().map(|channel| self.lanes.under_way_count(*channel)).sum();
-        in_lanes + self.tests.values().filter(|channel| channels.contains(channel)).count()
-    }
-
-    /// Whether this test is started and not durably settled.
-    pub fn is_test_under_way(&self, test: DeliveryId) -> bool {
-        self.tests.contains_key(&test)
-    }
-
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
         let Arrival { delivery, channel, created_at, expires_at, attempts_max, event } = arrival;
         let content = Content {
@@ -311,6 +325,7 @@ impl Dispatcher {
             tries: 0,
             attempts_max,
             steps_done: StepsDone::NONE,
+            digest: None,
         };
         // A test of a tenant that was suspended since it was asked for waits as everything else does.
         let is_suspended = || matches!(self.hold_of(channel), Some(Hold::Suspended(_)));
@@ -323,7 +338,9 @@ impl Dispatcher {
             return;
         }
         self.ensure_lane(channel, now);
-        self.lanes.arrive(channel, ready(delivery, content), now);
+        if !self.collect_arrival(channel, delivery, &content) {
+            self.lanes.arrive(channel, ready(delivery, content), now);
+        }
     }
 
     fn ensure_lane(&mut self, channel: ChannelId, now: Timestamp) {
@@ -340,6 +357,7 @@ impl Dispatcher {
 
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
+        self.digests.started(channel, delivery, &content);
         let (cause, note) = match self.registry.channel(channel) {
             _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
             None => (Cause::Cancel, "the channel was deleted"),
@@ -350,7 +368,8 @@ impl Dispatcher {
                 return;
             }
         };
-        self.unsaved.push(decide::without_try(delivery, channel, &content, cause, note, now));
+        let settlement = decide::without_try(delivery, channel, &content, cause, note, now);
+        self.unsaved.extend(of_each(settlement, content.digest.as_deref()));
         self.lane_answered(channel, delivery, Answer { requests: 0, took: Duration::ZERO }, now);
     }
 
@@ -373,6 +392,7 @@ impl Dispatcher {
         let is_test = answered.flight.content.attempts_max.is_some();
         let is_tripped = !is_test && self.feed_breaker(&used, delivery, &answered.outcome, now);
         let known = Circumstances { throttled_in_a_row: in_a_row, is_tripped };
+        let digest = answered.flight.content.digest.clone();
         let Decision { mut settlement, for_channel } = decide(answered, known, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
@@ -385,7 +405,7 @@ impl Dispatcher {
         {
             settlement = decide::cancel(settlement, reason);
         }
-        self.unsaved.push(settlement);
+        self.unsaved.extend(of_each(settlement, digest.as_deref()));
         self.lane_answered(channel, delivery, answer, now);
     }
 
@@ -398,6 +418,12 @@ impl Dispatcher {
         }
         if self.tests.remove(&delivery).is_some() {
             self.lanes.settled_elsewhere(channel, delivery);
+            if self.retried_tests.remove(&delivery) {
+                self.lanes.recall(channel, delivery);
+            }
+            return;
+        }
+        if self.settled_in_digest(settlement) {
             return;
         }
         let due = match &settlement.next {
@@ -429,7 +455,11 @@ impl Dispatcher {
             reached: rows.last().map(|row| row.delivery),
             is_drained: rows.len() < load.items_max,
         };
-        for row in rows.into_iter().filter(|row| !self.tests.contains_key(&row.delivery)) {
+        for row in rows {
+            if self.tests.contains_key(&row.delivery) {
+                continue;
+            }
+            let Some(row) = self.take_digest_row(&load, row, now) else { continue };
             let (delivery, due_at) = (row.delivery, row.due_at);
             match Content::of_row(row, now) {
                 Some(content) => result.ready.push(ready(delivery, content)),
@@ -450,11 +480,13 @@ impl Dispatcher {
         if live.is_some_and(|live| live.held().is_some()) {
             if self.paused.insert(channel) {
                 self.lanes.pause(channel);
+                self.digests.forget(channel);
             }
         } else if self.paused.remove(&channel) {
             self.throttled_in_a_row.remove(&channel);
             self.lanes.resume(channel);
         }
+        self.digest_rule_changed(channel);
     }
 
     fn hold_of(&self, channel: ChannelId) -> Option<Hold> {
@@ -476,6 +508,7 @@ impl Dispatcher {
             self.channel_changed(channel, now);
             // Nothing that arrives or is read from now on concerns the lane.
             self.lanes.forget(channel, DeliveryId(i64::MAX));
+            self.digests.forget(channel);
             self.cancelled.remove(&channel);
             self.work.remove(&Work::Cancel(channel));
             self.work.remove(&Work::Expire(channel));
@@ -487,60 +520,9 @@ impl Dispatcher {
         let Cancellation { channel, up_to, reason } = cancellation;
         self.ensure_lane(channel, now);
         self.lanes.forget(channel, up_to);
+        self.digests.forget(channel);
         self.cancelled.insert(channel, (up_to, reason));
         self.work.insert(Work::Cancel(channel));
-    }
-
-    /// Channels that hold what they have, for whatever reason.
-    fn holding(&self) -> impl Iterator<Item = ChannelId> {
-        self.paused.iter().copied().chain(self.breakers.tripped())
-    }
-
-    /// Hands out the work that waits, each kind once at a time.
-    fn do_work(&mut self, now: Timestamp) {
-        if self.expiry_due <= now && self.holding().next().is_some() {
-            self.expiry_due = now.after(EXPIRY_INTERVAL);
-            let due: Vec<Work> = self.holding().map(Work::Expire).collect();
-            self.work.extend(due);
-        }
-        let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
-        for work in due {
-            self.work.remove(&work);
-            self.work_under_way.insert(work);
-            let under_way = match work {
-                Work::Expand | Work::Purge => Vec::new(),
-                Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
-            };
-            self.actions.push(Action::Work(work, under_way));
-        }
-    }
-
-    /// What is under way to a channel. Tests are few: those of all channels are given.
-    fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
-        let mut under_way = self.lanes.under_way(channel);
-        under_way.extend(self.tests.keys());
-        under_way
-    }
-
-    fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
-        self.work_under_way.remove(&work);
-        match (more, work) {
-            (Some(true), _) => drop(self.work.insert(work)),
-            (Some(false), Work::Cancel(channel)) => self.end_cancellation(channel),
-            (Some(false), _) => {}
-            (None, _) => {
-                self.work.insert(work);
-                self.rest(now);
-            }
-        }
-    }
-
-    /// Forgets an order that is carried out: what is retried later is not covered by it.
-    fn end_cancellation(&mut self, channel: ChannelId) {
-        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
-        if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
-            self.cancelled.remove(&channel);
-        }
     }
 }
 

@@ -61,6 +61,7 @@ impl Dispatcher {
         tracing::warn!(%channel, reason = %pause.reason, "channel paused: everything sent to it is refused");
         if self.paused.insert(channel) {
             self.lanes.pause(channel);
+            self.digests.forget(channel);
         }
         self.actions.push(Action::Tell(Moment::Disabled(used.channel.tenant, channel, pause.clone())));
         self.actions.push(Action::Pause(channel, pause));

@@ -15,6 +15,7 @@ use store::{Store, StoreError};
 
 use super::attempt::{Answered, Content, Flight};
 use super::decide::{self, Circumstances, decide};
+use super::digest::of_each;
 use super::in_flight::Note;
 use crate::random::Entropy;
 use crate::registry::Registry;
@@ -60,7 +61,7 @@ pub async fn recover(
     Ok(lost.len())
 }
 
-/// What is written down of one send.
+/// What is written down of one send: a settlement, or one for each delivery of a digest.
 fn settlements(
     registry: &Registry,
     entropy: &dyn Entropy,
@@ -80,9 +81,11 @@ fn settlements(
         started_at: note.started_at,
         duration_ms: 0,
     };
+    let digest = content.digest.clone();
     let Some(live) = registry.channel(channel) else {
         let untried = decide::without_try(delivery, channel, &content, Cause::Cancel, "the channel was deleted", now);
-        return vec![Settlement { provider: Arc::clone(&note.provider), records: vec![record], ..untried }];
+        let settlement = Settlement { provider: Arc::clone(&note.provider), records: vec![record], ..untried };
+        return of_each(settlement, digest.as_deref());
     };
     let flight = Flight { delivery, channel, live, content, slot: 0 };
     let answered = Answered {
@@ -99,5 +102,5 @@ fn settlements(
     if let Some(order) = cancellation.filter(|order| delivery <= order.up_to) {
         settlement = decide::cancel(settlement, &order.reason);
     }
-    vec![settlement]
+    of_each(settlement, digest.as_deref())
 }

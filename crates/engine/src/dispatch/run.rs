@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::attempt::{AttemptRun, Flight};
 use super::hands::Hands;
 use super::in_flight::InFlight;
-use super::{Action, Dispatcher, Input};
+use super::{Action, Dispatcher, Input, Standing};
 use crate::observe::Observer;
 use crate::registry::Registry;
 use crate::transport::Transport;
@@ -32,8 +32,8 @@ const INPUTS_MAX: usize = 512;
 /// What is sent to the dispatcher's task.
 enum Message {
     Input(Input),
-    /// Which of these are under way.
-    UnderWay(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Vec<DeliveryId>>),
+    /// How these stand that wait.
+    Standing(Vec<(ChannelId, DeliveryId)>, oneshot::Sender<Standing>),
     /// How many deliveries to these channels are under way.
     UnderWayCount(BTreeSet<ChannelId>, oneshot::Sender<usize>),
     /// Tell when this test is settled; at once when it is not under way.
@@ -75,10 +75,10 @@ impl Handle {
         let _ = self.0.send(Message::Input(input));
     }
 
-    /// Which of these deliveries are started and not durably settled.
-    pub async fn under_way(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Vec<DeliveryId> {
+    /// What dispatch knows of these deliveries; nothing once it has stopped.
+    pub async fn standing(&self, deliveries: Vec<(ChannelId, DeliveryId)>) -> Standing {
         let (reply, answer) = oneshot::channel();
-        let _ = self.0.send(Message::UnderWay(deliveries, reply));
+        let _ = self.0.send(Message::Standing(deliveries, reply));
         answer.await.unwrap_or_default()
     }
 
@@ -145,11 +145,8 @@ impl Inbox {
     fn take(&mut self, message: Message, dispatcher: &mut Dispatcher, now: Timestamp) {
         match message {
             Message::Input(input) => dispatcher.handle(input, now),
-            Message::UnderWay(mut deliveries, reply) => {
-                deliveries.retain(|(channel, delivery)| dispatcher.is_under_way(*channel, *delivery));
-                // Whoever asked may have gone.
-                let _ = reply.send(deliveries.into_iter().map(|(_, delivery)| delivery).collect());
-            }
+            // Whoever asked may have gone.
+            Message::Standing(deliveries, reply) => drop(reply.send(dispatcher.standing(&deliveries))),
             // Whoever asked may have gone.
             Message::UnderWayCount(channels, reply) => drop(reply.send(dispatcher.under_way_count(&channels))),
             Message::Due(reply) => drop(reply.send(dispatcher.due())),
@@ -204,8 +201,10 @@ impl<T: Transport> Shell<T> {
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Seal(seal) => shell.hands.seal(seal).await,
                 Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Tell(_) => return,
+                Action::Redrive(tenant, redrive) => shell.hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };
             shell.handle.input(input);

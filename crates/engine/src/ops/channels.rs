@@ -226,8 +226,13 @@ impl Engine {
             self.registry.remove_channel(gone, snapshot.config_version);
             self.dispatch.input(Input::ChannelChanged(gone));
         }
-        for stored in snapshot.channels {
+        for mut stored in snapshot.channels {
             let id = stored.channel.id;
+            // A change that was not made has ended no pause, and one that dispatch has made may not be written down yet.
+            let unchanged =
+                self.registry.channel(id).filter(|live| live.channel.updated_at == stored.channel.updated_at);
+            let unsaved = unchanged.and_then(|live| live.channel.pause.clone());
+            stored.channel.pause = stored.channel.pause.or(unsaved);
             if (Some(id) == changed || self.registry.channel(id).is_none()) && self.registry.put_channel(stored).is_ok()
             {
                 self.dispatch.input(Input::ChannelChanged(id));

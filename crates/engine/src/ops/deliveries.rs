@@ -3,6 +3,7 @@
 use domain::delivery::{Attempt, Delivery, State};
 use domain::routing::Pattern;
 use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use providers::message::rfc3339;
 use store::journal::{AttemptQuery, DeliveryQuery, Page, Span, StateFilter, StatsQuery, Text};
 use store::queue::RetryAnswer;
 
@@ -210,16 +211,19 @@ impl Engine {
         if waiting.is_empty() {
             return deliveries;
         }
-        let under_way = self.dispatch.under_way(waiting).await;
+        let standing = self.dispatch.standing(waiting).await;
         for delivery in deliveries.iter_mut().filter(|delivery| !delivery.state.is_final()) {
             let hold = self.registry.channel(delivery.channel).and_then(|live| live.holding());
-            if under_way.contains(&delivery.id) {
+            if standing.under_way.contains(&delivery.id) {
                 delivery.state = State::Processing;
                 delivery.next_attempt_at = None;
             } else if let Some(hold) = hold {
                 delivery.state = State::Held;
                 delivery.next_attempt_at = None;
                 delivery.reason = hold.to_string();
+            } else if let Some(until) = standing.collected.get(&delivery.id) {
+                delivery.next_attempt_at = Some(*until);
+                delivery.reason = format!("waits in a digest until {}", rfc3339(*until));
             }
         }
         deliveries

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::delivery::Delivery;
+use domain::delivery::{Delivery, State};
 use domain::routing::FilterResult;
 use domain::verdict::Reason;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
@@ -51,6 +51,15 @@ pub enum Explained {
 }
 
 impl Explained {
+    /// Every code, in the order of `docs/verdicts.md`.
+    pub fn codes() -> Vec<&'static str> {
+        let beside =
+            [Self::NotNamed, Self::NoSubscription, Self::ChannelIsYounger, Self::ChannelWasDeleted, Self::NotKept];
+        let states = State::ALL.map(State::name).into_iter();
+        let skipped = Reason::ALL.map(Reason::code);
+        states.chain([Self::Expanding.code()]).chain(skipped).chain(beside.iter().map(Self::code)).collect()
+    }
+
     /// The code in the API.
     pub fn code(&self) -> &'static str {
         match self {
@@ -116,10 +125,24 @@ impl Engine {
 
     /// An event with at most `deliveries_max` of its deliveries.
     pub async fn event(&self, tenant: TenantId, event: EventId, deliveries_max: usize) -> Result<EventShown, OpsError> {
-        let missing = || OpsError::NotFound(format!("event {}", event.public()));
-        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let record = self.record(tenant, event).await?;
         let deliveries = self.store.deliveries_of(tenant, event, DeliveryId(0), deliveries_max).await?;
         Ok(EventShown { record, deliveries: self.as_they_stand(deliveries).await })
+    }
+
+    /// An event as it is kept. One that was let go of is told apart from one that never was.
+    async fn record(&self, tenant: TenantId, event: EventId) -> Result<EventRecord, OpsError> {
+        if let Some(record) = self.store.event(tenant, event).await? {
+            return Ok(record);
+        }
+        let public = event.public();
+        match self.registry.retention().events {
+            Some(kept) if event < self.store.kept_from().await? => Err(OpsError::NotFound(format!(
+                "event {public} any more: events are kept for {} days (retention.events_days)",
+                kept.as_secs().div_ceil(86_400)
+            ))),
+            _ => Err(OpsError::NotFound(format!("event {public}"))),
+        }
     }
 
     /// Events, newest first.
@@ -130,9 +153,8 @@ impl Engine {
 
     /// Why an event did or did not become a delivery to a channel of the tenant.
     pub async fn explain(&self, tenant: TenantId, event: EventId, channel: ChannelId) -> Result<Explained, OpsError> {
-        let missing = || OpsError::NotFound(format!("event {}", event.public()));
         let lifetime = self.lifetime(tenant, channel).await?;
-        let record = self.store.event(tenant, event).await?.ok_or_else(missing)?;
+        let record = self.record(tenant, event).await?;
         if let Some(made) = self.store.delivery_to(tenant, event, channel).await? {
             let delivery = self.as_they_stand(vec![made]).await.remove(0);
             return Ok(Explained::Delivery(Box::new(delivery)));
@@ -179,5 +201,17 @@ fn refuse(refused: Refused) -> OpsError {
             "the events of this request would make {rows} deliveries at once, and the limit is {ROWS_MAX}; send fewer \
              events per request"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_docs() {
+        let rows = include_str!("../../../../docs/verdicts.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let listed: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(listed, Explained::codes());
     }
 }

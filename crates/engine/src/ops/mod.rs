@@ -16,6 +16,7 @@ mod figures;
 mod inbox;
 mod pages;
 mod preview;
+mod redrives;
 mod steering;
 mod subscriptions;
 mod tenants;
@@ -44,7 +45,8 @@ pub use events::{Accepted, EventShown, Explained};
 pub use figures::Figures;
 pub use inbox::Unread;
 pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
-pub use preview::{Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use redrives::{RedrivePreview, RedriveRequest};
 pub use steering::{SteeredChannel, Steering};
 pub use store::inbox::{InboxQuery, InboxRow};
 pub use store::journal::{

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use domain::channel::{Channel, ChannelSettings};
 use domain::event::{Event, NewEvent, Severity, check_event_type};
-use domain::{ChannelId, DeliveryId, EventId, Secret, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, Secret, StepsDone, TenantId, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use store::digest::SealedDigest;
 
 use super::channel_edit::{ChannelEdit, apply, find_provider};
 use super::event_types::sample;
 use super::{Engine, OpsError};
 use crate::dispatch::attempt::{Content, Flight, plan_steps, struck_out};
 use crate::registry::LiveChannel;
+use crate::render::digest::DigestRow;
 
 /// What to preview.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct PreviewOf {
     pub subject_template: Option<Option<String>>,
     pub body_template: Option<Option<String>>,
     pub event: PreviewEvent,
+    /// How many such events are one message: more than one is a digest, whatever the channel's rule says.
+    pub items: usize,
 }
 
 /// Whose settings a preview begins with.
@@ -59,6 +63,9 @@ pub struct Preview {
     pub error: Option<String>,
 }
 
+/// The most events of one preview.
+pub const PREVIEW_ITEMS_MAX: usize = 100;
+
 /// How many parts a preview shows: a mail is one for each recipient.
 const PARTS_MAX: usize = 10;
 
@@ -83,11 +90,18 @@ impl Engine {
         };
         apply(&mut channel.settings, &templates)?;
         let live = Arc::new(LiveChannel { subscriptions, ..self.registry.unsaved(channel)? });
+        if !(1..=PREVIEW_ITEMS_MAX).contains(&of.items) {
+            return Err(OpsError::invalid("items", format!("must be 1 to {PREVIEW_ITEMS_MAX}")));
+        }
         let event = Arc::new(self.preview_event(tenant, &live, of.event)?);
+        let digest = (of.items > 1).then(|| digest_of(&live, &event, of.items)).transpose()?;
         let warnings = self.warnings(tenant, &live);
         // A template that fails is told by the parts, in the words of an attempt.
-        let rendered = live.templates.render(&live, &event).unwrap_or_default();
-        let (parts, error) = match self.preview_parts(&live, &event) {
+        let rendered = match &digest {
+            Some((content, _)) => content.rendered(),
+            None => live.templates.render(&live, &event).unwrap_or_default(),
+        };
+        let (parts, error) = match self.preview_parts(&live, &event, digest.map(|(_, sealed)| sealed)) {
             Ok(parts) => (parts, None),
             Err(error) => (Vec::new(), Some(error)),
         };
@@ -154,7 +168,12 @@ impl Engine {
     }
 
     /// Plans a first attempt and reads what its steps would carry.
-    fn preview_parts(&self, live: &Arc<LiveChannel>, event: &Arc<Event>) -> Result<Vec<String>, String> {
+    fn preview_parts(
+        &self,
+        live: &Arc<LiveChannel>,
+        event: &Arc<Event>,
+        digest: Option<Arc<SealedDigest>>,
+    ) -> Result<Vec<String>, String> {
         let now = self.clock.now();
         let content = Content {
             event: Arc::clone(event),
@@ -165,10 +184,22 @@ impl Engine {
             tries: 0,
             attempts_max: None,
             steps_done: StepsDone::NONE,
+            digest,
         };
         let (delivery, channel) = (DeliveryId(0), live.channel.id);
         let flight = Flight { delivery, channel, live: Arc::clone(live), content, slot: 0 };
         let steps = plan_steps(&flight, &self.registry, now)?;
         Ok(steps.iter().take(PARTS_MAX).map(|step| struck_out(live, step.content())).collect())
     }
+}
+
+/// A digest of so many of this event, as it would be sealed.
+fn digest_of(live: &LiveChannel, event: &Event, items: usize) -> Result<(DigestRow, Arc<SealedDigest>), OpsError> {
+    if !live.provider.0.merges(&live.config) {
+        let message = "must be 1: what this channel sends has no place for a second event";
+        return Err(OpsError::invalid("items", message));
+    }
+    let (content, _) = DigestRow::render(live, &vec![event; items]);
+    let body = content.to_text();
+    Ok((content, Arc::new(SealedDigest { id: DigestId(0), members: Vec::new(), body })))
 }

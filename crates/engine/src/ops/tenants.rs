@@ -143,7 +143,7 @@ impl Engine {
             self.registry.put_tenant(known);
             self.dispatch.input(Input::TenantChanged(tenant));
             // Inputs are taken in order: when this is answered, that one was.
-            self.dispatch.under_way(Vec::new()).await;
+            self.dispatch.standing(Vec::new()).await;
         }
         changed?.ok_or_else(|| OpsError::NotFound(format!("tenant {tenant}")))
     }

@@ -16,6 +16,7 @@ impl Engine {
     /// What the owner of a channel should know about it.
     pub(super) fn warnings(&self, tenant: TenantId, live: &LiveChannel) -> Vec<String> {
         let mut warnings = live.provider.0.warnings(&live.config, live.channel.settings.body_template.as_deref());
+        warnings.extend(digest_warnings(live));
         warnings.extend(self.template_warnings(tenant, live));
         warnings
     }
@@ -55,6 +56,21 @@ impl Engine {
         }
         warnings
     }
+}
+
+/// What a digest rule does not do.
+fn digest_warnings(live: &LiveChannel) -> Vec<String> {
+    let Some(rule) = live.channel.settings.digest.as_ref().filter(|rule| rule.merges()) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    if !live.provider.0.merges(&live.config) {
+        let warning =
+            "digest: what this channel sends has no place for a second event, so each delivery goes by itself";
+        warnings.push(warning.to_owned());
+    } else if rule.window >= live.time_to_live {
+        let warning = "digest: deliveries expire before the window ends: make it shorter than time_to_live_seconds";
+        warnings.push(warning.to_owned());
+    }
+    warnings
 }
 
 /// The name on the top level that a key leads through.

@@ -1,10 +1,12 @@
 //! Rendering: a channel's templates filled with an event.
 //!
-//! A template sees what a filter sees (the data's keys on the top level and `event`), and `channel`. Inserted values
+//! A template sees what a filter sees (the data's keys on the top level and `event`), and `channel`; on a channel with
+//! digests also `items`, the events of the message ([`digest`]). Inserted values
 //! are escaped for where they go: a body is in the provider's markup, so `{"text": "{{ name }}"}` stays JSON and
 //! `<p>{{ name }}</p>` stays one paragraph whatever the name is. A subject is plain text, escaped by whoever sends it.
 //! Fuel and the size of the output are bounded. A template that fails is an attempt that says where, never a crash.
 
+pub(crate) mod digest;
 mod markup;
 
 use std::collections::BTreeSet;
@@ -29,11 +31,23 @@ const FUEL: u64 = 200_000;
 const SUBJECT: &str = "subject_template";
 const BODY: &str = "body_template";
 
+/// What a template calls the events of a digest.
+const ITEMS: &str = "items";
+
 /// The templates of a channel, compiled once.
 #[derive(Debug, Default)]
 pub struct Templates {
-    subject: Option<Arc<Environment<'static>>>,
-    body: Option<Arc<Environment<'static>>>,
+    subject: Option<Compiled>,
+    body: Option<Compiled>,
+    /// The body is JSON, or may be.
+    is_json: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Compiled {
+    environment: Arc<Environment<'static>>,
+    /// It asks for `items`: then it is written for several events.
+    sees_items: bool,
 }
 
 /// What came of rendering; `None` where the channel has no template.
@@ -50,11 +64,14 @@ impl Templates {
             let mut environment = environment(markup);
             // One that no longer compiles is missing when it is rendered, and says so there.
             let _ = environment.add_template_owned(name, template.clone()?);
-            Some(Arc::new(environment))
+            let undeclared = environment.get_template(name).map(|template| template.undeclared_variables(false));
+            let sees_items = undeclared.is_ok_and(|names| names.contains(ITEMS));
+            Some(Compiled { environment: Arc::new(environment), sees_items })
         };
         Self {
             subject: one(SUBJECT, &settings.subject_template, Markup::Plain),
             body: one(BODY, &settings.body_template, body_markup),
+            is_json: body_markup == Markup::Json,
         }
     }
 
@@ -63,15 +80,25 @@ impl Templates {
         if self.subject.is_none() && self.body.is_none() {
             return Ok(Rendered::default());
         }
-        let settings = &live.channel.settings;
-        let channel =
-            Value::from_pairs([("id", Value::from(live.channel.id.0)), ("name", Value::from(settings.name.as_str()))]);
-        let context = Context::with(&event.content, [("channel", channel)]);
-        let one = |name: &str, environment: &Option<Arc<Environment<'_>>>| {
-            environment.as_ref().map(|environment| render_one(environment, name, &context)).transpose()
+        let context = context_of(live, event);
+        // Whoever writes for several events gets one that came alone in the same way.
+        let context = if live.digest.is_some() { context.with_items(vec![context.clone()]) } else { context };
+        self.render_with(&context)
+    }
+
+    fn render_with(&self, context: &Context) -> Result<Rendered, String> {
+        let one = |name: &str, compiled: &Option<Compiled>| {
+            compiled.as_ref().map(|compiled| render_one(&compiled.environment, name, context)).transpose()
         };
         Ok(Rendered { subject: one(SUBJECT, &self.subject)?, body: one(BODY, &self.body)? })
     }
+}
+
+/// What a template sees of an event on its way to a channel.
+fn context_of(live: &LiveChannel, event: &Event) -> Context {
+    let name = Value::from(live.channel.settings.name.as_str());
+    let channel = Value::from_pairs([("id", Value::from(live.channel.id.0)), ("name", name)]);
+    Context::with(&event.content, [("channel", channel)])
 }
 
 /// Checks a template from its owner. The error says what is wrong and in which line.
@@ -87,7 +114,7 @@ pub fn check(text: &str) -> Result<(), String> {
 pub(crate) fn names(text: &str) -> BTreeSet<String> {
     let environment = environment(Markup::Plain);
     let Ok(template) = environment.template_from_str(text) else { return BTreeSet::new() };
-    let own = ["event", "channel", "items"];
+    let own = ["event", "channel", ITEMS];
     template.undeclared_variables(false).into_iter().filter(|name| !own.contains(&name.as_str())).collect()
 }
 

@@ -33,6 +33,7 @@ fn event(data: &str) -> Message<'_> {
         severity: Some(Severity::Warning),
         subject: None,
         body: None,
+        items: &[],
     }
 }
 

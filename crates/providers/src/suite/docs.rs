@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::spec::{FieldKind, Spec};
-use crate::{Field, all};
+use crate::spec::FieldKind;
+use crate::{Field, Provider, all};
 
 const DOCS: &str = include_str!("../../../../docs/providers.md");
 
@@ -13,12 +13,13 @@ const START: &str = "<!-- From here on written by the SPECs: see `suite/docs.rs`
 
 #[test]
 fn the_docs_are_those_of_the_specs() {
-    let expected: String = all().iter().map(|provider| section(provider.spec())).collect();
+    let expected: String = all().iter().map(|provider| section(*provider)).collect();
     let written = DOCS.split_once(START).map_or("", |(_, written)| written);
     assert!(written == expected, "docs/providers.md must go on after its mark with this:\n{expected}");
 }
 
-fn section(spec: &Spec) -> String {
+fn section(provider: &dyn Provider) -> String {
+    let spec = provider.spec();
     let mut out = format!("\n## {}\n\n`{}`\n\n| Field | | |\n|---|---|---|\n", spec.title, spec.name);
     for field in spec.fields {
         let _ = writeln!(out, "| `{}` | {} | {} |", field.key, marks(field), field.help);
@@ -37,6 +38,10 @@ fn section(spec: &Spec) -> String {
             rate.scope.name()
         );
     }
+    let forms: Vec<String> = provider.pasted().iter().map(|form| written(form.shown)).collect();
+    if !forms.is_empty() {
+        let _ = write!(out, "\nAs one URL: {}.\n", forms.join("; "));
+    }
     if let Some(url) = spec.base_url {
         let setting = format!("POSTRIDER_PROVIDERS__{}__BASE_URL", spec.name.to_uppercase());
         let _ = write!(out, "\nThe API is at <{url}>, or where `{setting}` says.\n");
@@ -51,6 +56,16 @@ fn marks(field: &Field) -> String {
         _ => "optional".to_owned(),
     };
     if field.secret { format!("{kind}, secret") } else { kind }
+}
+
+/// A form with its URLs set as code.
+fn written(form: &str) -> String {
+    let is_url = |word: &&str| word.contains("://");
+    let set = |word: &str| {
+        let bare = word.trim_end_matches(',');
+        if is_url(&word) { format!("`{bare}`{}", &word[bare.len()..]) } else { word.to_owned() }
+    };
+    form.split(' ').map(set).collect::<Vec<_>>().join(" ")
 }
 
 /// An empty line before a list.

@@ -29,6 +29,7 @@ fn plan(more: &Value, data: &str, body: Option<&str>) -> Result<Vec<Value>, Plan
         severity: Some(Severity::Critical),
         subject: None,
         body,
+        items: &[],
     };
     let context =
         PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };

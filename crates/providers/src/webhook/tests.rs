@@ -24,7 +24,7 @@ fn config(fields: &Value) -> Config {
 fn message<'a>(data: &'a str, body: Option<&'a str>) -> Message<'a> {
     let occurred_at = Timestamp::from_ms(1_600_000_000_000);
     let event_id = EventId(1);
-    Message { event_id, event_type: "invoice.paid", data, occurred_at, severity: None, subject: None, body }
+    Message { event_id, event_type: "invoice.paid", data, occurred_at, severity: None, subject: None, body, items: &[] }
 }
 
 fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<HttpStep, PlanError> {
@@ -203,7 +203,7 @@ fn fields_that_do_not_go_together_are_refused() {
     check(json!({"url": "https://:p@a.test/"}), "config.basic_user", "required");
     check(json!({"url": "https://u:p@a.test/", "basic_user": "v"}), "config.url", "user name");
     check(json!({"basic_user": "u", "headers": {"Authorization": "x"}}), "config.headers.authorization", "basic_user");
-    check(json!({"format": "xml"}), "config.format", "standard, form, template");
+    check(json!({"format": "xml"}), "config.format", "standard, form, thulium, template");
     check(json!({"secret": "hunter2"}), "config.secret", "whsec_");
 }
 
@@ -214,7 +214,7 @@ fn a_stored_config_that_cannot_be_used_names_the_field() {
         assert_eq!(plan(&config, &message("{}", None)).unwrap_err(), PlanError::Config(field), "{json}");
     };
     check("{}", "url");
-    check(r#"{"url":"https://a.test/","format":"thulium"}"#, "format");
+    check(r#"{"url":"https://a.test/","format":"pigeon"}"#, "format");
     check(r#"{"url":"https://a.test/","secret":"x"}"#, "secret");
     check(r#"{"url":"https://a.test/","headers":{"a b":"x"}}"#, "headers");
 }
@@ -248,4 +248,18 @@ fn answers_are_judged_row_by_row() {
     assert_eq!(note(301), "redirect to https://b.test/x refused: put the final URL in the channel");
     let failed = Reply::Failed(Failure { kind: FailureKind::NoAnswer, detail: "15 s".to_owned() });
     assert_eq!(Webhook.judge(&failed, NOW).class, Class::Unknown);
+}
+
+#[test]
+fn a_digest_is_an_array_of_what_its_events_would_be() {
+    let items = ["{\"n\": 1}", "{ }"].map(|data| {
+        let Message { event_id, event_type, data, occurred_at, severity, .. } = message(data, None);
+        crate::Item { event_id, event_type, data, occurred_at, severity }
+    });
+    let single = |item: &crate::Item<'_>| plan(&config(&json!({})), &item.message()).unwrap().body;
+    let expected = [b"[", &*single(&items[0]), b",", &*single(&items[1]), b"]"].concat();
+    let digest = Message { items: &items, ..message("{}", None) };
+    assert_eq!(plan(&config(&json!({})), &digest).unwrap().body, expected);
+    assert!(Webhook.merges(&config(&json!({}))) && Webhook.merges(&config(&json!({"format": "template"}))));
+    assert!(!Webhook.merges(&config(&json!({"format": "form"}))));
 }

@@ -39,9 +39,8 @@ pub(super) fn body(message: &Message<'_>, operator: &Operator) -> Result<String,
 }
 
 fn local(at: Timestamp, zone: TimeZone) -> String {
-    /// The last second of the year 9999.
-    const LATEST_S: i64 = 253_402_300_799;
-    let at = jiff::Timestamp::from_second(at.as_seconds().clamp(0, LATEST_S)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let (earliest, latest) = (0, jiff::Timestamp::MAX.as_second());
+    let at = jiff::Timestamp::from_second(at.as_seconds().clamp(earliest, latest)).unwrap_or(jiff::Timestamp::MAX);
     strtime::format("%Y-%m-%d %H:%M:%S", &at.to_zoned(zone)).unwrap_or_default()
 }
 
@@ -73,6 +72,6 @@ mod tests {
         check("UTC", 1_715_000_000, "2024-05-06 12:53:20");
         check("Europe/Warsaw", 1_715_000_000, "2024-05-06 14:53:20");
         check("Europe/Warsaw", 1_705_000_000, "2024-01-11 20:06:40");
-        check("Europe/Warsaw", i64::MAX / 1000, "9999-12-31 23:59:59");
+        check("Europe/Warsaw", i64::MAX / 1000, "9999-12-30 23:00:00");
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct AttemptOut {
     event_id: String,
     event_type: String,
     channel_id: i64,
+    /// The digest that was tried: its other deliveries have an attempt each, with the same answer.
+    digest_id: Option<i64>,
     provider: String,
     /// Counts every try of the delivery from 1.
     number: u32,
@@ -49,6 +51,7 @@ impl From<Attempt> for AttemptOut {
             event_id: attempt.event.public(),
             event_type: attempt.event_type,
             channel_id: attempt.channel.0,
+            digest_id: attempt.digest.map(|digest| digest.0),
             provider: attempt.provider,
             number: record.number,
             step: record.step,

@@ -1,6 +1,6 @@
 //! The schemas of channels, which depend on their provider: all of it follows from the providers' SPECs.
 
-use providers::schema;
+use providers::{Spec, schema};
 use serde_json::{Map, Value, json};
 
 use crate::openapi::reference;
@@ -20,6 +20,7 @@ pub(super) fn by_provider(schemas: &mut Map<String, Value>) {
     let mut patch = schemas["NewChannel"].clone();
     if let Some(properties) = patch["properties"].as_object_mut() {
         properties.remove("provider");
+        properties.remove("url");
     }
     if let Some(patch) = patch.as_object_mut() {
         patch.remove("required");
@@ -29,18 +30,20 @@ pub(super) fn by_provider(schemas: &mut Map<String, Value>) {
     patch["description"] = "What is absent stays; null clears.".into();
     schemas.insert("ChannelPatch".to_owned(), patch);
 
-    for (of, suffix) in [("NewChannel", ""), ("Channel", "Shown")] {
-        let forms: Vec<_> = specs
-            .iter()
-            .map(|spec| {
-                let config = reference(&format!("{}Config{suffix}", title(spec.name)));
-                json!({"title": spec.title, "properties": {"provider": {"const": spec.name}, "config": config}})
-            })
-            .collect();
-        schemas[of]["oneOf"] = forms.into();
-    }
+    let forms = |suffix: &str, required: &Value| -> Vec<_> {
+        let form = |spec: &&Spec| {
+            let config = reference(&format!("{}Config{suffix}", title(spec.name)));
+            let properties = json!({"provider": {"const": spec.name}, "config": config});
+            json!({"title": spec.title, "properties": properties, "required": required})
+        };
+        specs.iter().map(form).collect()
+    };
+    schemas["Channel"]["oneOf"] = forms("Shown", &json!(["provider", "config"])).into();
+    let mut new = forms("", &json!(["name", "provider", "config"]));
+    let alone = json!({"url": {"type": "string"}, "provider": {"type": "null"}, "config": {"type": "null"}});
+    new.push(json!({"title": "A pasted URL", "properties": alone, "required": ["url"]}));
+    schemas["NewChannel"]["oneOf"] = new.into();
     schemas["NewChannel"]["description"] = "A channel to be made.".into();
-    schemas["NewChannel"]["required"] = json!(["name", "provider", "config"]);
 }
 
 /// A request for each provider, from the examples of its fields.
@@ -49,7 +52,8 @@ pub(super) fn examples() -> Vec<(String, Value)> {
         let spec = provider.spec();
         (spec.name.to_owned(), json!({"name": spec.title, "provider": spec.name, "config": spec.sample()}))
     };
-    providers::all().iter().map(example).collect()
+    let pasted = ("url".to_owned(), json!({"url": "discord://223704706495545344/3d89bb7572e0fb30d8128367b3b1b44f"}));
+    providers::all().iter().map(example).chain([pasted]).collect()
 }
 
 /// `internal_notification` as the beginning of a schema's name.

@@ -9,6 +9,7 @@ use domain::outcome::Class;
 use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ChannelTest, ConfigEdit, NewChannel, TestResult};
 use http::StatusCode;
 use providers::message::rfc3339;
+use providers::pasted;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -32,8 +33,10 @@ use super::{App, filter};
 pub(crate) struct ChannelIn {
     name: Option<String>,
     provider: Option<String>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     config: Option<Map<String, Value>>,
+    /// The channel as Apprise writes it, instead of provider and config; the name is then the provider's unless given.
+    url: Option<String>,
     is_active: Option<bool>,
     event_types: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
@@ -95,7 +98,22 @@ impl ChannelIn {
         })
     }
 
+    /// Puts what a pasted URL says where it belongs.
+    fn unpack(&mut self) -> Result<(), Problem> {
+        let Some(url) = self.url.take() else { return Ok(()) };
+        if self.provider.is_some() || self.config.is_some() {
+            return Err(Problem::invalid_field("url", "says the provider and the config: leave those out, or the url"));
+        }
+        let (provider, config) = pasted::read(&url).map_err(|message| Problem::invalid_field("url", message))?;
+        let spec = provider.spec();
+        self.name.get_or_insert_with(|| spec.title.to_owned());
+        self.provider = Some(spec.name.to_owned());
+        self.config = Some(config);
+        Ok(())
+    }
+
     fn new_channel(mut self) -> Result<NewChannel, Problem> {
+        self.unpack()?;
         let required =
             |field: &str, example: &str| Problem::invalid_field(field, format!("is required, like {example}"));
         Ok(NewChannel {
@@ -244,6 +262,9 @@ pub(crate) async fn update(
 ) -> Result<Answer<ChannelOut>, Problem> {
     if patch.provider.is_some() {
         return Err(Problem::invalid_field("provider", "cannot be changed; make a new channel"));
+    }
+    if patch.url.is_some() {
+        return Err(Problem::invalid_field("url", "makes a new channel; to change this one give its config"));
     }
     Ok(Answer(engine.update_channel(caller.tenant, channel, patch.edit()?).await?.into()))
 }

@@ -28,6 +28,8 @@ pub(crate) struct DeliveryOut {
     created_at: String,
     expires_at: String,
     settled_at: Option<String>,
+    /// The digest that it was merged in; null when it is a message of its own.
+    digest_id: Option<i64>,
     /// Why it stands where it stands; null when there is nothing to say.
     reason: Option<String>,
 }
@@ -45,6 +47,7 @@ impl From<Delivery> for DeliveryOut {
             created_at: rfc3339(delivery.created_at),
             expires_at: rfc3339(delivery.expires_at),
             settled_at: delivery.settled_at.map(rfc3339),
+            digest_id: delivery.digest.map(|digest| digest.0),
             reason: Some(delivery.reason).filter(|reason| !reason.is_empty()),
         }
     }
@@ -83,7 +86,7 @@ pub(crate) async fn list(
     Ok(Json(PageOut::of(engine.deliveries(caller.tenant, wanted).await?)))
 }
 
-fn read_status(text: &str) -> Result<DeliveryState, Problem> {
+pub(super) fn read_status(text: &str) -> Result<DeliveryState, Problem> {
     DeliveryState::parse(text).ok_or_else(|| {
         let known: Vec<_> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
         Problem::invalid_field("status", format!("must be one of {}", known.join(", ")))

@@ -48,7 +48,12 @@ pub(crate) fn severity(text: Option<&str>) -> Result<Option<Severity>, Problem> 
 
 /// The text that is searched for.
 pub(crate) fn text(q: Option<&str>) -> Result<Option<Text>, Problem> {
+    named_text("q", q)
+}
+
+/// The same in a field of this name.
+pub(crate) fn named_text(field: &str, text: Option<&str>) -> Result<Option<Text>, Problem> {
     let message = || format!("must be 1 to {TEXT_CHARS_MAX} characters");
-    let read = |text| Text::new(text).ok_or_else(|| Problem::invalid_field("q", message()));
-    q.map(read).transpose()
+    let read = |text| Text::new(text).ok_or_else(|| Problem::invalid_field(field, message()));
+    text.map(read).transpose()
 }

@@ -19,6 +19,7 @@ mod incoming;
 mod page;
 mod preview;
 mod problem;
+mod redrives;
 mod routes;
 mod stats;
 mod subscriptions;

@@ -34,6 +34,13 @@ pub(crate) struct PreviewIn {
     #[schema(value_type = Option<String>)]
     body_template: Option<Option<String>>,
     event: Option<EventWire>,
+    /// How many such events are one message, 1 to 100: more than one shows a digest, whatever the channel's rule says.
+    #[serde(default = "one")]
+    items: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// What is left out is taken from the examples of described event types.
@@ -72,7 +79,8 @@ impl PreviewIn {
             },
             None => PreviewEvent::default(),
         };
-        Ok(PreviewOf { channel, subject_template: self.subject_template, body_template: self.body_template, event })
+        let (subject_template, body_template) = (self.subject_template, self.body_template);
+        Ok(PreviewOf { channel, subject_template, body_template, event, items: self.items as usize })
     }
 }
 

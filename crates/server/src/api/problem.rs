@@ -74,6 +74,13 @@ impl Problem {
         Self::invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
     }
 
+    /// The same about fields that stand within another one.
+    pub(crate) fn within(self, outer: &str) -> Self {
+        let name =
+            |error: FieldProblem| FieldError { field: format!("{outer}.{}", error.field), message: error.message };
+        Self::invalid(self.errors.into_iter().map(name).collect())
+    }
+
     /// A body that cannot be read at all.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "urn:postrider:malformed", "The request cannot be read", detail)

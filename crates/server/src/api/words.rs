@@ -10,7 +10,7 @@ use domain::event_type::VariableKind;
 use domain::ids::ID_MAX;
 use domain::outcome::Class;
 use domain::tenant::Scope;
-use domain::{breaker, channel, schedule};
+use domain::{breaker, channel, redrive, schedule};
 use engine::accept;
 use engine::ops::{EVENT_TYPES_MAX, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, TEXT_CHARS_MAX};
 use serde_json::{Map, Value, json};
@@ -71,6 +71,21 @@ fn word(schema: &str, field: &str) -> Option<Value> {
     let is_time = field.ends_with("_at") || matches!(field, "since" | "until" | "time");
     Some(match (schema, field) {
         ("Attempt", "status") => json!({"enum": Class::ALL.map(Class::name)}),
+        ("Redrive", "status") => json!({"enum": redrive::Progress::ALL.map(redrive::Progress::name)}),
+        ("Redrive" | "NewRedrive", "from") => json!({"enum": redrive::Source::ALL.map(redrive::Source::name)}),
+        ("NewRedrive", "pace_per_second") => {
+            json!({"minimum": 1, "maximum": redrive::PACE_MAX, "default": redrive::PACE_DEFAULT,
+                "description": "Deliveries a second."})
+        }
+        ("RedriveFilter", "text") => json!({"minLength": 1, "maxLength": TEXT_CHARS_MAX}),
+        ("RedriveFilter", "code") => json!({"description": "What the receiver answered last.", "example": 503}),
+        ("RedriveFilter", "event_type") => {
+            json!({"description": "A type, or all that begin alike.", "example": "invoice.*"})
+        }
+        ("RedriveFilter" | "RedriveFilterShown", "status") => {
+            let ends = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
+            json!({"enum": ends.collect::<Vec<_>>()})
+        }
         ("Delivery", "status") => {
             json!({"enum": State::ALL.iter().map(|state| state.name()).collect::<Vec<_>>()})
         }
@@ -90,6 +105,9 @@ fn word(schema: &str, field: &str) -> Option<Value> {
                 "writeOnly": true})
         }
         ("Key", "key") => json!({"format": "password"}),
+        ("NewChannel", "url") => {
+            json!({"format": "uri", "writeOnly": true, "example": "slack://TOKEN_A/TOKEN_B/TOKEN_C"})
+        }
         ("NewTenant" | "Tenant", "providers") => json!({"items": {"type": "string", "enum": providers()}}),
         ("NewChannel" | "ChannelPatch" | "NewKey", "name") => {
             json!({"minLength": 1, "maxLength": channel::NAME_CHARS_MAX})
@@ -99,7 +117,9 @@ fn word(schema: &str, field: &str) -> Option<Value> {
             instead of those that subscriptions choose."})
         }
         ("NewEvent", "idempotency_key") => json!({"minLength": 1, "maxLength": accept::KEY_BYTES_MAX}),
-        ("NewChannel" | "ChannelPatch" | "NewPreview" | "Channel", "provider") => json!({"enum": providers()}),
+        ("NewChannel" | "ChannelPatch" | "NewPreview" | "Channel" | "RedriveFilter", "provider") => {
+            json!({"enum": providers()})
+        }
         ("NewChannel" | "ChannelPatch", "event_types") => json!({"maxItems": EVENT_TYPES_MAX}),
         ("NewChannel" | "ChannelPatch", "time_to_live_seconds") => {
             json!({"minimum": 1, "maximum": channel::TIME_TO_LIVE_MAX.as_secs()})

@@ -21,6 +21,7 @@ mod input;
 mod keys;
 mod output;
 mod receive;
+mod redrive;
 mod runtime;
 mod send;
 mod serve;
@@ -62,6 +63,9 @@ enum Command {
     /// List deliveries, or try them again
     #[command(alias = "delivery")]
     Deliveries(deliveries::Arguments),
+    /// Try many deliveries again by one order, or list such orders
+    #[command(alias = "redrives")]
+    Redrive(redrive::Arguments),
     /// Show what happened since some time, and what waits now
     Stats(stats::Arguments),
     /// Make, show, change, test and delete channels
@@ -104,6 +108,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Why(arguments) => why::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Deliveries(arguments) => deliveries::run(&arguments),
+        Command::Redrive(arguments) => redrive::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Channel(arguments) => channel::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),

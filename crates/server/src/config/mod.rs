@@ -20,6 +20,7 @@ use std::time::Duration;
 use domain::Secret;
 use domain::secret::MASK;
 use engine::Settings;
+use engine::settings::Retention;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -239,8 +240,24 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
         keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
+        retention: Retention {
+            events: days(reader, "retention.events_days"),
+            deliveries: days(reader, "retention.deliveries_days"),
+            attempts: days(reader, "retention.attempts_days"),
+            inbox: days(reader, "retention.inbox_days"),
+            sums: days(reader, "retention.sums_days"),
+        },
         ..Settings::default()
     }
+}
+
+/// 0 is for ever. Parts of a day are for those who try it out.
+fn days(reader: &mut Reader<'_>, name: &str) -> Option<Duration> {
+    let days: f64 = reader.parsed(name, |text| {
+        let days = text.parse().ok().filter(|days| (0.0..=36_500.0).contains(days));
+        days.ok_or_else(|| "must be a number of days, 0 to 36500; 0 keeps for ever".to_owned())
+    });
+    (days > 0.0).then(|| Duration::from_secs_f64(days * 86_400.0))
 }
 
 fn server(reader: &mut Reader<'_>) -> ServerConfig {

@@ -94,3 +94,13 @@ fn a_retry_whose_answer_was_lost_is_tried() {
 fn a_throttled_channel_wakes_up_when_the_clock_went_back() {
     run(104);
 }
+
+#[test]
+fn a_test_that_is_retried_before_its_result_is_known_is_tried() {
+    run(74);
+}
+
+#[test]
+fn a_pause_that_is_not_written_down_outlives_a_change_that_failed() {
+    run(97);
+}

@@ -187,6 +187,7 @@ pub fn settlement(arrival: &Arrival, outcome: Outcome, next: Next) -> Settlement
         expires_at: arrival.expires_at,
         settled_at: later(1000),
         tries_before: 0,
+        digest: None,
         records: vec![record(1, outcome)],
         inbox: Vec::new(),
         attempts: 1,

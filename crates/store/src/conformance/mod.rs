@@ -6,6 +6,7 @@
 //! Start reading at [`fixtures`], then `accept`.
 
 pub mod accept;
+pub mod digests;
 pub mod directory;
 pub mod fan_out;
 pub mod filters;
@@ -14,6 +15,8 @@ pub mod idempotency;
 pub mod inbox;
 pub mod journal;
 pub mod lists;
+pub mod redrives;
+pub mod retention;
 pub mod settle;
 pub mod slices;
 pub mod stats;
@@ -117,6 +120,13 @@ cases! { $
         a_long_lived_delivery_in_front_blocks_nothing,
         what_is_under_way_does_not_expire,
     }
+    digests {
+        a_sealed_digest_is_read_with_what_it_sends,
+        a_digest_is_sealed_whole_or_not_at_all,
+        a_digest_settles_together,
+        a_digest_is_retried_together,
+        a_digest_ends_together,
+    }
     directory {
         a_tenant_is_made_once_and_renamed,
         the_providers_of_a_tenant_are_kept,
@@ -156,6 +166,25 @@ cases! { $
         cursors_hold_while_rows_arrive_and_move,
         a_wide_event_lists_its_own,
     }
+    redrives {
+        an_order_is_kept_and_steered,
+        a_tenant_has_so_many_open_orders,
+        dead_letters_are_looked_at_in_order,
+        past_events_are_looked_at_with_how_they_were_delivered,
+        a_slice_of_dead_letters_waits_again,
+        a_slice_of_events_is_delivered_anew,
+        a_slice_that_comes_twice_changes_nothing,
+        an_order_that_does_not_run_takes_nothing,
+        an_order_survives_a_reopen,
+    }
+    retention {
+        old_history_goes_and_young_history_stays,
+        each_kind_has_its_own_time,
+        what_waits_or_is_dead_keeps_its_event,
+        a_fan_out_in_the_making_keeps_its_event,
+        entries_sums_and_orders_go_with_time,
+        a_deleted_channel_is_forgotten_when_nothing_speaks_of_it,
+    }
     inbox {
         an_entry_comes_with_its_settlement_once,
         inboxes_are_listed_in_pages,
@@ -191,10 +220,13 @@ mod tests {
             ("fan_out", include_str!("fan_out.rs")),
             ("settle", include_str!("settle.rs")),
             ("slices", include_str!("slices.rs")),
+            ("digests", include_str!("digests.rs")),
             ("directory", include_str!("directory.rs")),
             ("journal", include_str!("journal.rs")),
             ("lists", include_str!("lists.rs")),
             ("filters", include_str!("filters.rs")),
+            ("redrives", include_str!("redrives.rs")),
+            ("retention", include_str!("retention.rs")),
             ("inbox", include_str!("inbox.rs")),
             ("stats", include_str!("stats.rs")),
             ("tenants", include_str!("tenants.rs")),
@@ -212,6 +244,7 @@ mod tests {
     fn every_method_has_a_case() {
         let suite = [
             include_str!("accept.rs"),
+            include_str!("digests.rs"),
             include_str!("directory.rs"),
             include_str!("fan_out.rs"),
             include_str!("filters.rs"),
@@ -219,6 +252,8 @@ mod tests {
             include_str!("inbox.rs"),
             include_str!("journal.rs"),
             include_str!("lists.rs"),
+            include_str!("redrives.rs"),
+            include_str!("retention.rs"),
             include_str!("settle.rs"),
             include_str!("slices.rs"),
             include_str!("stats.rs"),
@@ -230,6 +265,8 @@ mod tests {
             include_str!("../directory.rs"),
             include_str!("../journal.rs"),
             include_str!("../inbox.rs"),
+            include_str!("../redrives.rs"),
+            include_str!("../retention.rs"),
         ] {
             let methods = source.lines().filter_map(|line| line.strip_prefix("    async fn ")?.split('(').next());
             for method in methods {

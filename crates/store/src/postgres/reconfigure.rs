@@ -15,11 +15,11 @@ pub(super) async fn replace_config(
 ) -> Result<bool, StoreError> {
     let ConfigChange { tenant, channel, before, after } = change;
     let sql = "SELECT config FROM channels WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
-    let row = query_opt(&tx.connection, sql, &[&tenant.0, &channel.0]).await.map_err(from_postgres)?;
-    let Some(row) = row else { return Ok(false) };
-    let sealed: &[u8] = row.try_get(0).map_err(from_postgres)?;
+    let found = query_opt(&tx.connection, sql, &[&tenant.0, &channel.0]).await.map_err(from_postgres)?;
+    let Some(row) = found else { return Ok(false) };
+    let sealed: Vec<u8> = row.try_get(0).map_err(from_postgres)?;
     // The same text is sealed anew with every write, so only what is unsealed can be compared.
-    if vault.unseal(*tenant, *channel, sealed)?.reveal() != before.reveal() {
+    if vault.unseal(*tenant, *channel, &sealed)?.reveal() != before.reveal() {
         return Ok(false);
     }
     let sql = "UPDATE channels SET config = $3, wire_config = NULL, updated_at = $4 WHERE tenant_id = $1 AND id = $2";

@@ -282,11 +282,11 @@ async fn write_attempts(connection: &Connection, rows: &[NewAttemptRow]) -> Resu
         |row: &NewAttemptRow| row.record().outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
     let sql = "INSERT INTO attempts (id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number,
                                      step, class, scope, code, hint_ms, reference, note, body, started_at,
-                                     duration_ms, gave_up)
+                                     duration_ms, gave_up, digest_id)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
                                     $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[],
                                     $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bigint[],
-                                    $18::bigint[], $19::boolean[])";
+                                    $18::bigint[], $19::boolean[], $20::bigint[])";
     execute(
         connection,
         sql,
@@ -310,6 +310,7 @@ async fn write_attempts(connection: &Connection, rows: &[NewAttemptRow]) -> Resu
             &column(rows, |row| row.record().started_at.as_ms()),
             &column(rows, |row| i64::from(row.record().duration_ms)),
             &column(rows, |row| row.gave_up),
+            &column(rows, |row| row.by.settlement().digest.map(|digest| digest.0)),
         ],
     )
     .await
@@ -321,9 +322,10 @@ async fn write_settled(connection: &Connection, rows: &[OverRow<State>]) -> Resu
         return Ok(());
     }
     let sql = "INSERT INTO settled (id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at,
-                                    expires_at, settled_at, note)
+                                    expires_at, settled_at, note, digest_id)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
-                                    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])";
+                                    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
+                                    $12::bigint[])";
     execute(
         connection,
         sql,
@@ -339,6 +341,7 @@ async fn write_settled(connection: &Connection, rows: &[OverRow<State>]) -> Resu
             &column(rows, |row| row.by.settlement().expires_at.as_ms()),
             &column(rows, |row| row.by.settlement().settled_at.as_ms()),
             &column(rows, OverRow::note),
+            &column(rows, |row| row.by.settlement().digest.map(|digest| digest.0)),
         ],
     )
     .await
@@ -351,10 +354,10 @@ async fn write_dead(connection: &Connection, rows: &[OverRow<u32>]) -> Result<()
     }
     let code = |row: &OverRow<u32>| row.by.settlement().records.last().and_then(|record| record.code).map(i64::from);
     let sql = "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
-                                 steps_done, code, note, died_at)
+                                 steps_done, code, note, died_at, digest_id)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                                    $12::bigint[])";
+                                    $12::bigint[], $13::bigint[])";
     execute(
         connection,
         sql,
@@ -371,6 +374,7 @@ async fn write_dead(connection: &Connection, rows: &[OverRow<u32>]) -> Result<()
             &column(rows, code),
             &column(rows, OverRow::note),
             &column(rows, |row| row.by.settlement().settled_at.as_ms()),
+            &column(rows, |row| row.by.settlement().digest.map(|digest| digest.0)),
         ],
     )
     .await

@@ -130,7 +130,7 @@ async fn end(connection: &Connection, predecessor: &Backend) -> Result<(), Error
 
 /// Takes the lock that makes this the one process that writes.
 async fn take(connection: &Connection, target: &Target) -> Result<(), StoreError> {
-    let lock = "SELECT pg_advisory_lock($1, hashtext(current_schema()))";
+    let lock = "SELECT pg_advisory_lock($1, hashtext(coalesce(current_schema(), '')))";
     match connection.query(lock, &[&LOCK_CLASS]).await {
         Ok(_) => Ok(()),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(StoreError::InUse(target.to_string())),

@@ -27,6 +27,7 @@ pub(super) struct Sequences {
     pub event: i64,
     pub delivery: i64,
     pub attempt: i64,
+    pub digest: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
     /// Not an id: the number of the writer's last transaction.
@@ -38,7 +39,7 @@ impl Sequences {
         let row = connection
             .query_one(
                 "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
-                        idempotency_day, batch
+                        idempotency_day, batch, digest
                  FROM sequences",
                 &[],
             )
@@ -54,13 +55,14 @@ impl Sequences {
             attempt: row.try_get(7)?,
             idempotency_day: row.try_get(8)?,
             batch: row.try_get(9)?,
+            digest: row.try_get(10)?,
         })
     }
 
     async fn save(&self, connection: &Connection) -> Result<(), Error> {
         let sql = "UPDATE sequences
                    SET config_version = $1, tenant = $2, api_key = $3, channel = $4, subscription = $5, event = $6,
-                       delivery = $7, attempt = $8, idempotency_day = $9, batch = $10";
+                       delivery = $7, attempt = $8, idempotency_day = $9, batch = $10, digest = $11";
         execute(
             connection,
             sql,
@@ -75,6 +77,7 @@ impl Sequences {
                 &self.attempt,
                 &self.idempotency_day,
                 &self.batch,
+                &self.digest,
             ],
         )
         .await

@@ -16,6 +16,8 @@ mod keys;
 mod queue;
 mod readers;
 mod reconfigure;
+mod redrives;
+mod retention;
 mod segments;
 mod steering;
 mod tenants;

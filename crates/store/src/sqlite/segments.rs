@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use domain::TenantId;
 use domain::ids::ID_MAX;
+use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::from_sqlite;
+use super::retention::Leaving;
 use crate::StoreError;
 
 /// Rows in a segment. The writer builds one index over so many rows between two commits, and whoever posts an event
@@ -39,7 +40,11 @@ pub(super) enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Events, Self::Settled, Self::Attempts];
 
-    const fn name(self) -> &'static str {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Events => "events",
             Self::Settled => "settled",
@@ -123,7 +128,7 @@ impl Kind {
     }
 
     /// Whether rows are written in order of id, so that one segment alone can hold an id. Settled deliveries are not.
-    const fn is_in_order(self) -> bool {
+    pub(super) const fn is_in_order(self) -> bool {
         matches!(self, Self::Events | Self::Attempts)
     }
 
@@ -154,6 +159,8 @@ pub(super) struct Segments {
     has_unindexed: bool,
     /// How far the tenant that is being erased is gone. After a start it is looked for again from the beginning.
     purged: Purged,
+    /// How far retention has looked through what goes next.
+    leaving: Leaving,
 }
 
 /// The last segment that has nothing of a tenant any more, in order of kind and number.
@@ -174,7 +181,7 @@ impl Segments {
     pub(super) fn open(connection: &Connection, rows_max: u64) -> Result<Self, StoreError> {
         let load = |kind| in_transaction(connection, |connection| load_open(connection, kind)).map_err(from_sqlite);
         let open = [load(Kind::Events)?, load(Kind::Settled)?, load(Kind::Attempts)?];
-        Ok(Self { open, rows_max, has_unindexed: true, purged: Purged::default() })
+        Ok(Self { open, rows_max, has_unindexed: true, purged: Purged::default(), leaving: Leaving::default() })
     }
 
     /// Closes what is full and opens its successor.
@@ -192,6 +199,11 @@ impl Segments {
             }
         }
         Ok(())
+    }
+
+    /// How far retention has looked through what goes next.
+    pub(super) const fn leaving_mut(&mut self) -> &mut Leaving {
+        &mut self.leaving
     }
 
     /// The statement that writes a row into the open segment; the caller writes exactly one with it.
@@ -245,7 +257,7 @@ impl Segments {
     }
 }
 
-fn table(kind: Kind, number: i64) -> String {
+pub(super) fn table(kind: Kind, number: i64) -> String {
     format!("{}_{number}", kind.name())
 }
 
@@ -364,7 +376,7 @@ fn build_one_index(connection: &Connection) -> rusqlite::Result<bool> {
         let lacking: Option<(i64, usize)> = connection
             .query_row(
                 "SELECT number, indexes FROM segments
-                 WHERE kind = ?1 AND last_id < ?2 AND indexes < ?3
+                 WHERE kind = ?1 AND last_id < ?2 AND indexes < ?3 AND is_ending = 0
                  ORDER BY number LIMIT 1",
                 params![kind.name(), ID_MAX, i64::try_from(kind.indexes().len()).unwrap_or(0)],
                 |row| Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0))),
@@ -392,6 +404,8 @@ pub(super) struct Segment {
     /// The largest id that it may hold.
     pub last_id: i64,
     form: i64,
+    /// When its newest row was written, as far as that is known.
+    pub newest_at: Option<Timestamp>,
 }
 
 impl Segment {
@@ -399,24 +413,45 @@ impl Segment {
     pub(super) const fn gave_up(&self) -> &'static str {
         if self.form >= FORM_WITH_GAVE_UP { "gave_up" } else { "0" }
     }
+
+    /// Of events: whether they have their place in a trace.
+    pub(super) const fn has_trace(&self) -> bool {
+        self.form >= FORM_WITH_TRACE
+    }
 }
 
 /// The segments of a kind, newest first, whose ids may reach down to `at_least` and up to `at_most`.
 pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: i64) -> rusqlite::Result<Vec<Segment>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, last_id, form FROM segments
-         WHERE kind = ?1 AND last_id >= ?2 AND first_id <= ?3
+        "SELECT number, last_id, form, newest_at FROM segments
+         WHERE kind = ?1 AND +last_id >= ?2 AND first_id <= ?3 AND is_ending = 0
          ORDER BY number DESC",
     )?;
-    let segment =
-        |row: &Row<'_>| Ok(Segment { table: table(kind, row.get(0)?), last_id: row.get(1)?, form: row.get(2)? });
+    let segment = |row: &Row<'_>| {
+        Ok(Segment {
+            table: table(kind, row.get(0)?),
+            last_id: row.get(1)?,
+            form: row.get(2)?,
+            newest_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_ms),
+        })
+    };
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
 }
+
+/// Where events are that have outlived their segment.
+pub(super) const KEPT_EVENTS: &str = "kept_events";
 
 /// The table that alone can hold an event.
 pub(super) struct EventTable {
     pub name: String,
     pub has_trace: bool,
+}
+
+impl From<&str> for EventTable {
+    /// A table of the present form.
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), has_trace: true }
+    }
 }
 
 pub(super) fn table_of_event(connection: &Connection, id: i64) -> rusqlite::Result<Option<EventTable>> {
@@ -427,7 +462,7 @@ pub(super) fn table_of_event(connection: &Connection, id: i64) -> rusqlite::Resu
     connection
         .prepare_cached(
             "SELECT number, form FROM segments
-             WHERE kind = 'events' AND last_id >= ?1
+             WHERE kind = 'events' AND last_id >= ?1 AND is_ending = 0
              ORDER BY last_id
              LIMIT 1",
         )?

@@ -55,7 +55,8 @@ pub(super) fn gone(connection: &Connection) -> rusqlite::Result<Vec<TenantId>> {
 }
 
 /// What a delivery can still come from: erased before everything else, so that nothing new is written while it goes.
-const LIVE: [&str; 3] = [
+const LIVE: [&str; 4] = [
+    "DELETE FROM redrives WHERE id IN (SELECT id FROM redrives WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM expand WHERE event_id IN (SELECT event_id FROM expand WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM dead WHERE delivery_id IN (SELECT delivery_id FROM dead WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM queue
@@ -63,7 +64,13 @@ const LIVE: [&str; 3] = [
 ];
 
 /// Sums, ledgers and what was in the making.
-const SIDE: [&str; 7] = [
+const SIDE: [&str; 9] = [
+    "DELETE FROM expanded
+     WHERE (event_id, first_delivery)
+           IN (SELECT expanded.event_id, expanded.first_delivery
+               FROM kept_events JOIN expanded ON expanded.event_id = kept_events.id
+               WHERE kept_events.tenant_id = ?1 LIMIT ?2)",
+    "DELETE FROM kept_events WHERE id IN (SELECT id FROM kept_events WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM waiting WHERE channel_id IN (SELECT channel_id FROM waiting WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM cancellations
      WHERE channel_id IN (SELECT channel_id FROM cancellations WHERE tenant_id = ?1 LIMIT ?2)",

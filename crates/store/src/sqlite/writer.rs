@@ -120,6 +120,7 @@ pub(super) struct Sequences {
     pub event: i64,
     pub delivery: i64,
     pub attempt: i64,
+    pub digest: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
 }
@@ -128,7 +129,7 @@ impl Sequences {
     fn load(connection: &Connection) -> Result<Self, StoreError> {
         connection
             .query_row(
-                "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
+                "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt, digest,
                         idempotency_day
                  FROM sequences",
                 [],
@@ -142,7 +143,8 @@ impl Sequences {
                         event: row.get(5)?,
                         delivery: row.get(6)?,
                         attempt: row.get(7)?,
-                        idempotency_day: row.get(8)?,
+                        digest: row.get(8)?,
+                        idempotency_day: row.get(9)?,
                     })
                 },
             )
@@ -154,7 +156,7 @@ impl Sequences {
             .prepare_cached(
                 "UPDATE sequences
                  SET config_version = ?1, tenant = ?2, api_key = ?3, channel = ?4, subscription = ?5,
-                     event = ?6, delivery = ?7, attempt = ?8, idempotency_day = ?9",
+                     event = ?6, delivery = ?7, attempt = ?8, digest = ?9, idempotency_day = ?10",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -166,6 +168,7 @@ impl Sequences {
                     self.event,
                     self.delivery,
                     self.attempt,
+                    self.digest,
                     self.idempotency_day,
                 ])
             })

@@ -75,6 +75,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         provider_name: SPEC.name.into(),
         config: Config::default(),
         templates: Templates::default(),
+        digest: None,
         schedule: Schedule::mail(),
         time_to_live: SPEC.time_to_live,
         channel,
@@ -102,6 +103,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         tries: 0,
         attempts_max: None,
         steps_done,
+        digest: None,
     };
     Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content, slot: 0 }
 }

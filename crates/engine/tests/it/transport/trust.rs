@@ -20,6 +20,7 @@ fn planned(base: Option<&str>) -> HttpStep {
         severity: None,
         subject: None,
         body: None,
+        items: &[],
     };
     let context = PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now, operator: &operator };
     let Step::Http(step) = provider.plan(&config, &message, &context).unwrap().remove(0) else { panic!("a request") };

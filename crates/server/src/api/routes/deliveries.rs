@@ -71,7 +71,7 @@ pub(super) fn example() -> Value {
     json!({
         "id": 4, "event_id": "evt_3", "event_type": "invoice.paid", "channel_id": 2, "status": "retrying", "attempts": 1,
         "next_attempt_at": "2026-11-22T08:46:26.550Z", "created_at": "2026-11-22T08:46:21.550Z",
-        "expires_at": "2026-11-26T08:46:21.550Z", "settled_at": null, "reason": "HTTP 503 Service Unavailable",
+        "expires_at": "2026-11-26T08:46:21.550Z", "settled_at": null, "digest_id": null, "reason": "HTTP 503 Service Unavailable",
     })
 }
 
@@ -79,7 +79,7 @@ pub(super) fn example() -> Value {
 pub(super) fn attempt() -> Value {
     json!({
         "id": 4, "delivery_id": 4, "event_id": "evt_3", "event_type": "invoice.paid", "channel_id": 2,
-        "provider": "webhook", "number": 1, "step": 0, "status": "failed", "code": 503, "body": "come back later",
+        "digest_id": null, "provider": "webhook", "number": 1, "step": 0, "status": "failed", "code": 503, "body": "come back later",
         "reason": "HTTP 503 Service Unavailable", "reference": null, "started_at": "2026-11-22T08:46:21.557Z",
         "duration_ms": 12,
     })

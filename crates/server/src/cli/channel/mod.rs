@@ -28,7 +28,6 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Make a channel; 'add PROVIDER --help' tells the provider's fields
-    #[command(subcommand)]
     Add(add::Add),
     /// List the channels
     List(Part),

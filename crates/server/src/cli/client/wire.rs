@@ -77,6 +77,33 @@ impl Delivery {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+pub(in crate::cli) struct Redrive {
+    pub(in crate::cli) id: i64,
+    pub(in crate::cli) from: String,
+    pub(in crate::cli) status: String,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) examined: u64,
+    pub(in crate::cli) redriven: u64,
+    pub(in crate::cli) skipped: u64,
+    pub(in crate::cli) created_at: String,
+}
+
+/// What a redrive would take.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::cli) struct RedrivePreview {
+    pub(in crate::cli) count: u64,
+    pub(in crate::cli) is_lower_bound: bool,
+    pub(in crate::cli) deliveries: Vec<Delivery>,
+    pub(in crate::cli) events: Vec<ListedEvent>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::cli) struct ListedEvent {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) r#type: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 pub(in crate::cli) struct Attempt {
     pub(in crate::cli) delivery_id: i64,
     pub(in crate::cli) event_id: String,

@@ -32,3 +32,20 @@ async fn a_receiver_that_is_not_there_is_said_once() {
     tested.ended_with(1).says(&["no connection: Connection refused"]);
     assert_eq!(tested.stdout.matches("no connection").count(), 1, "{}", tested.stdout);
 }
+
+#[tokio::test]
+async fn a_channel_is_made_from_one_url() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    let add = setup.run(&["channel", "add", "discord://1234/token", "--event-type", "alert.*"]).await;
+    add.ended_with(0).says(&["Channel 1 is there"]);
+    let made = server.client.get("/v1/channels/1").await.read::<serde_json::Value>(200);
+    assert_eq!((&made["name"], &made["provider"]), (&json!("Discord"), &json!("discord")));
+    assert_eq!(made["event_types"], json!(["alert.*"]));
+    let wrong = setup.run(&["channel", "add", "discord://canary"]).await;
+    assert_ne!(wrong.code, Some(0));
+    assert!(
+        wrong.stderr.contains("discord://WEBHOOK_ID/WEBHOOK_TOKEN") && !wrong.stderr.contains("canary"),
+        "{wrong:?}"
+    );
+}

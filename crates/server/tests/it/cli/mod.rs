@@ -5,6 +5,7 @@ mod channel;
 mod doctor;
 mod exit_codes;
 mod https;
+mod redrive;
 mod send;
 mod socket;
 mod tail;

@@ -1,5 +1,6 @@
 //! What becomes of a delivery, seen from both ends: the API and the receiver.
 
+mod digests;
 mod holding;
 mod limits;
 mod order;

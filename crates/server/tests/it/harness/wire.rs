@@ -74,6 +74,7 @@ pub(crate) struct Delivery {
     pub(crate) created_at: String,
     pub(crate) expires_at: String,
     pub(crate) settled_at: Option<String>,
+    pub(crate) digest_id: Option<i64>,
     pub(crate) reason: Option<String>,
 }
 
@@ -85,6 +86,7 @@ pub(crate) struct Attempt {
     pub(crate) event_id: String,
     pub(crate) event_type: String,
     pub(crate) channel_id: i64,
+    pub(crate) digest_id: Option<i64>,
     pub(crate) provider: String,
     pub(crate) number: u32,
     pub(crate) step: u32,

@@ -117,7 +117,9 @@ impl Furnished {
             let answer = self.server.client.send(http.clone(), &concrete, &[("content-type", &media)], body).await;
             let status = answer.status.as_u16().to_string();
             let told = format!("{method} {concrete}: {status} {}", answer.text());
-            assert!(answer.status.is_success(), "{told}");
+            // A redrive of nothing is over before it can be steered, and says so.
+            let is_over = path.starts_with("/v1/redrives/{id}/") && status == "409";
+            assert!(answer.status.is_success() || is_over, "{told}");
             let documented = operation["responses"].get(&status).unwrap_or_else(|| panic!("not documented: {told}"));
             match documented["content"].as_object().and_then(|content| content.iter().next()) {
                 None => assert!(answer.body.is_empty(), "{told}"),

@@ -6,6 +6,7 @@ mod deliveries;
 mod event_types;
 mod events;
 mod inbox;
+mod redrives;
 mod stats;
 mod subscriptions;
 mod tenants;

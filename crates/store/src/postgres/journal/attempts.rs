@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::delivery::{Attempt, AttemptRecord};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, limit, query, unsigned, unsigned_opt};
@@ -95,7 +95,7 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
 }
 
 pub(super) const COLUMNS: &str = "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code, \
-     hint_ms, reference, note, body, started_at, duration_ms, gave_up";
+     hint_ms, reference, note, body, started_at, duration_ms, gave_up, digest_id";
 
 pub(super) fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
     let outcome = Outcome {
@@ -127,6 +127,7 @@ pub(super) fn read_attempt(row: &Row) -> Result<(i64, Attempt), Error> {
         event_type: row.try_get(6)?,
         record,
         gave_up: row.try_get(18)?,
+        digest: row.try_get::<_, Option<i64>>(19)?.map(DigestId),
     };
     Ok((id, attempt))
 }

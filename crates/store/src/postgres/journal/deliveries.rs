@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::queue::event_row;
@@ -290,11 +290,11 @@ fn covers(filter: StateFilter, state: State) -> bool {
 
 const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
                              coalesce((SELECT type FROM events WHERE events.tenant_id = queue.tenant_id \
-                                       AND events.id = queue.event_id), ''), tries, due_at";
+                                       AND events.id = queue.event_id), ''), digest_id, tries, due_at";
 
 fn read_waiting(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
-    let (tries, due_at): (i64, i64) = (row.try_get(9)?, row.try_get(10)?);
+    let (tries, due_at): (i64, i64) = (row.try_get(10)?, row.try_get(11)?);
     delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
@@ -302,22 +302,22 @@ fn read_waiting(row: &Row) -> Result<Delivery, Error> {
 
 const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
                             coalesce((SELECT type FROM events WHERE events.tenant_id = dead.tenant_id \
-                                      AND events.id = dead.event_id), ''), died_at";
+                                      AND events.id = dead.event_id), ''), digest_id, died_at";
 
 fn read_dead(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
-    delivery.settled_at = Some(Timestamp::from_ms(row.try_get(9)?));
+    delivery.settled_at = Some(Timestamp::from_ms(row.try_get(10)?));
     Ok(delivery)
 }
 
-const SETTLED_COLUMNS: &str =
-    "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, state, settled_at";
+const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, digest_id, state, \
+     settled_at";
 
 fn read_settled(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
-    delivery.state = State::parse(row.try_get(9)?).unwrap_or(State::Sent);
-    delivery.settled_at = Some(Timestamp::from_ms(row.try_get(10)?));
+    delivery.state = State::parse(row.try_get(10)?).unwrap_or(State::Sent);
+    delivery.settled_at = Some(Timestamp::from_ms(row.try_get(11)?));
     Ok(delivery)
 }
 
@@ -334,6 +334,7 @@ fn read_delivery(row: &Row) -> Result<Delivery, Error> {
         created_at: Timestamp::from_ms(row.try_get(4)?),
         expires_at: Timestamp::from_ms(row.try_get(5)?),
         settled_at: None,
+        digest: row.try_get::<_, Option<i64>>(9)?.map(DigestId),
         reason: row.try_get(7)?,
     })
 }

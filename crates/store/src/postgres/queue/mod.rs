@@ -1,6 +1,7 @@
 //! The way of an event in SQL. The order of functions is that of the trait.
 
 mod accept;
+mod digests;
 mod events;
 mod ledger;
 mod retry;
@@ -11,14 +12,16 @@ mod waiting;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 
 use super::statements::from_postgres;
 use super::writer::{Asked, Job};
 use super::{PostgresStore, tenants};
 use crate::StoreError;
+use crate::digest::NewDigest;
 use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
 use accept::{expand, rows_of};
+use digests::seal_digest;
 use retry::retry;
 use slices::{cancel_slice, cancellations, expire_slice};
 use waiting::{waiting_after, waiting_channels, waiting_these};
@@ -64,6 +67,11 @@ impl Queue for PostgresStore {
         now: Timestamp,
     ) -> Result<Vec<Waiting>, StoreError> {
         self.read(move |connection| Box::pin(waiting_these(connection, channel, deliveries, now))).await
+    }
+
+    async fn seal_digest(&self, digest: NewDigest) -> Result<Option<DigestId>, StoreError> {
+        let rows = 2 + digest.members.len();
+        self.write(rows, async move |tx| seal_digest(tx, &digest).await.map_err(from_postgres)).await
     }
 
     async fn cancel_slice(

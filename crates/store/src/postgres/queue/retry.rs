@@ -1,11 +1,12 @@
 //! Trying again because a person asks.
 
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 use tokio_postgres::Error;
 
 use super::super::journal;
 use super::super::statements::{execute, query_opt};
 use super::super::tx::{Shift, Tx};
+use super::digests::{due_together, together};
 use crate::queue::RetryAnswer;
 
 pub(super) async fn retry(
@@ -14,29 +15,35 @@ pub(super) async fn retry(
     delivery: DeliveryId,
     expires_at: Timestamp,
 ) -> Result<Option<RetryAnswer>, Error> {
-    if let Some(channel) = revive(tx, tenant, delivery, expires_at).await? {
+    if let Some((channel, digest)) = revive(tx, tenant, delivery, expires_at).await? {
+        for other in together(&tx.connection, delivery, digest).await? {
+            revive(tx, tenant, other, expires_at).await?;
+        }
         return Ok(Some(RetryAnswer::Due(channel)));
     }
     let waiting = query_opt(
         &tx.connection,
-        "UPDATE queue SET due_at = 0 WHERE tenant_id = $1 AND delivery_id = $2 RETURNING channel_id",
+        "SELECT channel_id, digest_id FROM queue WHERE tenant_id = $1 AND delivery_id = $2",
         &[&tenant.0, &delivery.0],
     )
     .await?;
     if let Some(row) = waiting {
-        return Ok(Some(RetryAnswer::Due(ChannelId(row.try_get(0)?))));
+        let channel = ChannelId(row.try_get(0)?);
+        let digest = row.try_get::<_, Option<i64>>(1)?.map(DigestId);
+        due_together(&tx.connection, channel, delivery, digest).await?;
+        return Ok(Some(RetryAnswer::Due(channel)));
     }
     let over = journal::settled(&tx.connection, tenant, delivery).await?;
     Ok(over.map(|delivery| RetryAnswer::Over(delivery.state)))
 }
 
-/// Moves a dead delivery back into the queue.
+/// Moves a dead delivery back into the queue; its channel, and the digest that it is in.
 async fn revive(
     tx: &mut Tx,
     tenant: TenantId,
     delivery: DeliveryId,
     expires_at: Timestamp,
-) -> Result<Option<ChannelId>, Error> {
+) -> Result<Option<(ChannelId, Option<DigestId>)>, Error> {
     let moved = query_opt(
         &tx.connection,
         "INSERT INTO queue (channel_id, delivery_id, tenant_id, event_id, created_at, expires_at, due_at, attempts,
@@ -44,7 +51,7 @@ async fn revive(
          SELECT channel_id, delivery_id, tenant_id, event_id, created_at, $3, 0, 0, tries, steps_done, digest_id, note
          FROM dead
          WHERE tenant_id = $1 AND delivery_id = $2
-         RETURNING channel_id, tries",
+         RETURNING channel_id, tries, digest_id",
         &[&tenant.0, &delivery.0, &expires_at.as_ms()],
     )
     .await?;
@@ -53,5 +60,6 @@ async fn revive(
     let (channel, tries): (i64, i64) = (moved.try_get(0)?, moved.try_get(1)?);
     let pending = i64::from(tries == 0);
     tx.shift(tenant, ChannelId(channel), Shift { pending, retrying: 1 - pending, dead: -1 });
-    Ok(Some(ChannelId(channel)))
+    let digest = moved.try_get::<_, Option<i64>>(2)?.map(DigestId);
+    Ok(Some((ChannelId(channel), digest)))
 }

@@ -14,6 +14,7 @@ use tokio_postgres::Error;
 use super::super::rows::{Effective, NewAttemptRow, OverRow};
 use super::super::statements::{Connection, Params, query, text};
 use super::super::tx::{Shift, Tx, next};
+use super::digests;
 use crate::queue::{Next, Settlement};
 
 /// Settles in the order given.
@@ -33,11 +34,20 @@ pub(in crate::postgres) async fn settle_all(tx: &mut Tx, all: Vec<Arc<[Settlemen
     }
     for round in rounds {
         let moved = leave_or_wait(&tx.connection, &round).await?;
+        let mut ended = BTreeSet::new();
         for effective in round.into_iter().filter(|one| moved.contains(&one.settlement().delivery.0)) {
             take_effect(tx, &effective);
+            ended.extend(digest_ended_by(effective.settlement()));
         }
+        digests::forget(&tx.connection, &ended.into_iter().collect::<Vec<_>>()).await?;
     }
     Ok(())
+}
+
+/// The digest that is over for good with this settlement.
+fn digest_ended_by(settlement: &Settlement) -> Option<i64> {
+    let is_ended = matches!(settlement.next, Next::Over { state, .. } if state != State::Dead);
+    settlement.digest.filter(|_| is_ended).map(|digest| digest.0)
 }
 
 fn take_effect(tx: &mut Tx, effective: &Effective) {

@@ -1,14 +1,15 @@
 //! Cancelling and expiring what waits without a try, a slice at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::delivery::State;
-use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, execute, limit, query, query_opt, unsigned};
 use super::super::tx::Tx;
+use super::digests::together;
 use super::settle::settle_all;
 use crate::queue::{Cancellation, Next, Settlement};
 
@@ -26,7 +27,8 @@ pub(super) async fn cancel_slice(
     let rows = rows_from_front(&tx.connection, channel, up_to, rows_max + under_way.len() + 1).await?;
     let found = rows.len();
     let idle: Vec<_> = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).collect();
-    settle_idle(tx, channel, &idle[..idle.len().min(rows_max)], State::Cancelled, &reason, now).await?;
+    let rows = whole_digests(&tx.connection, channel, &idle[..idle.len().min(rows_max)]).await?;
+    settle_idle(tx, channel, &rows, State::Cancelled, &reason, now).await?;
     // The order stands until what was under way has come back and is cancelled or over.
     if found <= rows_max && found == idle.len() {
         execute(&tx.connection, "DELETE FROM cancellations WHERE channel_id = $1", &[&channel.0]).await?;
@@ -55,7 +57,8 @@ pub(super) async fn expire_slice(
     let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
     let over: Vec<_> = rows.into_iter().filter(is_over).collect();
     let reason = "its time-to-live ended while it was held";
-    settle_idle(tx, channel, &over[..over.len().min(rows_max)], State::Expired, reason, now).await?;
+    let rows = whole_digests(&tx.connection, channel, &over[..over.len().min(rows_max)]).await?;
+    settle_idle(tx, channel, &rows, State::Expired, reason, now).await?;
     Ok(over.len() > rows_max)
 }
 
@@ -64,6 +67,7 @@ pub(super) async fn expire_slice(
 const EXPIRY_LOOK_MAX: usize = 4_000;
 
 /// A row of the queue that is settled without a try.
+#[derive(Clone)]
 struct IdleRow {
     delivery: DeliveryId,
     tenant: TenantId,
@@ -73,6 +77,41 @@ struct IdleRow {
     attempts: u32,
     tries: u32,
     steps_done: StepsDone,
+    digest: Option<DigestId>,
+}
+
+const IDLE_COLUMNS: &str =
+    "delivery_id, tenant_id, event_id, created_at, expires_at, attempts, tries, steps_done, digest_id";
+
+fn read_idle(row: &Row) -> Result<IdleRow, Error> {
+    Ok(IdleRow {
+        delivery: DeliveryId(row.try_get(0)?),
+        tenant: TenantId(row.try_get(1)?),
+        event: EventId(row.try_get(2)?),
+        created_at: Timestamp::from_ms(row.try_get(3)?),
+        expires_at: Timestamp::from_ms(row.try_get(4)?),
+        attempts: unsigned(row, 5)?,
+        tries: unsigned(row, 6)?,
+        steps_done: StepsDone::from_bits(row.try_get(7)?),
+        digest: row.try_get::<_, Option<i64>>(8)?.map(DigestId),
+    })
+}
+
+/// The rows, and with those of a digest its others, which may lie beyond the slice.
+async fn whole_digests(connection: &Connection, channel: ChannelId, rows: &[IdleRow]) -> Result<Vec<IdleRow>, Error> {
+    let mut whole: BTreeMap<DeliveryId, IdleRow> = rows.iter().map(|row| (row.delivery, row.clone())).collect();
+    let digests: BTreeSet<DigestId> = rows.iter().filter_map(|row| row.digest).collect();
+    let sql = format!("SELECT {IDLE_COLUMNS} FROM queue WHERE channel_id = $1 AND delivery_id = ANY ($2)");
+    for digest in digests {
+        let members = together(connection, DeliveryId(0), Some(digest)).await?;
+        let missing: Vec<_> =
+            members.iter().filter(|member| !whole.contains_key(member)).map(|member| member.0).collect();
+        for row in query(connection, &sql, &[&channel.0, &missing]).await? {
+            let row = read_idle(&row)?;
+            whole.insert(row.delivery, row);
+        }
+    }
+    Ok(whole.into_values().collect())
 }
 
 async fn rows_from_front(
@@ -81,24 +120,10 @@ async fn rows_from_front(
     up_to: i64,
     rows_max: usize,
 ) -> Result<Vec<IdleRow>, Error> {
-    let read = |row: &Row| {
-        Ok(IdleRow {
-            delivery: DeliveryId(row.try_get(0)?),
-            tenant: TenantId(row.try_get(1)?),
-            event: EventId(row.try_get(2)?),
-            created_at: Timestamp::from_ms(row.try_get(3)?),
-            expires_at: Timestamp::from_ms(row.try_get(4)?),
-            attempts: unsigned(row, 5)?,
-            tries: unsigned(row, 6)?,
-            steps_done: StepsDone::from_bits(row.try_get(7)?),
-        })
-    };
-    let sql = "SELECT delivery_id, tenant_id, event_id, created_at, expires_at, attempts, tries, steps_done
-               FROM queue
-               WHERE channel_id = $1 AND delivery_id <= $2
-               ORDER BY delivery_id
-               LIMIT $3";
-    query(connection, sql, &[&channel.0, &up_to, &limit(rows_max)]).await?.iter().map(read).collect()
+    let sql = format!(
+        "SELECT {IDLE_COLUMNS} FROM queue WHERE channel_id = $1 AND delivery_id <= $2 ORDER BY delivery_id LIMIT $3"
+    );
+    query(connection, &sql, &[&channel.0, &up_to, &limit(rows_max)]).await?.iter().map(read_idle).collect()
 }
 
 async fn settle_idle(
@@ -122,6 +147,7 @@ async fn settle_idle(
         expires_at: row.expires_at,
         settled_at: now,
         tries_before: row.tries,
+        digest: row.digest,
         records: Vec::new(),
         inbox: Vec::new(),
         attempts: row.attempts,

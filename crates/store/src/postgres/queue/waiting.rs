@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::event::Event;
-use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, limit, query, unsigned, unsigned_opt};
+use super::digests::sealed;
 use super::events::{EVENT_COLUMNS, read_event};
 use crate::queue::Waiting;
 
@@ -25,8 +26,8 @@ pub(super) async fn waiting_channels(connection: &Connection) -> Result<Vec<Chan
     query(connection, sql, &[]).await?.iter().map(|row| row.try_get(0).map(ChannelId)).collect()
 }
 
-const WAITING_COLUMNS: &str =
-    "delivery_id, event_id, created_at, expires_at, due_at, attempts, tries, attempts_max, steps_done, tenant_id";
+const WAITING_COLUMNS: &str = "delivery_id, event_id, created_at, expires_at, due_at, attempts, tries, attempts_max, steps_done, tenant_id, \
+     digest_id";
 
 pub(super) async fn waiting_after(
     connection: &Connection,
@@ -39,7 +40,7 @@ pub(super) async fn waiting_after(
         "SELECT {WAITING_COLUMNS} FROM queue WHERE channel_id = $1 AND delivery_id > $2 ORDER BY delivery_id LIMIT $3"
     );
     let rows = query(connection, &sql, &[&channel.0, &after.0, &limit(rows_max)]).await?;
-    with_events(connection, &rows, now).await
+    with_events(connection, &rows, |row| row.due_at <= now && row.digest.is_none()).await
 }
 
 pub(super) async fn waiting_these(
@@ -56,7 +57,15 @@ pub(super) async fn waiting_these(
          ORDER BY place"
     );
     let rows = query(connection, &sql, &[&channel.0, &ids]).await?;
-    with_events(connection, &rows, now).await
+    let mut rows = with_events(connection, &rows, |row| row.due_at <= now).await?;
+    let due = rows.iter_mut().filter(|row| row.due_at <= now);
+    let mut merged: Vec<_> = due.filter_map(|row| Some((row.digest?, row))).collect();
+    let ids: Vec<_> = merged.iter().map(|(digest, _)| digest.0).collect();
+    let found = sealed(connection, &ids).await?;
+    for (digest, row) in &mut merged {
+        row.sealed = found.get(digest).cloned();
+    }
+    Ok(rows)
 }
 
 fn read_waiting(row: &Row) -> Result<Waiting, Error> {
@@ -69,22 +78,28 @@ fn read_waiting(row: &Row) -> Result<Waiting, Error> {
         tries: unsigned(row, 6)?,
         attempts_max: unsigned_opt(row, 7)?,
         steps_done: StepsDone::from_bits(row.try_get(8)?),
+        digest: row.try_get::<_, Option<i64>>(10)?.map(DigestId),
         event: None,
+        sealed: None,
     })
 }
 
-/// Gives the rows that may start by `now` their events. Rows whose event is gone are left out: retention keeps the
+/// Gives the rows that are wanted with it their events. Rows whose event is gone are left out: retention keeps the
 /// events of what waits, so there is nothing to send.
-async fn with_events(connection: &Connection, rows: &[Row], now: Timestamp) -> Result<Vec<Waiting>, Error> {
+async fn with_events(
+    connection: &Connection,
+    rows: &[Row],
+    is_wanted: impl Fn(&Waiting) -> bool,
+) -> Result<Vec<Waiting>, Error> {
     let mut waiting = Vec::with_capacity(rows.len());
     for row in rows {
         waiting.push((TenantId(row.try_get(9)?), EventId(row.try_get(1)?), read_waiting(row)?));
     }
-    let due = waiting.iter().filter(|(.., row)| row.due_at <= now);
+    let due = waiting.iter().filter(|(.., row)| is_wanted(row));
     let asked = due.map(|(tenant, event, _)| (*tenant, *event)).collect();
     let events = events_of(connection, asked).await?;
     let with_event = |(_, event, row): (TenantId, EventId, Waiting)| {
-        if row.due_at > now {
+        if !is_wanted(&row) {
             return Some(row);
         }
         let event = Arc::clone(events.get(&event)?);

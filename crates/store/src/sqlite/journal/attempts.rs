@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::delivery::{Attempt, AttemptRecord};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::super::segments::{Kind, Segment};
@@ -99,7 +99,7 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
 /// The columns that every segment has.
 pub(super) const COLUMNS: &str =
     "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code,
-     hint_ms, reference, note, body, started_at, duration_ms";
+     hint_ms, reference, note, body, started_at, duration_ms, digest_id";
 
 /// Reads [`COLUMNS`] and after them whether the delivery was given up.
 pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
@@ -132,8 +132,9 @@ pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
         event: EventId(row.get(4)?),
         provider: row.get(5)?,
         event_type: row.get(6)?,
+        digest: row.get::<_, Option<i64>>(18)?.map(DigestId),
         record,
-        gave_up: row.get(18)?,
+        gave_up: row.get(19)?,
     };
     Ok((id, attempt))
 }

@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::super::queue::{event_row, event_type};
+use super::super::queue::{EventRow, event_row, event_type};
 use super::super::segments::{self, Kind};
 use super::CHUNK;
 use super::events::expanded;
@@ -35,9 +35,20 @@ pub(super) fn delivery_to(
     event: EventId,
     channel: ChannelId,
 ) -> rusqlite::Result<Option<Delivery>> {
-    let made = made(connection, tenant, event, DeliveryId(0))?;
-    let wanted = made.into_iter().find(|(_, to)| *to == channel);
-    wanted.map_or(Ok(None), |(id, _)| delivery(connection, tenant, id))
+    let Some(row) = event_row(connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
+        return Ok(None);
+    };
+    newest_to(connection, &row, channel)?.map_or(Ok(None), |id| delivery(connection, tenant, id))
+}
+
+/// The newest delivery of an event to a channel: a redrive may have made a second one.
+pub(in crate::sqlite) fn newest_to(
+    connection: &Connection,
+    row: &EventRow,
+    channel: ChannelId,
+) -> rusqlite::Result<Option<DeliveryId>> {
+    let made = all_made(connection, row, DeliveryId(0))?;
+    Ok(made.filter(|(_, to)| *to == channel).map(|(id, _)| id).max())
 }
 
 /// The deliveries of an event above `after` in order of id, and where they go. None when the tenant has no such event.
@@ -50,13 +61,20 @@ pub(super) fn made(
     let Some(row) = event_row(connection, event)?.filter(|row| row.event.content.tenant == tenant) else {
         return Ok(Vec::new());
     };
-    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
-    runs.extend(expanded(connection, event, after)?);
-    let made = runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels));
-    Ok(made.filter(|(id, _)| *id > after).collect())
+    Ok(all_made(connection, &row, after)?.filter(|(id, _)| *id > after).collect())
 }
 
-pub(super) fn delivery(
+fn all_made(
+    connection: &Connection,
+    row: &EventRow,
+    after: DeliveryId,
+) -> rusqlite::Result<impl Iterator<Item = (DeliveryId, ChannelId)> + use<>> {
+    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
+    runs.extend(expanded(connection, row.event.id, after)?);
+    Ok(runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels)))
+}
+
+pub(in crate::sqlite) fn delivery(
     connection: &Connection,
     tenant: TenantId,
     delivery: DeliveryId,
@@ -145,7 +163,7 @@ fn is_wanted(connection: &Connection, query: &DeliveryQuery, delivery: &mut Deli
 }
 
 /// The live tables do not repeat the event's type.
-fn complete(connection: &Connection, delivery: &mut Delivery) -> rusqlite::Result<()> {
+pub(in crate::sqlite) fn complete(connection: &Connection, delivery: &mut Delivery) -> rusqlite::Result<()> {
     if delivery.event_type.is_empty() {
         delivery.event_type = event_type(connection, delivery.event)?.to_string();
     }
@@ -255,36 +273,36 @@ impl Source {
     }
 }
 
-const QUEUE_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, tries, due_at";
+const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, tries, \
+     due_at";
 
 fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
-    let (tries, due_at): (u32, i64) = (row.get(8)?, row.get(9)?);
+    let (tries, due_at): (u32, i64) = (row.get(9)?, row.get(10)?);
     delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
-const DEAD_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, died_at";
+pub(in crate::sqlite) const DEAD_COLUMNS: &str =
+    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at";
 
-fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+pub(in crate::sqlite) fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
-    delivery.settled_at = Some(Timestamp::from_ms(row.get(8)?));
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(9)?));
     Ok(delivery)
 }
 
-const SETTLED_COLUMNS: &str =
-    "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, state, settled_at";
+const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, event_type, state, \
+     settled_at";
 
 fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
-    let state: String = row.get(9)?;
-    delivery.event_type = row.get(8)?;
+    let state: String = row.get(10)?;
+    delivery.event_type = row.get(9)?;
     delivery.state = State::parse(&state).unwrap_or(State::Sent);
-    delivery.settled_at = Some(Timestamp::from_ms(row.get(10)?));
+    delivery.settled_at = Some(Timestamp::from_ms(row.get(11)?));
     Ok(delivery)
 }
 
@@ -301,6 +319,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         created_at: Timestamp::from_ms(row.get(4)?),
         expires_at: Timestamp::from_ms(row.get(5)?),
         settled_at: None,
+        digest: row.get::<_, Option<i64>>(8)?.map(DigestId),
         reason: row.get(7)?,
     })
 }

@@ -11,7 +11,6 @@ use super::super::segments::{Kind, Segment};
 use super::{Bounds, CHUNK, newest_first};
 use crate::blob;
 use crate::journal::{EventQuery, EventRecord, EventSummary, Page};
-use crate::queue::EVENT_DELIVERIES_MAX;
 
 pub(super) fn event(
     connection: &Connection,
@@ -50,8 +49,8 @@ pub(super) fn events(
     };
     let Page { rows, next } = newest_first(connection, Kind::Events, bounds, read, |listed| is_wanted(query, listed))?;
     let mut rows: Vec<_> = rows.into_iter().map(|listed| listed.summary).collect();
-    for summary in rows.iter_mut().filter(|summary| summary.deliveries >= EVENT_DELIVERIES_MAX) {
-        // The row of a large fan-out holds the beginning only.
+    for summary in &mut rows {
+        // The row of a large fan-out holds the beginning only, and redrives make more.
         let beyond = expanded(connection, summary.id, DeliveryId(0))?;
         summary.deliveries += beyond.iter().map(|(_, channels)| channels.len()).sum::<usize>();
         summary.deliveries += expanding(connection, summary.id)?;

@@ -21,7 +21,7 @@ use crate::journal::{
     EventSummary, Journal, Lifetime, Page, Stats, StatsQuery,
 };
 
-pub(super) use deliveries::settled;
+pub(super) use deliveries::{DEAD_COLUMNS, complete, delivery, newest_to, read_dead, settled};
 
 /// Rows that a list reads at a time. Enough for most pages, and no more than is worth reading in vain.
 const CHUNK: usize = 64;

@@ -92,7 +92,7 @@ fn keep_event(tx: &mut Tx<'_>, new: &AcceptEvent, at: Timestamp) -> rusqlite::Re
         content.trace.map(TraceContext::to_bytes),
     ])?;
     let event = Arc::new(Event { id, accepted_at: at, content: Arc::clone(content) });
-    let deliveries = insert_deliveries(tx, &event, now, new.attempts_max)?;
+    let deliveries = insert_deliveries(tx, &event, at, now, new.attempts_max)?;
     if !rest.is_empty() {
         tx.connection
             .prepare_cached("INSERT INTO expand (event_id, tenant_id, rest) VALUES (?1, ?2, ?3)")?
@@ -117,6 +117,7 @@ fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
 fn insert_deliveries(
     tx: &mut Tx<'_>,
     event: &Arc<Event>,
+    created_at: Timestamp,
     deliveries: &[NewDelivery],
     attempts_max: Option<u32>,
 ) -> rusqlite::Result<Vec<(DeliveryId, ChannelId)>> {
@@ -135,7 +136,7 @@ fn insert_deliveries(
             id.0,
             tenant.0,
             event.id.0,
-            event.accepted_at.as_ms(),
+            created_at.as_ms(),
             delivery.expires_at.as_ms(),
             attempts_max,
         ])?;
@@ -143,7 +144,7 @@ fn insert_deliveries(
         tx.announce(Arrival {
             delivery: id,
             channel,
-            created_at: event.accepted_at,
+            created_at,
             expires_at: delivery.expires_at,
             attempts_max,
             event: Arc::clone(event),
@@ -162,6 +163,33 @@ fn repeat_of(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Ac
     Ok(Some(AcceptedEvent { id, deliveries, expanding, is_repeat: true }))
 }
 
+/// Makes a delivery of an event that was accepted long ago.
+pub(in crate::sqlite) fn deliver_past(
+    tx: &mut Tx<'_>,
+    event: &Arc<Event>,
+    delivery: NewDelivery,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    deliver_beyond(tx, event, now, &[delivery])
+}
+
+/// Makes deliveries that are not in the event's own row, and notes which.
+fn deliver_beyond(
+    tx: &mut Tx<'_>,
+    event: &Arc<Event>,
+    created_at: Timestamp,
+    deliveries: &[NewDelivery],
+) -> rusqlite::Result<()> {
+    tx.connection
+        .prepare_cached("INSERT INTO expanded (event_id, first_delivery, channels) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            event.id.0,
+            tx.sequences.delivery,
+            blob::encode_channels(deliveries.iter().map(|delivery| delivery.channel)),
+        ])?;
+    insert_deliveries(tx, event, created_at, deliveries, None).map(drop)
+}
+
 pub(super) fn expand(tx: &mut Tx<'_>, rows_max: usize) -> rusqlite::Result<bool> {
     let oldest: Option<(i64, Vec<u8>)> = tx
         .connection
@@ -172,14 +200,8 @@ pub(super) fn expand(tx: &mut Tx<'_>, rows_max: usize) -> rusqlite::Result<bool>
     let rest = blob::decode_deliveries(&rest);
     let (slice, rest) = rest.split_at(rest.len().min(rows_max));
     if let Some(row) = event_row(tx.connection, EventId(event_id))? {
-        tx.connection
-            .prepare_cached("INSERT INTO expanded (event_id, first_delivery, channels) VALUES (?1, ?2, ?3)")?
-            .execute(params![
-                event_id,
-                tx.sequences.delivery,
-                blob::encode_channels(slice.iter().map(|delivery| delivery.channel)),
-            ])?;
-        insert_deliveries(tx, &Arc::new(row.event), slice, None)?;
+        let accepted_at = row.event.accepted_at;
+        deliver_beyond(tx, &Arc::new(row.event), accepted_at, slice)?;
     }
     if rest.is_empty() {
         tx.connection.prepare_cached("DELETE FROM expand WHERE event_id = ?1")?.execute([event_id])?;

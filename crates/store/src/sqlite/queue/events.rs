@@ -3,19 +3,33 @@
 use std::sync::Arc;
 
 use domain::event::{Event, NewEvent, Severity};
-use domain::{EventId, TenantId, Timestamp, TraceContext};
+use domain::{ChannelId, EventId, TenantId, Timestamp, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::super::segments::{self, EventTable};
 use crate::blob;
+use crate::queue::NewDelivery;
 
 /// How many deliveries of an event are still to be made.
 pub(in crate::sqlite) fn expanding(connection: &Connection, event: EventId) -> rusqlite::Result<usize> {
+    Ok(to_be_made(connection, event)?.len())
+}
+
+/// Whether one of them goes to this channel.
+pub(in crate::sqlite) fn is_expanding_to(
+    connection: &Connection,
+    event: EventId,
+    channel: ChannelId,
+) -> rusqlite::Result<bool> {
+    Ok(to_be_made(connection, event)?.iter().any(|delivery| delivery.channel == channel))
+}
+
+fn to_be_made(connection: &Connection, event: EventId) -> rusqlite::Result<Vec<NewDelivery>> {
     let rest: Option<Vec<u8>> = connection
         .prepare_cached("SELECT rest FROM expand WHERE event_id = ?1")?
         .query_row([event.0], |row| row.get(0))
         .optional()?;
-    Ok(rest.map_or(0, |blob| blob::decode_deliveries(&blob).len()))
+    Ok(rest.map_or_else(Vec::new, |blob| blob::decode_deliveries(&blob)))
 }
 
 /// An event as its segment holds it.
@@ -30,42 +44,53 @@ pub(in crate::sqlite) struct EventRow {
 }
 
 pub(in crate::sqlite) fn event_row(connection: &Connection, id: EventId) -> rusqlite::Result<Option<EventRow>> {
-    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok(None) };
-    let EventTable { name, has_trace } = table;
-    let trace = if has_trace { "trace" } else { "NULL" };
-    let sql = format!(
-        "SELECT tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery,
-                channels, skipped, skipped_more, {trace}
-         FROM {name} WHERE id = ?1"
-    );
-    connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row)).optional()
+    let find = |EventTable { name, has_trace }| {
+        let sql = format!("SELECT {} FROM {name} WHERE id = ?1", event_columns(has_trace));
+        connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row, 0)).optional()
+    };
+    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), find)?;
+    // It may have outlived its segment.
+    found.map_or_else(|| find(segments::KEPT_EVENTS.into()), |found| Ok(Some(found)))
 }
 
-fn read_event(id: EventId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
-    let severity: Option<String> = row.get(4)?;
+/// What [`read_event`] reads.
+pub(in crate::sqlite) fn event_columns(has_trace: bool) -> String {
+    let trace = if has_trace { "trace" } else { "NULL" };
+    format!(
+        "tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery, channels, \
+         skipped, skipped_more, {trace}"
+    )
+}
+
+/// Reads an event whose columns begin at `first`.
+pub(in crate::sqlite) fn read_event(id: EventId, row: &Row<'_>, first: usize) -> rusqlite::Result<EventRow> {
+    let severity: Option<String> = row.get(first + 4)?;
     let content = NewEvent {
-        tenant: TenantId(row.get(0)?),
-        event_type: row.get(1)?,
-        data: row.get(2)?,
-        occurred_at: Timestamp::from_ms(row.get(3)?),
+        tenant: TenantId(row.get(first)?),
+        event_type: row.get(first + 1)?,
+        data: row.get(first + 2)?,
+        occurred_at: Timestamp::from_ms(row.get(first + 3)?),
         severity: severity.as_deref().and_then(Severity::parse),
-        explicit_channels: row.get_ref(6)?.as_blob_or_null()?.map(blob::decode_channels),
-        trace: row.get_ref(12)?.as_blob_or_null()?.and_then(TraceContext::from_bytes),
+        explicit_channels: row.get_ref(first + 6)?.as_blob_or_null()?.map(blob::decode_channels),
+        trace: row.get_ref(first + 12)?.as_blob_or_null()?.and_then(TraceContext::from_bytes),
     };
     Ok(EventRow {
-        event: Event { id, accepted_at: Timestamp::from_ms(row.get(5)?), content: Arc::new(content) },
-        config_version: row.get(7)?,
-        first_delivery: row.get(8)?,
-        channels: row.get(9)?,
-        skipped: row.get(10)?,
-        skipped_more: row.get(11)?,
+        event: Event { id, accepted_at: Timestamp::from_ms(row.get(first + 5)?), content: Arc::new(content) },
+        config_version: row.get(first + 7)?,
+        first_delivery: row.get(first + 8)?,
+        channels: row.get(first + 9)?,
+        skipped: row.get(first + 10)?,
+        skipped_more: row.get(first + 11)?,
     })
 }
 
 /// The type of an event; empty when the event is gone.
 pub(in crate::sqlite) fn event_type(connection: &Connection, id: EventId) -> rusqlite::Result<Arc<str>> {
-    let Some(table) = segments::table_of_event(connection, id.0)? else { return Ok("".into()) };
-    let sql = format!("SELECT type FROM {} WHERE id = ?1", table.name);
-    let found = connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()?;
+    let find = |table: &str| {
+        let sql = format!("SELECT type FROM {table} WHERE id = ?1");
+        connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()
+    };
+    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), |table| find(&table.name))?;
+    let found = found.map_or_else(|| find(segments::KEPT_EVENTS), |found| Ok(Some(found)))?;
     Ok(found.unwrap_or_else(|| "".into()))
 }

@@ -1,6 +1,7 @@
 //! The way of an event in SQL. The order of functions is that of the trait.
 
 mod accept;
+mod digests;
 mod events;
 mod ledger;
 mod retry;
@@ -11,18 +12,22 @@ mod waiting;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{ChannelId, DeliveryId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 
 use super::{SqliteStore, from_sqlite, tenants};
 use crate::StoreError;
+use crate::digest::NewDigest;
 use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
 use accept::{accept, expand, rows_of};
+use digests::seal_digest;
 use retry::retry;
 use settle::settle;
 use slices::{cancel_slice, cancellations, expire_slice};
 use waiting::{waiting_after, waiting_channels, waiting_these};
 
-pub(super) use events::{event_row, event_type, expanding};
+pub(super) use accept::deliver_past;
+pub(super) use events::{EventRow, event_columns, event_row, event_type, expanding, is_expanding_to, read_event};
+pub(super) use retry::revive;
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -64,6 +69,11 @@ impl Queue for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Waiting>, StoreError> {
         self.read(move |connection| waiting_these(connection, channel, &deliveries, now).map_err(from_sqlite)).await
+    }
+
+    async fn seal_digest(&self, digest: NewDigest) -> Result<Option<DigestId>, StoreError> {
+        let rows = 2 + digest.members.len();
+        self.write(rows, move |tx| seal_digest(tx, &digest).map_err(from_sqlite)).await
     }
 
     async fn cancel_slice(

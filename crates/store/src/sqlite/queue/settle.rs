@@ -7,6 +7,7 @@ use rusqlite::params;
 use super::super::inbox;
 use super::super::segments::Kind;
 use super::super::writer::{Shift, Tx, next};
+use super::digests;
 use crate::queue::{Next, Settlement};
 
 pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
@@ -35,6 +36,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
                 insert_dead(tx, settlement, tries, note)?;
             } else {
                 insert_settled(tx, settlement, *state, note)?;
+                settlement.digest.map_or(Ok(()), |digest| digests::forget(tx.connection, digest))?;
             }
         }
     }
@@ -99,7 +101,7 @@ fn insert_attempt(
         record.body,
         record.started_at.as_ms(),
         record.duration_ms,
-        None::<i64>,
+        settlement.digest.map(|digest| digest.0),
         gave_up,
     ])?;
     if outcome.class != Class::Delivered {
@@ -112,8 +114,8 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
     tx.connection
         .prepare_cached(
             "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
-                               steps_done, code, note, died_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                               steps_done, code, note, died_at, digest_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             settlement.delivery.0,
@@ -128,6 +130,7 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
             settlement.records.last().and_then(|record| record.code),
             note,
             settlement.settled_at.as_ms(),
+            settlement.digest.map(|digest| digest.0),
         ])
         .map(drop)
 }
@@ -147,7 +150,7 @@ fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: 
             settlement.expires_at.as_ms(),
             settlement.settled_at.as_ms(),
             note,
-            None::<i64>,
+            settlement.digest.map(|digest| digest.0),
         ])
         .map(drop)
 }

@@ -1,10 +1,11 @@
 //! Cancelling and expiring what waits without a try, a slice at a time.
 
 use domain::delivery::State;
-use domain::{ChannelId, DeliveryId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::writer::Tx;
+use super::digests::together;
 use super::event_type;
 use super::settle::settle;
 use crate::queue::{Cancellation, Next, Settlement};
@@ -27,7 +28,7 @@ pub(super) fn cancel_slice(
     let found = rows.len();
     let idle: Vec<_> = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).collect();
     for row in idle.iter().take(rows_max) {
-        settle_idle(tx, channel, row, State::Cancelled, &reason, now)?;
+        settle_together(tx, channel, row, State::Cancelled, &reason, now)?;
     }
     // The order stands until what was under way has come back and is cancelled or over.
     if found <= rows_max && found == idle.len() {
@@ -57,7 +58,7 @@ pub(super) fn expire_slice(
     let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
     let over: Vec<_> = rows.into_iter().filter(is_over).collect();
     for row in over.iter().take(rows_max) {
-        settle_idle(tx, channel, row, State::Expired, "its time-to-live ended while it was held", now)?;
+        settle_together(tx, channel, row, State::Expired, "its time-to-live ended while it was held", now)?;
     }
     Ok(over.len() > rows_max)
 }
@@ -76,6 +77,24 @@ struct IdleRow {
     attempts: u32,
     tries: u32,
     steps_done: StepsDone,
+    digest: Option<DigestId>,
+}
+
+const IDLE_COLUMNS: &str =
+    "delivery_id, tenant_id, event_id, created_at, expires_at, attempts, tries, steps_done, digest_id";
+
+fn read_idle(row: &Row<'_>) -> rusqlite::Result<IdleRow> {
+    Ok(IdleRow {
+        delivery: DeliveryId(row.get(0)?),
+        tenant: TenantId(row.get(1)?),
+        event: EventId(row.get(2)?),
+        created_at: Timestamp::from_ms(row.get(3)?),
+        expires_at: Timestamp::from_ms(row.get(4)?),
+        attempts: row.get(5)?,
+        tries: row.get(6)?,
+        steps_done: StepsDone::from_bits(row.get(7)?),
+        digest: row.get::<_, Option<i64>>(8)?.map(DigestId),
+    })
 }
 
 fn rows_from_front(
@@ -84,28 +103,36 @@ fn rows_from_front(
     up_to: i64,
     rows_max: usize,
 ) -> rusqlite::Result<Vec<IdleRow>> {
-    let read = |row: &Row<'_>| {
-        Ok(IdleRow {
-            delivery: DeliveryId(row.get(0)?),
-            tenant: TenantId(row.get(1)?),
-            event: EventId(row.get(2)?),
-            created_at: Timestamp::from_ms(row.get(3)?),
-            expires_at: Timestamp::from_ms(row.get(4)?),
-            attempts: row.get(5)?,
-            tries: row.get(6)?,
-            steps_done: StepsDone::from_bits(row.get(7)?),
-        })
-    };
+    let sql = format!(
+        "SELECT {IDLE_COLUMNS} FROM queue WHERE channel_id = ?1 AND delivery_id <= ?2 ORDER BY delivery_id LIMIT ?3"
+    );
     connection
-        .prepare_cached(
-            "SELECT delivery_id, tenant_id, event_id, created_at, expires_at, attempts, tries, steps_done
-             FROM queue
-             WHERE channel_id = ?1 AND delivery_id <= ?2
-             ORDER BY delivery_id
-             LIMIT ?3",
-        )?
-        .query_map(params![channel.0, up_to, i64::try_from(rows_max).unwrap_or(i64::MAX)], read)?
+        .prepare_cached(&sql)?
+        .query_map(params![channel.0, up_to, i64::try_from(rows_max).unwrap_or(i64::MAX)], read_idle)?
         .collect()
+}
+
+/// Settles a row, and with it the others of its digest, which may lie beyond the slice.
+fn settle_together(
+    tx: &mut Tx<'_>,
+    channel: ChannelId,
+    row: &IdleRow,
+    state: State,
+    note: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if row.digest.is_none() {
+        return settle_idle(tx, channel, row, state, note, now);
+    }
+    let sql = format!("SELECT {IDLE_COLUMNS} FROM queue WHERE channel_id = ?1 AND delivery_id = ?2");
+    for delivery in together(tx.connection, row.delivery, row.digest)? {
+        // One that was settled with an earlier row of this slice is no longer there.
+        let found = tx.connection.prepare_cached(&sql)?.query_row([channel.0, delivery.0], read_idle).optional()?;
+        if let Some(found) = found {
+            settle_idle(tx, channel, &found, state, note, now)?;
+        }
+    }
+    Ok(())
 }
 
 fn settle_idle(
@@ -128,6 +155,7 @@ fn settle_idle(
         expires_at: row.expires_at,
         settled_at: now,
         tries_before: row.tries,
+        digest: row.digest,
         records: Vec::new(),
         inbox: Vec::new(),
         attempts: row.attempts,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::event_row;
 use domain::event::Event;
-use domain::{ChannelId, DeliveryId, EventId, StepsDone, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::digests::sealed;
+use super::event_row;
+use crate::digest::SealedDigest;
 use crate::queue::Waiting;
 
 /// Hops from channel to channel along the key: one look-up each, however much waits.
@@ -22,7 +24,7 @@ pub(super) fn waiting_channels(connection: &Connection) -> rusqlite::Result<Vec<
 }
 
 const WAITING_COLUMNS: &str =
-    "delivery_id, event_id, created_at, expires_at, due_at, attempts, tries, attempts_max, steps_done";
+    "delivery_id, event_id, created_at, expires_at, due_at, attempts, tries, attempts_max, steps_done, digest_id";
 
 pub(super) fn waiting_after(
     connection: &Connection,
@@ -37,7 +39,8 @@ pub(super) fn waiting_after(
     let mut statement = connection.prepare_cached(&sql)?;
     let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![channel.0, after.0, rows_max], read_waiting)?;
-    with_events(connection, rows.collect::<Result<_, _>>()?, now)
+    let is_wanted = |row: &Waiting| row.due_at <= now && row.digest.is_none();
+    with_events(connection, rows.collect::<Result<_, _>>()?, is_wanted)
 }
 
 pub(super) fn waiting_these(
@@ -52,7 +55,8 @@ pub(super) fn waiting_these(
     for delivery in deliveries {
         rows.extend(statement.query_row(params![channel.0, delivery.0], read_waiting).optional()?);
     }
-    with_events(connection, rows, now)
+    let rows = with_events(connection, rows, |row| row.due_at <= now)?;
+    with_digests(connection, rows, now)
 }
 
 fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
@@ -65,22 +69,24 @@ fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
         tries: row.get(6)?,
         attempts_max: row.get(7)?,
         steps_done: StepsDone::from_bits(row.get(8)?),
+        digest: row.get::<_, Option<i64>>(9)?.map(DigestId),
         event: None,
+        sealed: None,
     };
     Ok((EventId(row.get(1)?), waiting))
 }
 
-/// Gives the rows that may start by `now` their events. Rows whose event is gone are left out: retention keeps the
+/// Gives the rows that are wanted with it their events. Rows whose event is gone are left out: retention keeps the
 /// events of what waits, so there is nothing to send.
 fn with_events(
     connection: &Connection,
     rows: Vec<(EventId, Waiting)>,
-    now: Timestamp,
+    is_wanted: impl Fn(&Waiting) -> bool,
 ) -> rusqlite::Result<Vec<Waiting>> {
     let mut waiting = Vec::with_capacity(rows.len());
     let mut last: Option<Arc<Event>> = None;
     for (event, mut row) in rows {
-        if row.due_at <= now {
+        if is_wanted(&row) {
             let known = last.take().filter(|known| known.id == event);
             let found = match known {
                 Some(known) => Some(known),
@@ -93,4 +99,17 @@ fn with_events(
         waiting.push(row);
     }
     Ok(waiting)
+}
+
+/// Gives the rows that may start by `now` what their digests send.
+fn with_digests(connection: &Connection, mut rows: Vec<Waiting>, now: Timestamp) -> rusqlite::Result<Vec<Waiting>> {
+    let mut last: Option<Arc<SealedDigest>> = None;
+    for row in rows.iter_mut().filter(|row| row.due_at <= now) {
+        let Some(digest) = row.digest else { continue };
+        if last.as_ref().is_none_or(|known| known.id != digest) {
+            last = sealed(connection, digest)?.map(Arc::new);
+        }
+        row.sealed.clone_from(&last);
+    }
+    Ok(rows)
 }

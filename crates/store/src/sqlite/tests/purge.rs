@@ -49,11 +49,18 @@ fn fill(stepped: &Stepped, tenant: TenantId) {
     };
     stepped.run(store.update_channel(change, NOW)).unwrap();
     let (tenant, channel, event) = (tenant.0, channel.0, heard[1].event.id.0);
+    let kept = 1_000_000 + tenant;
     let by_hand = format!(
         "INSERT INTO digests (tenant_id, channel_id, group_key, opened_at, closes_at) VALUES ({tenant}, {channel}, '', 1, 2);
          INSERT INTO expanded VALUES ({event}, 1000000, x'');
          INSERT INTO event_types (tenant_id, type, label, description, created_at) VALUES ({tenant}, 'a', '', '', 1);
          INSERT INTO dialect_settings VALUES ({tenant}, 'd', x'01', 1);
+         INSERT INTO kept_events (id, tenant_id, type, data, occurred_at, accepted_at, config_version, first_delivery,
+                                  channels, skipped, skipped_more)
+         VALUES ({kept}, {tenant}, 'a', '{{}}', 1, 1, 1, 1, x'', x'', 0);
+         INSERT INTO expanded VALUES ({kept}, 2000000, x'');
+         INSERT INTO redrives (tenant_id, source, wanted, pace, progress, up_to, created_at)
+         VALUES ({tenant}, 'dead', '{{}}', 1, 'running', 1, 1);
          INSERT INTO inbox VALUES ({tenant}, 1, {channel}, 1, 'r', 'c', 1, NULL);
          INSERT INTO idempotency_even VALUES ({tenant}, x'01', x'01', 1, 1, 1);
          INSERT INTO idempotency_odd VALUES ({tenant}, x'01', x'01', 1, 1, 1);"
@@ -84,7 +91,10 @@ fn rows_of(connection: &Connection, tenant: TenantId) -> BTreeMap<String, i64> {
     let fixed = [
         ("tenants", format!("SELECT COUNT(*) FROM tenants WHERE id = {}", tenant.0)),
         // Each tenant has posted two events, and the second was wide.
-        ("expanded", format!("SELECT COUNT(*) FROM expanded WHERE event_id = {}", tenant.0 * 2)),
+        (
+            "expanded",
+            format!("SELECT COUNT(*) FROM expanded WHERE event_id IN ({}, {})", tenant.0 * 2, tenant.0 + 1_000_000),
+        ),
     ];
     for (table, sql) in fixed {
         rows.insert(table.to_owned(), connection.query_row(&sql, [], |row| row.get(0)).unwrap());

@@ -126,3 +126,36 @@ async fn a_template_that_cannot_be_read_names_its_line() {
     let problem = server.client.post("/v1/channels", &channel).await.problem(422);
     assert!(problem.errors[0].message.contains("line 3"), "{problem:?}");
 }
+
+#[tokio::test]
+async fn a_pasted_url_makes_a_channel() {
+    let server = Setup::new().start().await;
+    let check = async |channel: Value, name: &str, provider: &str, config: Value| {
+        let made = server.client.create_channel(&channel).await;
+        let shown = server.client.get(&format!("/v1/channels/{}", made.id)).await.read::<Value>(200);
+        assert_eq!((&shown["name"], &shown["provider"], &shown["config"]), (&json!(name), &json!(provider), &config));
+    };
+    let hook = json!({"webhook_url": "https://hooks.slack.com/********"});
+    check(json!({"url": "slack://T00/B00/XYZ"}), "Slack", "slack", hook).await;
+    let form = json!({"url": "http://localhost/x", "format": "form"});
+    check(json!({"url": "form://localhost/x", "name": "Old", "is_active": false}), "Old", "webhook", form).await;
+}
+
+#[tokio::test]
+async fn a_pasted_url_that_is_wrong_says_what_is_right_and_repeats_nothing() {
+    let server = Setup::new().start().await;
+    let check = async |channel: Value, part: &str| {
+        let problem = server.client.post("/v1/channels", &channel).await.problem(422);
+        assert_eq!(problem.fields(), ["url"], "{channel}: {problem:?}");
+        let told = &problem.errors[0].message;
+        assert!(told.contains(part) && !told.contains("canary"), "{told}");
+    };
+    check(json!({"url": "slack://T00/canary"}), "slack://TOKEN_A/TOKEN_B/TOKEN_C").await;
+    check(json!({"url": "tgram://canary/1"}), "tgram://BOT_TOKEN/CHAT_ID").await;
+    check(json!({"url": "pager://canary"}), "discord://").await;
+    check(json!({"url": "slack://canary/b/c", "provider": "slack"}), "leave those out").await;
+    let made = server.client.webhook("https://example.com/", json!({})).await;
+    let patch = json!({"url": "slack://canary/b/c"});
+    let problem = server.client.patch(&format!("/v1/channels/{}", made.id), &patch).await.problem(422);
+    assert_eq!(problem.fields(), ["url"]);
+}

@@ -1,0 +1,100 @@
+//! Work that the store does for dispatch in slices: what it is, when it is due, and what follows a slice.
+
+use std::time::Duration;
+
+use domain::{ChannelId, DeliveryId, RedriveId, TenantId, Timestamp};
+
+use super::{Action, Dispatcher};
+use crate::upkeep::redrive::{NextSlice, Sliced};
+
+/// How often the deliveries of channels that hold are looked through for expired ones.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked for what is old. What is found goes slice after slice, as fast as it may.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Work in slices that the store does for dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Write a slice of a large fan-out.
+    Expand,
+    /// Erase a slice of what a deleted tenant has left.
+    Purge,
+    /// Let go of a slice of what is old.
+    Retain,
+    /// Cancel a slice of what waits for a channel.
+    Cancel(ChannelId),
+    /// Expire a slice of what waits for a paused channel.
+    Expire(ChannelId),
+}
+
+impl Dispatcher {
+    /// Channels that hold what they have, for whatever reason.
+    pub(super) fn holding(&self) -> impl Iterator<Item = ChannelId> {
+        self.paused.iter().copied().chain(self.breakers.tripped())
+    }
+
+    /// Hands out the work that waits, each kind once at a time.
+    pub(super) fn do_work(&mut self, now: Timestamp) {
+        if self.expiry_due <= now && self.holding().next().is_some() {
+            self.expiry_due = now.after(EXPIRY_INTERVAL);
+            let due: Vec<Work> = self.holding().map(Work::Expire).collect();
+            self.work.extend(due);
+        }
+        if self.retention_due.is_some_and(|due| due <= now) {
+            self.retention_due = Some(now.after(RETENTION_INTERVAL));
+            self.work.insert(Work::Retain);
+        }
+        let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
+        for work in due {
+            self.work.remove(&work);
+            self.work_under_way.insert(work);
+            let under_way = match work {
+                Work::Expand | Work::Purge | Work::Retain => Vec::new(),
+                Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
+            };
+            self.actions.push(Action::Work(work, under_way));
+        }
+    }
+
+    /// What is under way to a channel. Tests are few: those of all channels are given.
+    pub(super) fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
+        let mut under_way = self.lanes.under_way(channel);
+        under_way.extend(self.digests.flying(channel));
+        under_way.extend(self.tests.keys());
+        under_way
+    }
+
+    pub(super) fn work_done(&mut self, work: Work, more: Option<bool>, now: Timestamp) {
+        self.work_under_way.remove(&work);
+        match (more, work) {
+            (Some(true), _) => drop(self.work.insert(work)),
+            (Some(false), Work::Cancel(channel)) => self.end_cancellation(channel),
+            (Some(false), _) => {}
+            (None, _) => {
+                self.work.insert(work);
+                self.rest(now);
+            }
+        }
+    }
+
+    /// Takes into the lanes what a redrive has brought back; what it has made arrives by itself.
+    pub(super) fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
+        for (channel, delivery) in sliced.touched {
+            self.ensure_lane(channel, now);
+            self.lanes.recall(channel, delivery);
+        }
+        if sliced.next == NextSlice::Again {
+            self.rest(now);
+        }
+        self.redrives.done(redrive, sliced.next, now);
+    }
+
+    /// Forgets an order that is carried out: what is retried later is not covered by it.
+    fn end_cancellation(&mut self, channel: ChannelId) {
+        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
+        if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
+            self.cancelled.remove(&channel);
+        }
+    }
+}

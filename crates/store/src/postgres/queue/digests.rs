@@ -1,0 +1,97 @@
+//! Digests: sealed before they are sent, and then moved as one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::{ChannelId, DeliveryId, DigestId};
+use tokio_postgres::{Error, Row};
+
+use super::super::statements::{Connection, execute, query, query_one, query_opt, text};
+use super::super::tx::{Tx, next};
+use crate::digest::{NewDigest, SealedDigest, members_json, read_members};
+
+pub(super) async fn seal_digest(tx: &mut Tx, new: &NewDigest) -> Result<Option<DigestId>, Error> {
+    let deliveries: Vec<_> = new.members.iter().map(|member| member.delivery.0).collect();
+    let sql = "SELECT count(*) FROM queue
+               WHERE channel_id = $1 AND delivery_id = ANY ($2) AND tenant_id = $3 AND tries = 0 AND digest_id IS NULL";
+    let found = query_one(&tx.connection, sql, &[&new.channel.0, &deliveries, &new.tenant.0]).await?;
+    if usize::try_from(found.try_get::<_, i64>(0)?).ok() != Some(deliveries.len()) {
+        return Ok(None);
+    }
+    let id = next(&mut tx.sequences.digest);
+    let sql =
+        "INSERT INTO digests (id, tenant_id, channel_id, group_key, opened_at, closes_at, sealed_at, members, body)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let (members, body) = (members_json(&new.members).into_bytes(), new.body.as_bytes());
+    execute(
+        &tx.connection,
+        sql,
+        &[
+            &id,
+            &new.tenant.0,
+            &new.channel.0,
+            &text(&new.key),
+            &new.opened_at.as_ms(),
+            &new.closes_at.as_ms(),
+            &new.sealed_at.as_ms(),
+            &members,
+            &body,
+        ],
+    )
+    .await?;
+    let sql = "UPDATE queue SET digest_id = $3, expires_at = $4, due_at = $5
+               WHERE channel_id = $1 AND delivery_id = ANY ($2)";
+    let (expires_at, sealed_at) = (new.expires_at.as_ms(), new.sealed_at.as_ms());
+    execute(&tx.connection, sql, &[&new.channel.0, &deliveries, &id, &expires_at, &sealed_at]).await?;
+    Ok(Some(DigestId(id)))
+}
+
+/// Digests with what they send.
+pub(super) async fn sealed(
+    connection: &Connection,
+    ids: &[i64],
+) -> Result<BTreeMap<DigestId, Arc<SealedDigest>>, Error> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let read = |row: &Row| {
+        let id = DigestId(row.try_get(0)?);
+        let members = read_members(row.try_get(1)?);
+        let body = String::from_utf8(row.try_get(2)?).unwrap_or_default();
+        Ok((id, Arc::new(SealedDigest { id, members, body })))
+    };
+    let sql = "SELECT id, members, body FROM digests WHERE id = ANY ($1)";
+    query(connection, sql, &[&ids]).await?.iter().map(read).collect()
+}
+
+/// The deliveries that move with this one: those of its digest, or itself alone.
+pub(super) async fn together(
+    connection: &Connection,
+    delivery: DeliveryId,
+    digest: Option<DigestId>,
+) -> Result<Vec<DeliveryId>, Error> {
+    let Some(digest) = digest else { return Ok(vec![delivery]) };
+    let found = query_opt(connection, "SELECT members FROM digests WHERE id = $1", &[&digest.0]).await?;
+    let Some(found) = found else { return Ok(vec![delivery]) };
+    Ok(read_members(found.try_get(0)?).iter().map(|member| member.delivery).collect())
+}
+
+/// Makes all deliveries that move with this one due at once.
+pub(super) async fn due_together(
+    connection: &Connection,
+    channel: ChannelId,
+    delivery: DeliveryId,
+    digest: Option<DigestId>,
+) -> Result<(), Error> {
+    let deliveries: Vec<_> = together(connection, delivery, digest).await?.iter().map(|one| one.0).collect();
+    let sql = "UPDATE queue SET due_at = 0 WHERE channel_id = $1 AND delivery_id = ANY ($2)";
+    execute(connection, sql, &[&channel.0, &deliveries]).await.map(drop)
+}
+
+/// Forgets digests that are over for good: nothing of them is sent any more.
+pub(super) async fn forget(connection: &Connection, ids: &[i64]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    execute(connection, "DELETE FROM digests WHERE id = ANY ($1)", &[&ids]).await.map(drop)
+}

@@ -1,0 +1,85 @@
+//! Retention in SQL: one slice at a time, each a few milliseconds of the writer.
+//!
+//! A segment goes in three steps. Its events are looked through, and those that something still waits for are copied
+//! out (`leave`). Then it is marked, from which moment nobody reads it. Then its pages are given back in slices, and the
+//! rest is dropped (`segment`): a table of many megabytes dropped at once would hold the writer for longer than anybody
+//! should wait. What is not in segments goes by `side`.
+
+mod leave;
+mod segment;
+mod side;
+
+use async_trait::async_trait;
+use domain::{EventId, Timestamp};
+use rusqlite::Connection;
+
+use super::segments::Kind;
+use super::writer::Tx;
+use super::{SqliteStore, from_sqlite};
+use crate::StoreError;
+use crate::retention::{KeptSince, Retention};
+
+pub(super) use leave::Leaving;
+
+/// About how many rows a slice writes: what the batch is told.
+const SLICE_ROWS: usize = 500;
+
+#[async_trait]
+impl Retention for SqliteStore {
+    async fn retain_slice(&self, kept: KeptSince) -> Result<bool, StoreError> {
+        self.write(SLICE_ROWS, move |tx| slice(tx, &kept).map_err(from_sqlite)).await
+    }
+
+    async fn kept_from(&self) -> Result<EventId, StoreError> {
+        self.read(|connection| kept_from(connection).map_err(from_sqlite)).await
+    }
+}
+
+/// Does the first thing that there is to do.
+fn slice(tx: &mut Tx<'_>, kept: &KeptSince) -> rusqlite::Result<bool> {
+    if let Some((kind, number)) = segment::ending(tx.connection)? {
+        segment::take_away(tx.connection, kind, number)?;
+        return Ok(true);
+    }
+    for (kind, since) in
+        [(Kind::Attempts, kept.attempts), (Kind::Settled, kept.deliveries), (Kind::Events, kept.events)]
+    {
+        if let Some(since) = since
+            && segment::end_oldest(tx, kind, since)?
+        {
+            return Ok(true);
+        }
+    }
+    if leave::forget_kept(tx)? {
+        return Ok(true);
+    }
+    side::slice(tx.connection, kept, SLICE_ROWS)
+}
+
+fn kept_from(connection: &Connection) -> rusqlite::Result<EventId> {
+    connection
+        .prepare_cached("SELECT COALESCE(MIN(first_id), 0) FROM segments WHERE kind = 'events' AND is_ending = 0")?
+        .query_row([], |row| row.get(0).map(EventId))
+}
+
+/// The column that says how old a row is.
+const fn time_column(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Events => "accepted_at",
+        Kind::Settled => "settled_at",
+        Kind::Attempts => "started_at",
+    }
+}
+
+/// When the newest row of a closed segment was written.
+fn newest_at(connection: &Connection, kind: Kind, table: &str) -> rusqlite::Result<Timestamp> {
+    let column = time_column(kind);
+    // Rows of a segment in order of id are in order of time, but for what the clock was turned by. The others are small
+    // enough to be looked at one by one.
+    let sql = if kind.is_in_order() {
+        format!("SELECT COALESCE((SELECT {column} FROM {table} ORDER BY id DESC LIMIT 1), 0)")
+    } else {
+        format!("SELECT COALESCE(MAX({column}), 0) FROM {table}")
+    };
+    connection.query_row(&sql, [], |row| row.get(0)).map(Timestamp::from_ms)
+}
