@@ -2,7 +2,7 @@
 //!
 //! A mail is made here to its last byte (`mime`), from the channel's templates or in a default form (`default`); nothing
 //! is sent. Each recipient is a step of its own, so that a second try mails only those who went without. What a server's
-//! reply means is in `verdict`.
+//! reply means is in `verdict`, where readers unsubscribe in [`unsubscribe`].
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use domain::outcome::Outcome;
 use domain::schedule::Schedule;
 use domain::{Secret, Timestamp};
 use lettre::message::Mailbox;
-use url::{Host, Url};
+use url::Host;
 
 use crate::config::{Config, FieldError};
 use crate::message::{Message, PlanContext, PlanError};
@@ -25,6 +25,7 @@ use crate::{Provider, address, judge};
 mod default;
 mod mime;
 mod pasted;
+pub mod unsubscribe;
 mod verdict;
 
 /// The most recipients of one channel; a list of people is several channels, or a list at the mail server.
@@ -36,9 +37,6 @@ const SUBJECT_CHARS_MAX: usize = 250;
 /// A line of a mail may have 998 bytes, and a header's URL cannot be folded.
 const UNSUBSCRIBE_BYTES_MAX: usize = 900;
 
-/// What stands for the event's type in an unsubscribe URL.
-const EVENT_TYPE_PLACE: &str = "{event_type}";
-
 /// How wide the plain text of an HTML template is, in columns.
 const TEXT_COLUMNS: usize = 76;
 
@@ -46,6 +44,7 @@ const TO: &str = "to";
 const FROM: &str = "from";
 const REPLY_TO: &str = "reply_to";
 const UNSUBSCRIBE_URL: &str = "unsubscribe_url";
+const UNSUBSCRIBE_SECRET: &str = "unsubscribe_secret";
 const SMTP_HOST: &str = "smtp_host";
 const SMTP_PORT: &str = "smtp_port";
 const SMTP_TLS: &str = "smtp_tls";
@@ -89,9 +88,18 @@ static SPEC: Spec = Spec {
             kind: FieldKind::Url,
             required: false,
             secret: false,
-            help: "Where a recipient unsubscribes; {event_type} in it is the event's type. An https URL must take the POST of \
-                   one-click unsubscribing.",
+            help: "Where a recipient unsubscribes; {event_type} in it is the event's type, and {signature} a signature over \
+                   that. An https URL must take the POST of one-click unsubscribing.",
             example: "https://example.com/unsubscribe?list=billing",
+        },
+        Field {
+            key: UNSUBSCRIBE_SECRET,
+            kind: FieldKind::Text { chars_max: 256 },
+            required: false,
+            secret: true,
+            help: "A long random text that {signature} is made with: the first 16 bytes of the HMAC-SHA256 of the event's type, \
+                   as base64 for URLs.",
+            example: "mQ4vT9sXw2LrB7kYc5NfHd8ZpJ3gVa6E",
         },
         Field {
             key: SMTP_HOST,
@@ -178,8 +186,12 @@ impl Provider for Email {
             (None, Some(_)) => wrong(SMTP_USER, "is required with smtp_password"),
             _ => {}
         }
+        let (url, secret) = (config.text(UNSUBSCRIBE_URL), config.text(UNSUBSCRIBE_SECRET));
+        if secret.is_none() && url.is_some_and(unsubscribe::needs_secret) {
+            wrong(UNSUBSCRIBE_SECRET, "is required with {signature} in unsubscribe_url");
+        }
         let longest = "x".repeat(EVENT_TYPE_BYTES_MAX);
-        let unsubscribe = config.text(UNSUBSCRIBE_URL).and_then(|text| unsubscribe_for(text, &longest));
+        let unsubscribe = url.and_then(|text| unsubscribe::url(text, secret, &longest));
         if unsubscribe.is_some_and(|url| url.as_str().len() > UNSUBSCRIBE_BYTES_MAX) {
             wrong(UNSUBSCRIBE_URL, "must be at most 900 bytes long: it is a line of the mail");
         }
@@ -213,7 +225,9 @@ impl Provider for Email {
         }
         let operators = context.operator.smtp_from.as_deref().and_then(|text| address::parse(text).ok());
         let from = prepared.from.as_ref().or(operators.as_ref()).ok_or(PlanError::NoSender)?;
-        let unsubscribe = prepared.unsubscribe.as_deref().and_then(|text| unsubscribe_for(text, message.event_type));
+        let secret = config.text(UNSUBSCRIBE_SECRET);
+        let unsubscribe = config.text(UNSUBSCRIBE_URL);
+        let unsubscribe = unsubscribe.and_then(|text| unsubscribe::url(text, secret, message.event_type));
         let summary = Summary::read(message)?;
         let subject = message.subject.map(|text| one_line(text, SUBJECT_CHARS_MAX)).filter(|text| !text.is_empty());
         let html = match message.body {
@@ -260,8 +274,6 @@ struct Prepared {
     to: Vec<Mailbox>,
     from: Option<Mailbox>,
     reply_to: Option<Mailbox>,
-    /// As it was entered.
-    unsubscribe: Option<String>,
     /// `None` is the operator's.
     server: Option<SmtpServer>,
 }
@@ -277,20 +289,8 @@ impl Prepared {
         if to.is_empty() {
             return Err(PlanError::Config(TO));
         }
-        Ok(Self {
-            to,
-            from: one(FROM)?,
-            reply_to: one(REPLY_TO)?,
-            unsubscribe: config.text(UNSUBSCRIBE_URL).map(ToOwned::to_owned),
-            server: server(config)?,
-        })
+        Ok(Self { to, from: one(FROM)?, reply_to: one(REPLY_TO)?, server: server(config)? })
     }
-}
-
-/// Where a recipient unsubscribes from mails about events of a type.
-fn unsubscribe_for(text: &str, event_type: &str) -> Option<Url> {
-    let encoded: String = url::form_urlencoded::byte_serialize(event_type.as_bytes()).collect();
-    Url::parse(&text.replace(EVENT_TYPE_PLACE, &encoded)).ok()
 }
 
 fn server(config: &Config) -> Result<Option<SmtpServer>, PlanError> {

@@ -104,6 +104,17 @@ fn an_unsubscribe_url_may_tell_the_type() {
 }
 
 #[test]
+fn an_unsubscribe_url_may_be_signed_for_the_type() {
+    let url = "https://x.test/u/abc.{event_type}.{signature}";
+    let config = config(json!({"to": "ann@a.test", "unsubscribe_url": url, "unsubscribe_secret": "secret"}));
+    let steps = plan(&config, &event("{}"));
+    let header = parsed(&steps[0]).header_raw("List-Unsubscribe").map(|value| value.trim().to_owned());
+    let expected =
+        format!("<https://x.test/u/abc.invoice.paid.{}>", super::unsubscribe::sign("secret", "invoice.paid"));
+    assert_eq!(header, Some(expected));
+}
+
+#[test]
 fn the_same_try_gives_the_same_bytes() {
     let config = config(json!({"to": "ann@a.test"}));
     let message = event(r#"{"a": "b"}"#);
@@ -188,6 +199,7 @@ fn fields_that_do_not_go_together_are_named() {
     check(json!({"smtp_port": 25}), &["config.smtp_port"]);
     check(json!({"smtp_user": "u", "smtp_password": "p"}), &["config.smtp_user", "config.smtp_password"]);
     check(json!({"unsubscribe_url": format!("https://x.test/{}", "x".repeat(900))}), &["config.unsubscribe_url"]);
+    check(json!({"unsubscribe_url": "https://x.test/{signature}"}), &["config.unsubscribe_secret"]);
     check(json!({"to": "nobody"}), &["config.to"]);
     check(json!({"from": "a@b.test\r\nBcc: c@d.test"}), &["config.from"]);
     let current = config(json!({"to": "ann@a.test"}));

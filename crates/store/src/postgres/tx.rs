@@ -28,8 +28,8 @@ pub(super) struct Sequences {
     pub event: i64,
     pub delivery: i64,
     pub attempt: i64,
-    pub redrive: i64,
     pub digest: i64,
+    pub redrive: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
     /// Not an id: the number of the writer's last transaction.
@@ -41,7 +41,7 @@ impl Sequences {
         let row = connection
             .query_one(
                 "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
-                        redrive, idempotency_day, batch, digest
+                        idempotency_day, batch, digest, redrive
                  FROM sequences",
                 &[],
             )
@@ -55,10 +55,10 @@ impl Sequences {
             event: row.try_get(5)?,
             delivery: row.try_get(6)?,
             attempt: row.try_get(7)?,
-            redrive: row.try_get(8)?,
-            idempotency_day: row.try_get(9)?,
-            batch: row.try_get(10)?,
-            digest: row.try_get(11)?,
+            idempotency_day: row.try_get(8)?,
+            batch: row.try_get(9)?,
+            digest: row.try_get(10)?,
+            redrive: row.try_get(11)?,
         })
     }
 

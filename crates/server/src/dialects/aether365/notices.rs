@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::TenantId;
 use domain::tenant::Tenant;
 use engine::ops::{SteeredChannel, Steering};
 use serde_json::{Map, Value, json};
@@ -43,15 +44,14 @@ impl Steering for Notices {
 
     /// Mail has a channel also where the tenant has no address: switched off, so that events have a verdict.
     fn channels(&self, tenant: &Tenant, settings: &Map<String, Value>) -> Vec<SteeredChannel> {
-        let link = self.links.unsubscribe(tenant.id);
         let mail = SteeredChannel {
             provider: "email",
             name: "Aether365: mail about scans".to_owned(),
-            config: tenant.email.iter().map(|email| mail_config(email, &link)).next().unwrap_or_default(),
+            config: tenant.email.as_deref().map(|email| self.mail_config(tenant.id, email)).unwrap_or_default(),
             is_active: tenant.email.is_some(),
             event_types: event_types(settings, [wire::EMAIL_ON_COMPLETE, wire::EMAIL_ON_FAIL]),
-            subject_template: Some(message(include_str!("messages/subject.txt").trim_end(), tenant, &link)),
-            body_template: Some(message(include_str!("messages/mail.html"), tenant, &link)),
+            subject_template: Some(message(include_str!("messages/subject.txt").trim_end(), tenant)),
+            body_template: Some(self.mail(tenant)),
         };
         let teams = settings[wire::TEAMS_WEBHOOK_URL].as_str().map(|url| SteeredChannel {
             provider: wire::TEAMS_PROVIDER,
@@ -60,15 +60,27 @@ impl Steering for Notices {
             is_active: true,
             event_types: event_types(settings, [wire::TEAMS_ON_COMPLETE, wire::TEAMS_ON_FAIL]),
             subject_template: None,
-            body_template: Some(message(include_str!("messages/teams.txt"), tenant, &link)),
+            body_template: Some(message(include_str!("messages/teams.txt"), tenant)),
         });
         [mail].into_iter().chain(teams).collect()
     }
 }
 
-fn mail_config(email: &str, link: &str) -> Map<String, Value> {
-    let unsubscribe = format!("{link}.{{event_type}}");
-    Map::from_iter([("to".to_owned(), json!([email])), ("unsubscribe_url".to_owned(), unsubscribe.into())])
+impl Notices {
+    fn mail_config(&self, tenant: TenantId, email: &str) -> Map<String, Value> {
+        let unsubscribe =
+            [("unsubscribe_url", self.links.pattern(tenant)), ("unsubscribe_secret", self.links.secret(tenant))];
+        let unsubscribe = unsubscribe.map(|(key, text)| (key.to_owned(), text.into()));
+        unsubscribe.into_iter().chain([("to".to_owned(), json!([email]))]).collect()
+    }
+
+    /// The mail, with the link that its header has.
+    fn mail(&self, tenant: &Tenant) -> String {
+        let link = |event_type| self.links.unsubscribe(tenant.id, event_type);
+        let template = include_str!("messages/mail.html");
+        let template = template.replace("@unsubscribe_completed@", &link(COMPLETED));
+        message(&template.replace("@unsubscribe_failed@", &link(FAILED)), tenant)
+    }
 }
 
 /// What the flags for completed and failed scans let through.
@@ -80,14 +92,14 @@ fn event_types(settings: &Map<String, Value>, [completed, failed]: [&str; 2]) ->
 
 /// A built-in message of one tenant. Its name is put in as a text of the template's own language, so nothing in it is
 /// taken for a tag, and it is escaped like every value.
-fn message(template: &str, tenant: &Tenant, link: &str) -> String {
+fn message(template: &str, tenant: &Tenant) -> String {
     let name = Value::from(tenant.name.as_str()).to_string();
-    template.replace("\"@tenant@\"", &name).replace("@unsubscribe@", link)
+    template.replace("\"@tenant@\"", &name)
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{TenantId, Timestamp};
+    use domain::Timestamp;
 
     use super::*;
 
@@ -95,7 +107,7 @@ mod tests {
         Tenant {
             id: TenantId(3),
             slug: "acme".to_owned(),
-            name: r#"A "{{ x }}" @unsubscribe@ \ B"#.to_owned(),
+            name: r#"A "{{ x }}" @unsubscribe_failed@ \ B"#.to_owned(),
             email: email.map(ToOwned::to_owned),
             providers: None,
             suspended_at: None,

@@ -29,7 +29,7 @@ fn declared() -> Routes<App> {
     let operation = |id, about| Operation::of_dialect::<ErrorOut>(id, DIALECT, about);
     let link = |id, about| {
         let token = json!({"type": "string"});
-        operation(id, about).part("token", token, "AAAAAAAAAAFm3Yc0Ue5y4nT1mR8S2Q1x.scan.failed")
+        operation(id, about).part("token", token, "1.scan.failed.Zt3Yc0Ue5y4nT1mR8S2Q1w")
     };
     Routes::new()
         .tag(DIALECT, "Notification settings as Aether365 has them: docs/dialects/aether365.md.")

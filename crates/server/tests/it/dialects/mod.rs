@@ -4,4 +4,5 @@
 mod aether365;
 mod altum;
 mod lenz;
+mod table;
 mod thulium;

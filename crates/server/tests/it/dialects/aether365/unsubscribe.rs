@@ -63,9 +63,15 @@ async fn a_link_that_nobody_made_does_nothing() {
     aether.client.accept_one("scan.failed", json!({})).await;
     let good = path(&mail.mails(1).await[0]);
     let stranger = aether.server.client_with("");
-    let (signed, _) = good.split_once(".scan").unwrap();
-    let other_type = format!("{signed}.invoice.paid");
-    for wrong in ["/u/x", "/u/x.scan.failed", &good.replace("/u/A", "/u/B"), &other_type, signed] {
+    let (before, signature) = good.rsplit_once('.').unwrap();
+    let tenant = before.strip_suffix(".scan.failed").unwrap();
+    // The link of one flag is not that of the other with another type in it.
+    let [other_flag, other_type, other_tenant] =
+        [format!("{tenant}.scan.completed"), format!("{tenant}.invoice.paid"), "/u/1.scan.failed".to_owned()]
+            .map(|start| format!("{start}.{signature}"));
+    assert_ne!(other_tenant, good);
+    for wrong in ["/u/x", "/u/x.scan.failed", &other_flag, &other_type, &other_tenant, before, &good[..good.len() - 1]]
+    {
         for method in [Method::GET, Method::POST] {
             let answer = stranger.send(method, wrong, &[], "").await;
             assert_eq!(answer.status.as_u16(), 404, "{wrong}");
