@@ -22,6 +22,8 @@ mod keys;
 mod queue;
 mod readers;
 mod reconfigure;
+mod redrives;
+mod retention;
 mod rows;
 mod segments;
 mod session;

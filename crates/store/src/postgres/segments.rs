@@ -33,9 +33,13 @@ impl Kind {
         }
     }
 
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The id that this kind of row gets next. Settled deliveries have the ids of deliveries, so theirs are there long
     /// before the row is.
-    const fn next_id(self, sequences: &Sequences) -> i64 {
+    pub(super) const fn next_id(self, sequences: &Sequences) -> i64 {
         match self {
             Self::Events => sequences.event,
             Self::Settled => sequences.delivery,
@@ -81,7 +85,8 @@ impl Segments {
     }
 
     /// Makes partitions where those that are there could not take `rows` more rows of each kind and a whole partition
-    /// beyond. A batch that needs more than a partition gets one that is as large as it needs.
+    /// beyond. A batch that needs more than a partition gets one that is as large as it needs. All end at a multiple of
+    /// the usual size, whatever the batches were.
     pub(super) async fn make_ahead(
         &mut self,
         connection: &Connection,
@@ -92,7 +97,7 @@ impl Segments {
         for (kind, reach) in Kind::ALL.into_iter().zip(&mut self.reach) {
             let needed = kind.next_id(sequences).saturating_add(rows).saturating_add(self.rows_max);
             if reach.last_id < needed {
-                let last_id = needed.max(reach.last_id.saturating_add(self.rows_max));
+                let last_id = needed + (self.rows_max - needed % self.rows_max) % self.rows_max;
                 let made = Reach { number: reach.number + 1, last_id };
                 make(connection, kind, reach.last_id + 1, made).await?;
                 *reach = made;
@@ -102,11 +107,16 @@ impl Segments {
     }
 }
 
+/// The table that is a partition.
+pub(super) fn partition(kind: Kind, number: i64) -> String {
+    format!("{}_{number}", kind.name())
+}
+
 /// Makes a table and then a partition of it: `CREATE TABLE ... PARTITION OF` would wait for everyone who reads, and
 /// everyone who comes would wait for it.
 async fn make(connection: &Connection, kind: Kind, first_id: i64, made: Reach) -> Result<(), Error> {
     let (parent, Reach { number, last_id }) = (kind.name(), made);
-    let partition = format!("{parent}_{number}");
+    let partition = partition(kind, number);
     // The bounds of a partition are from and before.
     let end = last_id + 1;
     connection

@@ -55,11 +55,18 @@ pub(super) fn unsigned_opt<T: TryFrom<i64>>(row: &Row, column: usize) -> Result<
     Ok(row.try_get::<_, Option<i64>>(column)?.and_then(|number| T::try_from(number).ok()))
 }
 
+/// What a newer version may have written.
+#[derive(Debug, thiserror::Error)]
+#[error("this version does not know {0}")]
+pub(super) struct Unknown(pub String);
+
 /// Sorts PostgreSQL's errors by what the caller can do about them.
 #[expect(clippy::needless_pass_by_value, reason = "this is the shape that `map_err` takes")]
 pub(super) fn from_postgres(error: Error) -> StoreError {
     let Some(refusal) = error.as_db_error() else {
-        let is_ours = error.source().is_some_and(|source| source.is::<WrongType>() || source.is::<WasNull>());
+        let is_ours = error
+            .source()
+            .is_some_and(|source| source.is::<WrongType>() || source.is::<WasNull>() || source.is::<Unknown>());
         // Everything else that is no answer of the server is a way to it that has ended or never began.
         return if is_ours { StoreError::Refused(explain(&error)) } else { StoreError::Unavailable(explain(&error)) };
     };

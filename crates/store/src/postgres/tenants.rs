@@ -52,7 +52,9 @@ pub(super) async fn gone(connection: &Connection) -> Result<Vec<TenantId>, Error
 }
 
 /// What a delivery can still come from: erased before everything else, so that nothing new is written while it goes.
-const LIVE: [&str; 3] = [
+const LIVE: [&str; 4] = [
+    "DELETE FROM redrives
+     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM redrives WHERE tenant_id = $1 LIMIT $2))",
     "DELETE FROM expand WHERE event_id IN (SELECT event_id FROM expand WHERE tenant_id = $1 LIMIT $2)",
     "DELETE FROM dead
      WHERE delivery_id = ANY (ARRAY (SELECT delivery_id FROM dead WHERE tenant_id = $1 LIMIT $2))",
@@ -85,7 +87,11 @@ const SIDE: [&str; 7] = [
 ];
 
 /// History; by its key, so that no partition is read in vain. What belongs to an event and names no tenant goes first.
-const HISTORY: [&str; 4] = [
+const HISTORY: [&str; 6] = [
+    "DELETE FROM expanded
+     WHERE event_id = ANY (ARRAY (SELECT id FROM kept_events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+    "DELETE FROM kept_events
+     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM kept_events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
     "DELETE FROM expanded
      WHERE event_id = ANY (ARRAY (SELECT id FROM events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
     "DELETE FROM events

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use domain::{ChannelId, TenantId, Timestamp};
 use tokio_postgres::Error;
 
+use super::retention::Leaving;
 use super::rows::Rows;
 use super::statements::{Connection, execute, text};
 use crate::queue::Arrival;
@@ -28,6 +29,7 @@ pub(super) struct Sequences {
     pub delivery: i64,
     pub attempt: i64,
     pub digest: i64,
+    pub redrive: i64,
     /// Not an id: the last day whose table of idempotency keys was begun.
     pub idempotency_day: i64,
     /// Not an id: the number of the writer's last transaction.
@@ -39,7 +41,7 @@ impl Sequences {
         let row = connection
             .query_one(
                 "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt,
-                        idempotency_day, batch, digest
+                        idempotency_day, batch, digest, redrive
                  FROM sequences",
                 &[],
             )
@@ -56,13 +58,14 @@ impl Sequences {
             idempotency_day: row.try_get(8)?,
             batch: row.try_get(9)?,
             digest: row.try_get(10)?,
+            redrive: row.try_get(11)?,
         })
     }
 
     async fn save(&self, connection: &Connection) -> Result<(), Error> {
         let sql = "UPDATE sequences
                    SET config_version = $1, tenant = $2, api_key = $3, channel = $4, subscription = $5, event = $6,
-                       delivery = $7, attempt = $8, idempotency_day = $9, batch = $10, digest = $11";
+                       delivery = $7, attempt = $8, redrive = $9, idempotency_day = $10, batch = $11, digest = $12";
         execute(
             connection,
             sql,
@@ -75,6 +78,7 @@ impl Sequences {
                 &self.event,
                 &self.delivery,
                 &self.attempt,
+                &self.redrive,
                 &self.idempotency_day,
                 &self.batch,
                 &self.digest,
@@ -164,6 +168,7 @@ pub(super) struct Memory {
     pub sequences: Sequences,
     /// Tenants that were deleted, also those that are erased by now.
     pub gone: Arc<BTreeSet<TenantId>>,
+    pub leaving: Leaving,
 }
 
 /// The open transaction.
@@ -171,6 +176,7 @@ pub(super) struct Tx {
     pub connection: Rc<Connection>,
     pub sequences: Sequences,
     pub gone: Arc<BTreeSet<TenantId>>,
+    pub leaving: Leaving,
     /// What is written in one statement for each table, at the end or before a job that reads.
     pub rows: Rows,
     arrivals: Vec<Arrival>,
@@ -188,10 +194,10 @@ pub(super) struct Done {
 impl Tx {
     /// A transaction that nothing has happened in.
     pub(super) fn new(connection: Rc<Connection>, memory: &Memory) -> Self {
-        let Memory { mut sequences, gone } = memory.clone();
+        let Memory { mut sequences, gone, leaving } = memory.clone();
         sequences.batch += 1;
         let (rows, happened) = (Rows::default(), Happened::default());
-        Self { connection, sequences, gone, rows, arrivals: Vec::new(), happened }
+        Self { connection, sequences, gone, leaving, rows, arrivals: Vec::new(), happened }
     }
 
     /// Announces a delivery, once the batch is durable.
@@ -242,7 +248,7 @@ impl Tx {
             self.sequences.save(connection),
         )?;
         let counts = self.happened.by_status();
-        let Self { sequences, gone, arrivals, .. } = self;
-        Ok(Done { memory: Memory { sequences, gone }, arrivals, counts })
+        let Self { sequences, gone, leaving, arrivals, .. } = self;
+        Ok(Done { memory: Memory { sequences, gone, leaving }, arrivals, counts })
     }
 }

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::queue::{accept_all, settle_all};
+use super::retention::Leaving;
 use super::segments::Segments;
 use super::session::{self, Backend, Session};
 use super::statements::{Connection, from_postgres};
@@ -217,7 +218,7 @@ impl Writer {
             target,
             connection: Some(Rc::new(connection)),
             backend,
-            memory: Memory { sequences, gone },
+            memory: Memory { sequences, gone, leaving: Leaving::default() },
             segments,
             doubt: None,
             is_stale: None,

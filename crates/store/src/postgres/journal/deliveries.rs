@@ -9,7 +9,7 @@ use domain::delivery::{Delivery, State};
 use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
-use super::super::queue::event_row;
+use super::super::queue::{EventRow, event_row};
 use super::super::statements::{Connection, limit, query, query_opt, unsigned};
 use super::CHUNK;
 use super::events::expanded;
@@ -42,11 +42,21 @@ pub(super) async fn delivery_to(
     event: EventId,
     channel: ChannelId,
 ) -> Result<Option<Delivery>, Error> {
-    let made = made(connection, tenant, event, DeliveryId(0)).await?;
-    match made.into_iter().find(|(_, to)| *to == channel) {
-        Some((id, _)) => delivery(connection, tenant, id).await,
+    let Some(row) = event_row(connection, tenant, event).await? else { return Ok(None) };
+    match newest_to(connection, &row, channel).await? {
+        Some(id) => delivery(connection, tenant, id).await,
         None => Ok(None),
     }
+}
+
+/// The newest delivery of an event to a channel: a redrive may have made a second one.
+pub(in crate::postgres) async fn newest_to(
+    connection: &Connection,
+    row: &EventRow,
+    channel: ChannelId,
+) -> Result<Option<DeliveryId>, Error> {
+    let made = all_made(connection, row, DeliveryId(0)).await?;
+    Ok(made.filter(|(_, to)| *to == channel).map(|(id, _)| id).max())
 }
 
 /// The deliveries of an event above `after` in order of id, and where they go. None when the tenant has no such event.
@@ -57,13 +67,20 @@ pub(super) async fn made(
     after: DeliveryId,
 ) -> Result<Vec<(DeliveryId, ChannelId)>, Error> {
     let Some(row) = event_row(connection, tenant, event).await? else { return Ok(Vec::new()) };
-    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
-    runs.extend(expanded(connection, event, after).await?);
-    let made = runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels));
-    Ok(made.filter(|(id, _)| *id > after).collect())
+    Ok(all_made(connection, &row, after).await?.filter(|(id, _)| *id > after).collect())
 }
 
-pub(super) async fn delivery(
+async fn all_made(
+    connection: &Connection,
+    row: &EventRow,
+    after: DeliveryId,
+) -> Result<impl Iterator<Item = (DeliveryId, ChannelId)> + use<>, Error> {
+    let mut runs = vec![(row.first_delivery, blob::decode_channels(&row.channels))];
+    runs.extend(expanded(connection, row.event.id, after).await?);
+    Ok(runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels)))
+}
+
+pub(in crate::postgres) async fn delivery(
     connection: &Connection,
     tenant: TenantId,
     delivery: DeliveryId,
@@ -289,8 +306,8 @@ fn covers(filter: StateFilter, state: State) -> bool {
 // The live tables do not repeat the event's type; it is empty when the event is gone.
 
 const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
-                             coalesce((SELECT type FROM events WHERE events.tenant_id = queue.tenant_id \
-                                       AND events.id = queue.event_id), ''), digest_id, tries, due_at";
+                             coalesce((SELECT type FROM known_events AS known WHERE known.tenant_id = queue.tenant_id \
+                                       AND known.id = queue.event_id LIMIT 1), ''), digest_id, tries, due_at";
 
 fn read_waiting(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
@@ -300,11 +317,11 @@ fn read_waiting(row: &Row) -> Result<Delivery, Error> {
     Ok(delivery)
 }
 
-const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
-                            coalesce((SELECT type FROM events WHERE events.tenant_id = dead.tenant_id \
-                                      AND events.id = dead.event_id), ''), digest_id, died_at";
+pub(in crate::postgres) const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
+                            coalesce((SELECT type FROM known_events AS known WHERE known.tenant_id = dead.tenant_id \
+                                      AND known.id = dead.event_id LIMIT 1), ''), digest_id, died_at";
 
-fn read_dead(row: &Row) -> Result<Delivery, Error> {
+pub(in crate::postgres) fn read_dead(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
     delivery.settled_at = Some(Timestamp::from_ms(row.try_get(10)?));

@@ -1,17 +1,18 @@
 //! Events: one with its verdicts, and the list.
 
+use std::collections::BTreeMap;
+
 use domain::event::Severity;
 use domain::routing::ConfigVersion;
 use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
-use super::super::queue::{event_row, expanding};
+use super::super::queue::{event_row, expanding, expanding_each};
 use super::super::statements::{Connection, limit, query};
 use super::{CHUNK, Filling};
 use crate::blob;
 use crate::journal::{EventQuery, EventRecord, EventSummary, Page};
-use crate::queue::EVENT_DELIVERIES_MAX;
 
 pub(super) async fn event(
     connection: &Connection,
@@ -46,13 +47,26 @@ pub(super) async fn events(
         }
     };
     let mut rows: Vec<_> = rows.into_iter().map(|listed| listed.summary).collect();
-    for summary in rows.iter_mut().filter(|summary| summary.deliveries >= EVENT_DELIVERIES_MAX) {
-        // The row of a large fan-out holds the beginning only.
-        let beyond = expanded(connection, summary.id, DeliveryId(0)).await?;
-        summary.deliveries += beyond.iter().map(|(_, channels)| channels.len()).sum::<usize>();
-        summary.deliveries += expanding(connection, summary.id).await?;
+    // The row of a large fan-out holds the beginning only, and redrives make more.
+    let beyond = beyond(connection, &rows).await?;
+    for summary in &mut rows {
+        summary.deliveries += beyond.get(&summary.id).copied().unwrap_or(0);
     }
     Ok(Page { rows, next: next.map(EventId) })
+}
+
+/// How many deliveries events have that are not in their own rows.
+async fn beyond(connection: &Connection, rows: &[EventSummary]) -> Result<BTreeMap<EventId, usize>, Error> {
+    let ids: Vec<_> = rows.iter().map(|summary| summary.id.0).collect();
+    let mut beyond: BTreeMap<EventId, usize> = BTreeMap::new();
+    let sql = "SELECT event_id, channels FROM expanded WHERE event_id = ANY ($1)";
+    for row in query(connection, sql, &[&ids]).await? {
+        *beyond.entry(EventId(row.try_get(0)?)).or_default() += blob::decode_channels(row.try_get(1)?).len();
+    }
+    for (event, count) in expanding_each(connection, &ids).await? {
+        *beyond.entry(event).or_default() += count;
+    }
+    Ok(beyond)
 }
 
 /// An event of the list, and the text that is searched.

@@ -84,7 +84,7 @@ fn keep_event(tx: &mut Tx, ledger: &mut Ledger, new: &AcceptEvent, at: Timestamp
         first_delivery: DeliveryId(tx.sequences.delivery),
         channels: blob::encode_channels(now.iter().map(|delivery| delivery.channel)),
     });
-    let deliveries = insert_deliveries(tx, &event, now, new.attempts_max);
+    let deliveries = insert_deliveries(tx, &event, at, now, new.attempts_max);
     if !rest.is_empty() {
         tx.rows.expand.push((id, content.tenant, rest.to_vec()));
     }
@@ -101,6 +101,7 @@ fn keep_event(tx: &mut Tx, ledger: &mut Ledger, new: &AcceptEvent, at: Timestamp
 fn insert_deliveries(
     tx: &mut Tx,
     event: &Arc<Event>,
+    created_at: Timestamp,
     deliveries: &[NewDelivery],
     attempts_max: Option<u32>,
 ) -> Vec<(DeliveryId, ChannelId)> {
@@ -108,7 +109,6 @@ fn insert_deliveries(
     let mut made = Vec::with_capacity(deliveries.len());
     for NewDelivery { channel, expires_at } in deliveries.iter().copied() {
         let delivery = DeliveryId(next(&mut tx.sequences.delivery));
-        let created_at = event.accepted_at;
         tx.rows.queue.push(NewQueueRow {
             delivery,
             channel,
@@ -125,6 +125,34 @@ fn insert_deliveries(
     made
 }
 
+/// Makes a delivery of an event that was accepted long ago.
+pub(in crate::postgres) async fn deliver_past(
+    tx: &mut Tx,
+    event: &Arc<Event>,
+    delivery: NewDelivery,
+    now: Timestamp,
+) -> Result<(), Error> {
+    deliver_beyond(tx, event, now, &[delivery]).await
+}
+
+/// Makes deliveries that are not in the event's own row, and notes which.
+async fn deliver_beyond(
+    tx: &mut Tx,
+    event: &Arc<Event>,
+    created_at: Timestamp,
+    deliveries: &[NewDelivery],
+) -> Result<(), Error> {
+    let channels = blob::encode_channels(deliveries.iter().map(|delivery| delivery.channel));
+    execute(
+        &tx.connection,
+        "INSERT INTO expanded (event_id, first_delivery, channels) VALUES ($1, $2, $3)",
+        &[&event.id.0, &tx.sequences.delivery, &channels],
+    )
+    .await?;
+    insert_deliveries(tx, event, created_at, deliveries, None);
+    Ok(())
+}
+
 pub(super) async fn expand(tx: &mut Tx, rows_max: usize) -> Result<bool, Error> {
     let sql = "SELECT event_id, tenant_id, rest FROM expand ORDER BY event_id LIMIT 1";
     let Some(oldest) = query_opt(&tx.connection, sql, &[]).await? else { return Ok(false) };
@@ -132,14 +160,8 @@ pub(super) async fn expand(tx: &mut Tx, rows_max: usize) -> Result<bool, Error> 
     let rest = blob::decode_deliveries(oldest.try_get(2)?);
     let (slice, rest) = rest.split_at(rest.len().min(rows_max));
     if let Some(row) = event_row(&tx.connection, TenantId(tenant), EventId(event_id)).await? {
-        let channels = blob::encode_channels(slice.iter().map(|delivery| delivery.channel));
-        execute(
-            &tx.connection,
-            "INSERT INTO expanded (event_id, first_delivery, channels) VALUES ($1, $2, $3)",
-            &[&event_id, &tx.sequences.delivery, &channels],
-        )
-        .await?;
-        insert_deliveries(tx, &Arc::new(row.event), slice, None);
+        let accepted_at = row.event.accepted_at;
+        deliver_beyond(tx, &Arc::new(row.event), accepted_at, slice).await?;
     }
     if rest.is_empty() {
         execute(&tx.connection, "DELETE FROM expand WHERE event_id = $1", &[&event_id]).await?;

@@ -1,18 +1,42 @@
-//! Events as their partitions hold them.
+//! Events as their partitions hold them, or `kept_events` when these are gone.
 
 use std::sync::Arc;
 
 use domain::event::{Event, NewEvent, Severity};
-use domain::{EventId, TenantId, Timestamp, TraceContext};
+use domain::{ChannelId, EventId, TenantId, Timestamp, TraceContext};
 use tokio_postgres::{Error, Row};
 
-use super::super::statements::{Connection, query_opt};
+use super::super::statements::{Connection, query, query_opt};
 use crate::blob;
+use crate::queue::NewDelivery;
 
 /// How many deliveries of an event are still to be made.
 pub(in crate::postgres) async fn expanding(connection: &Connection, event: EventId) -> Result<usize, Error> {
+    Ok(to_be_made(connection, event).await?.len())
+}
+
+/// The same for several events, those that have any.
+pub(in crate::postgres) async fn expanding_each(
+    connection: &Connection,
+    events: &[i64],
+) -> Result<Vec<(EventId, usize)>, Error> {
+    let sql = "SELECT event_id, rest FROM expand WHERE event_id = ANY ($1)";
+    let count = |row: &Row| Ok((EventId(row.try_get(0)?), blob::decode_deliveries(row.try_get(1)?).len()));
+    query(connection, sql, &[&events]).await?.iter().map(count).collect()
+}
+
+/// Whether one of them goes to this channel.
+pub(in crate::postgres) async fn is_expanding_to(
+    connection: &Connection,
+    event: EventId,
+    channel: ChannelId,
+) -> Result<bool, Error> {
+    Ok(to_be_made(connection, event).await?.iter().any(|delivery| delivery.channel == channel))
+}
+
+async fn to_be_made(connection: &Connection, event: EventId) -> Result<Vec<NewDelivery>, Error> {
     let rest = query_opt(connection, "SELECT rest FROM expand WHERE event_id = $1", &[&event.0]).await?;
-    rest.map_or(Ok(0), |row| Ok(blob::decode_deliveries(row.try_get(0)?).len()))
+    rest.map_or(Ok(Vec::new()), |row| Ok(blob::decode_deliveries(row.try_get(0)?)))
 }
 
 /// An event as its partition holds it.
@@ -31,7 +55,7 @@ pub(in crate::postgres) async fn event_row(
     tenant: TenantId,
     id: EventId,
 ) -> Result<Option<EventRow>, Error> {
-    let sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE tenant_id = $1 AND id = $2");
+    let sql = format!("SELECT {EVENT_COLUMNS} FROM known_events WHERE tenant_id = $1 AND id = $2 LIMIT 1");
     query_opt(connection, &sql, &[&tenant.0, &id.0]).await?.map(|row| read_event(&row)).transpose()
 }
 

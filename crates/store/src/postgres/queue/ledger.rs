@@ -91,9 +91,9 @@ impl Ledger {
             return Ok(());
         }
         let (tenants, ids): (Vec<_>, Vec<_>) = (tenants.iter().copied().collect(), ids.into_iter().collect());
-        let sql = "SELECT events.id, events.first_delivery, events.channels, expand.rest
-                   FROM events LEFT JOIN expand ON expand.event_id = events.id
-                   WHERE events.tenant_id = ANY ($1) AND events.id = ANY ($2)";
+        let sql = "SELECT known.id, known.first_delivery, known.channels, expand.rest
+                   FROM known_events AS known LEFT JOIN expand ON expand.event_id = known.id
+                   WHERE known.tenant_id = ANY ($1) AND known.id = ANY ($2)";
         for row in query(connection, sql, &[&tenants, &ids]).await? {
             let id = EventId(row.try_get(0)?);
             let deliveries = (row.try_get::<_, i64>(1)?..).map(DeliveryId);

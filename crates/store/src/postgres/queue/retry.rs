@@ -15,10 +15,7 @@ pub(super) async fn retry(
     delivery: DeliveryId,
     expires_at: Timestamp,
 ) -> Result<Option<RetryAnswer>, Error> {
-    if let Some((channel, digest)) = revive(tx, tenant, delivery, expires_at).await? {
-        for other in together(&tx.connection, delivery, digest).await? {
-            revive(tx, tenant, other, expires_at).await?;
-        }
+    if let Some(Revived { channel, .. }) = revive(tx, tenant, delivery, expires_at).await? {
         return Ok(Some(RetryAnswer::Due(channel)));
     }
     let waiting = query_opt(
@@ -37,8 +34,30 @@ pub(super) async fn retry(
     Ok(over.map(|delivery| RetryAnswer::Over(delivery.state)))
 }
 
-/// Moves a dead delivery back into the queue; its channel, and the digest that it is in.
-async fn revive(
+/// A dead delivery that waits again.
+pub(in crate::postgres) struct Revived {
+    pub channel: ChannelId,
+    /// The others of its digest, which wait again with it.
+    pub others: Vec<DeliveryId>,
+}
+
+/// Moves a dead delivery back into the queue, and with it those that it goes out together with.
+pub(in crate::postgres) async fn revive(
+    tx: &mut Tx,
+    tenant: TenantId,
+    delivery: DeliveryId,
+    expires_at: Timestamp,
+) -> Result<Option<Revived>, Error> {
+    let Some((channel, digest)) = revive_one(tx, tenant, delivery, expires_at).await? else { return Ok(None) };
+    let mut others = together(&tx.connection, delivery, digest).await?;
+    others.retain(|other| *other != delivery);
+    for other in &others {
+        revive_one(tx, tenant, *other, expires_at).await?;
+    }
+    Ok(Some(Revived { channel, others }))
+}
+
+async fn revive_one(
     tx: &mut Tx,
     tenant: TenantId,
     delivery: DeliveryId,

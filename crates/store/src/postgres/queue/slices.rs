@@ -162,7 +162,7 @@ async fn types_of(connection: &Connection, rows: &[IdleRow]) -> Result<BTreeMap<
     let tenants: Vec<_> = rows.iter().map(|row| row.tenant.0).collect();
     let events: Vec<_> = rows.iter().map(|row| row.event.0).collect();
     let sql = "SELECT id, type
-               FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN events USING (tenant_id, id)";
+               FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN known_events USING (tenant_id, id)";
     let found = query(connection, sql, &[&tenants, &events]).await?;
     found.iter().map(|row| Ok((EventId(row.try_get(0)?), row.try_get::<_, &str>(1)?.into()))).collect()
 }

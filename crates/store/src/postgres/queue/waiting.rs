@@ -120,7 +120,7 @@ async fn events_of(
     let (tenants, ids): (Vec<_>, Vec<_>) = asked.into_iter().map(|(tenant, event)| (tenant.0, event.0)).unzip();
     let sql = format!(
         "SELECT {EVENT_COLUMNS}
-         FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN events USING (tenant_id, id)"
+         FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN known_events USING (tenant_id, id)"
     );
     let rows = query(connection, &sql, &[&tenants, &ids]).await?;
     let event = |row: &Row| read_event(row).map(|row| (row.event.id, Arc::new(row.event)));

@@ -21,6 +21,7 @@ use crate::{Queue as _, StoreError, Vault};
 mod away;
 mod opening;
 mod proxy;
+mod retention;
 
 mod conformance {
     store_conformance!(crate::postgres::tests::OneDatabase::new());
