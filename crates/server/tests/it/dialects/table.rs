@@ -101,7 +101,7 @@ async fn start() -> (crate::harness::Server, Client) {
 /// A channel that this face makes, every field of it filled.
 async fn made_by(client: &Client, face: Face, provider: &str) -> i64 {
     let id = face.create(client, provider).await;
-    client.patch_channel(id, &filled(provider)).await;
+    client.patch(&format!("/v1/channels/{id}"), &filled(provider)).await.read::<Value>(200);
     id
 }
 
@@ -189,7 +189,8 @@ fn check_changed(
         let has_changed = before.get(key) != after.get(key);
         let is_about = of.iter().any(|field| fields.contains(field));
         let is_hidden = before.get(key).is_some_and(|value| value.to_string().contains("***"));
-        let may_change = is_about || of.contains("updated_at");
+        // These follow from others.
+        let may_change = is_about || of.contains("updated_at") || of.contains("warnings");
         assert!(may_change || !has_changed, "{context}: {key:?} {:?} -> {:?}", before.get(key), after.get(key));
         // Of several fields in one edit each need not change, nor what shows a part of its field only.
         let is_part = name.starts_with("batch_") || name == "config.use_tls";
