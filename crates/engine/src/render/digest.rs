@@ -194,7 +194,7 @@ mod tests {
             time_to_live: std::time::Duration::from_secs(60),
             channel: Channel { id, tenant, settings, pause: None, created_at: NOW, updated_at: None, deleted_at: None },
             subscriptions: Vec::new(),
-            scopes: Default::default(),
+            scopes: providers::Scopes::default(),
             trip: Arc::default(),
             suspension: Arc::default(),
         }

@@ -79,7 +79,8 @@ fn what_is_wrong_is_named() {
     check("POSTRIDER_EGRESS__ALLOW", "10.0.0.0/99", "egress.allow");
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "0", "1 to 65536; it is \"0\"");
     check("POSTRIDER_DELIVERY__IN_FLIGHT_MAX", "-1", "whole number");
-    check("POSTRIDER_DATABASE_URL", "postgres://x", "SQLite");
+    check("POSTRIDER_DATABASE_URL", "mysql://x", "must begin with postgres://");
+    check("POSTRIDER_DATABASE_URL", "postgres://x/?sslmode=maybe", "sslmode must be");
     check("POSTRIDER_LENZ__TIME_ZONE", "Mars/Olympus", "like Asia/Jakarta");
     check("POSTRIDER_LENZ__TIME_ZONE", "", "or an offset like +07:00");
     check("POSTRIDER_TLS__CERT", "a.pem", "tls.key");
@@ -206,6 +207,6 @@ fn secrets_may_stand_in_files_and_are_never_shown() {
     assert!(error.to_string().contains("give one of the two") && !error.to_string().contains("canary"), "{error}");
     let error = load(&[("POSTRIDER_ADMIN_KEY_FILE", "/nowhere/key")]).unwrap_err();
     assert!(error.to_string().contains("/nowhere/key cannot be read"), "{error}");
-    let error = load(&[("POSTRIDER_DATABASE_URL", "postgres://canary@x")]).unwrap_err();
+    let error = load(&[("POSTRIDER_DATABASE_URL", "mysql://u:canary@x")]).unwrap_err();
     assert!(!error.to_string().contains("canary"), "{error}");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
 /// Every route of a tenant with the scope that it asks for. What stands in braces is the id of such a thing.
-const ROUTES: [(&str, &str, &str); 30] = [
+const ROUTES: [(&str, &str, &str); 36] = [
     ("POST", "/v1/events", "events:write"),
     ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
@@ -27,6 +27,12 @@ const ROUTES: [(&str, &str, &str); 30] = [
     ("GET", "/v1/deliveries", "deliveries:read"),
     ("GET", "/v1/deliveries/{delivery}", "deliveries:read"),
     ("POST", "/v1/deliveries/{delivery}/retry", "deliveries:write"),
+    ("GET", "/v1/redrives", "deliveries:read"),
+    ("POST", "/v1/redrives", "deliveries:write"),
+    ("GET", "/v1/redrives/{redrive}", "deliveries:read"),
+    ("POST", "/v1/redrives/{redrive}/pause", "deliveries:write"),
+    ("POST", "/v1/redrives/{redrive}/resume", "deliveries:write"),
+    ("POST", "/v1/redrives/{redrive}/cancel", "deliveries:write"),
     ("GET", "/v1/attempts", "deliveries:read"),
     ("GET", "/v1/stats", "deliveries:read"),
     ("GET", "/v1/inbox", "inbox"),
@@ -133,7 +139,10 @@ async fn every_route_asks_for_its_scope() {
     let server = Setup::new().start().await;
     let fill = |path: &str| {
         let path = path.replace("{event}", "evt_999").replace("{channel}", "999").replace("{delivery}", "999");
-        path.replace("{subscription}", "999").replace("{type}", "nothing").replace("{entry}", "999")
+        path.replace("{subscription}", "999")
+            .replace("{type}", "nothing")
+            .replace("{entry}", "999")
+            .replace("{redrive}", "999")
     };
     for scope in SCOPES {
         let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
@@ -179,6 +188,8 @@ async fn the_ids_of_another_tenant_do_not_exist() {
     let described = json!({"type": "a", "label": "Of the other"});
     assert_eq!(server.client.post("/v1/event-types", &described).await.status, 201);
 
+    let redrive: Value = server.client.post("/v1/redrives", &json!({"filter": {"status": "dead"}})).await.read(201);
+
     // To put a name anew is everyone's own business.
     for (name, path, _) in ROUTES.iter().filter(|(name, path, _)| path.contains('{') && *name != "PUT") {
         let path = path
@@ -187,7 +198,8 @@ async fn the_ids_of_another_tenant_do_not_exist() {
             .replace("{event}", &accepted.id)
             .replace("{channel}", &channel.to_string())
             .replace("{delivery}", &delivery.to_string())
-            .replace("{entry}", &entry.to_string());
+            .replace("{entry}", &entry.to_string())
+            .replace("{redrive}", &redrive["id"].to_string());
         assert!(!path.contains('{'), "{path}: which id does the other tenant ask with?");
         other.send(method(name), &path, &[], "{}").await.problem(404);
     }

@@ -39,7 +39,11 @@ async fn settings_that_are_wrong_are_told_without_their_secrets() {
     check("POSTRIDER_SMTP__URL", "smtps://u:canary@mail.test:99999").await;
     check("POSTRIDER_OTEL__HEADERS", "canary").await;
     check("POSTRIDER_OTEL__HEADERS", "a b=canary").await;
-    check("POSTRIDER_DATABASE_URL", "postgres://u:canary@db.test/").await;
+    for url in
+        ["mysql://u:canary@db.test/", "postgres://u:canary@db.test:99999/", "postgres://u:canary@db.test/?x=canary"]
+    {
+        check("POSTRIDER_DATABASE_URL", url).await;
+    }
     check("POSTRIDER_ADMIN_KEY", "canary\u{1}").await;
 }
 

@@ -147,6 +147,8 @@ fn operator(others: &Others, canaries: &mut Canaries, log_format: &str, certific
         .fold(Setup::new(), |setup, spec| {
             setup.set(&format!("POSTRIDER_PROVIDERS__{}__BASE_URL", spec.name.to_uppercase()), &here)
         })
+        // What is looked for here does not come at a pace.
+        .set("POSTRIDER_DELIVERY__PROVIDER_RATES", "false")
         .with_file("cert.pem", certificate)
         .set("SSL_CERT_FILE", "cert.pem")
         .set("POSTRIDER_LOG", "trace")

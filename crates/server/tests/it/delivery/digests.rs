@@ -81,7 +81,7 @@ async fn size_severity_and_group_decide_what_goes_together() {
     assert_eq!(client.delivery_once(grave, "sent").await.digest_id, None);
     assert_eq!((sent[0].digest_id, sent[1].digest_id), (sent[2].digest_id, sent[3].digest_id));
     assert_ne!(sent[0].digest_id, sent[1].digest_id);
-    let bodies: Vec<Value> = receiver.received("/").iter().map(|one| one.json()).collect();
+    let bodies: Vec<Value> = receiver.received("/").iter().map(Received::json).collect();
     let arrays: std::collections::BTreeSet<_> = bodies.iter().filter(|body| body.is_array()).map(numbers).collect();
     assert_eq!(arrays, [vec![0, 2], vec![1, 3]].into());
     assert!(bodies.iter().any(|body| body["data"]["n"] == 4), "by itself, as an object");

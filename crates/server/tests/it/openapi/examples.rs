@@ -47,6 +47,7 @@ impl Furnished {
         let key = client.create_key("acme", &["events:read"]).await.id;
         let described = json!({"label": "Invoice paid"}).to_string();
         client.send(Method::PUT, "/v1/event-types/invoice.paid", &[], described).await.read::<Value>(201);
+        client.post("/v1/redrives", &json!({"filter": {"status": "dead"}})).await.read::<Value>(201);
         let spare = client.webhook(&receiver.url("/spare"), json!({"event_types": []})).await.id;
         let document = document(&server).await;
         Self { server, receiver, document, key, entry, delivery, spare, thulium }
