@@ -341,6 +341,12 @@ impl World {
             }
             Ok(order) => {
                 self.note(format_args!("done: {}", name(&order)));
+                // Several are asked for at a time when commits are slow: one that is done late ends a pause as well.
+                if let Order::On(channel) | Order::Mend(channel) = order
+                    && let Some(belief) = self.model.channels.get_mut(&channel)
+                {
+                    belief.is_refused = false;
+                }
                 self.believe(&order);
                 Ok(())
             }
