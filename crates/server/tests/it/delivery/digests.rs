@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Channel, Client, Delivery, Receiver, Reply, Setup, ms, start};
+use crate::harness::{Channel, Client, Delivery, Received, Receiver, Reply, Setup, ms, start};
 
 /// A channel that hears everything and merges by this rule.
 async fn merging(client: &Client, receiver: &Receiver, digest: Value, more: Value) -> Channel {
