@@ -21,7 +21,8 @@ const RESTART_PAGES: i64 = 2_000;
 /// With no more than so many pages left to copy, the writer copies them itself: some tenths of a millisecond.
 const TAIL_PAGES_MAX: i64 = 120;
 
-/// The longest log, 32 MiB: a writer that nobody folds for fast enough stops and does it.
+/// How long the log may grow, 32 MiB, before a writer that nobody folds for fast enough does it itself. While the other is
+/// at it the writer cannot, so on a machine without time to spare the log grows beyond that for a while.
 const LOG_PAGES_MAX: i64 = 8_000;
 
 /// How long the log is, and how much of it is in the database already.
