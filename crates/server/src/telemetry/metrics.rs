@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use store::observe::Commit;
+use store::observe::{Commit, Hold};
 
 use super::process;
 
@@ -37,6 +37,19 @@ fn commit_seconds() -> Histogram {
 /// 1 to 16,384, in fours: a commit is bounded at about 4,000 rows and one job.
 fn commit_rows() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 4.0, 8))
+}
+
+/// Around 20 ms, which no piece of upkeep should take: those who post an event meanwhile wait for it.
+const HOLD_SECONDS: [f64; 10] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+fn hold_seconds() -> Histogram {
+    Histogram::new(HOLD_SECONDS)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpkeepLabels {
+    /// What was done: fold, index, retain.
+    work: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +103,8 @@ pub(crate) struct Metrics {
     trips: Counter,
     commit_rows: Histogram,
     commit_seconds: Histogram,
+    upkeep_seconds: Seconds<UpkeepLabels>,
+    upkeep_rows: Family<UpkeepLabels, Counter>,
     store_errors: Counter,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Seconds<RouteLabels>,
@@ -115,6 +130,8 @@ impl Metrics {
             trips: Counter::default(),
             commit_rows: commit_rows(),
             commit_seconds: commit_seconds(),
+            upkeep_seconds: Family::new_with_constructor(hold_seconds),
+            upkeep_rows: Family::default(),
             store_errors: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(exchange_seconds),
@@ -153,6 +170,10 @@ impl Metrics {
         registry.register("commit_rows", "Rows of a commit, as estimated", self.commit_rows.clone());
         let help = "How long a commit took, from its beginning until it was on the disk";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_seconds.clone());
+        let help = "How long a piece of upkeep kept the writer from everything else";
+        registry.register_with_unit("upkeep_duration", help, Unit::Seconds, self.upkeep_seconds.clone());
+        let help = "Rows that upkeep wrote (index) or let go of (retain)";
+        registry.register("upkeep_rows", help, self.upkeep_rows.clone());
         let help = "Calls of the database that could not be carried out";
         registry.register("store_errors", help, self.store_errors.clone());
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
@@ -218,6 +239,12 @@ impl store::observe::Observer for Metrics {
                 state => drop(self.finals.get_or_create(&StateLabels { state }).inc_by(*count)),
             }
         }
+    }
+
+    fn held(&self, hold: &Hold) {
+        let labels = UpkeepLabels { work: hold.work.name() };
+        self.upkeep_seconds.get_or_create(&labels).observe(hold.took.as_secs_f64());
+        self.upkeep_rows.get_or_create(&labels).inc_by(hold.rows.try_into().unwrap_or(u64::MAX));
     }
 
     fn failed(&self) {

@@ -23,7 +23,7 @@ use super::folding::{self, Fold, Folder, Log};
 use super::segments::Segments;
 use super::{Options, from_sqlite, tenants};
 use crate::StoreError;
-use crate::observe::{Commit, Observed};
+use crate::observe::{Commit, Observed, Upkeep};
 use crate::queue::{Arrival, Feed};
 
 /// Rows in one commit, as the jobs estimate them: bounds how long a commit takes and what a failure repeats.
@@ -351,15 +351,26 @@ impl Writer {
         Self { folder: Some(folder), ..self }
     }
 
-    /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
+    /// Does one slice of what can wait: folds the log into the database, or writes a look-up of a closed segment.
     /// Returns whether more may be left.
     pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
         match (Log::of(&self.connection)?.next(self.folder.is_some()), &self.folder) {
             (Fold::Beside, Some(folder)) => folder.ask(),
             (Fold::Nothing, _) => {}
-            (Fold::Here | Fold::Beside, _) => folding::fold(&self.connection)?,
+            (Fold::Here | Fold::Beside, _) => {
+                Observed::timed(
+                    self.observed.as_ref(),
+                    Upkeep::Fold,
+                    |()| Some(0),
+                    || folding::fold(&self.connection),
+                )?;
+            }
         }
-        self.memory.segments.index_one(&self.connection)
+        let rows = |indexed: &usize| (*indexed > 0).then_some(*indexed);
+        let indexed = Observed::timed(self.observed.as_ref(), Upkeep::Index, rows, || {
+            self.memory.segments.index_one(&self.connection)
+        })?;
+        Ok(indexed > 0)
     }
 
     #[cfg(test)]

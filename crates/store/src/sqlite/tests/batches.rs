@@ -12,7 +12,7 @@ use crate::conformance::Factory as _;
 use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::StatsQuery;
-use crate::observe::{Commit, Observed, Observer};
+use crate::observe::{Commit, Hold, Observed, Observer};
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
 use crate::sqlite::folding::{FOLD_PAGES, Log};
 use crate::sqlite::segments::Kind;
@@ -52,8 +52,8 @@ async fn refused(stepped: &Stepped) -> Result<AcceptAnswer, StoreError> {
     let refuse = |tx: &mut crate::sqlite::writer::Tx<'_>| {
         for _ in 0..9 {
             next(&mut tx.sequences.event);
-            tx.segments.insert_sql(Kind::Events);
-            tx.segments.insert_sql(Kind::Settled);
+            tx.segments.add(Kind::Events);
+            tx.segments.add(Kind::Settled);
         }
         tx.count(TENANT, domain::ChannelId(0), &"x".into(), "event", NOW);
         tx.connection.execute("INSERT INTO expand VALUES (1, 1, x'')", []).unwrap();
@@ -70,6 +70,8 @@ impl Observer for Heard {
     fn committed(&self, commit: &Commit) {
         self.0.lock().unwrap().0.push(commit.clone());
     }
+
+    fn held(&self, _: &Hold) {}
 
     fn failed(&self) {
         self.0.lock().unwrap().1 += 1;
