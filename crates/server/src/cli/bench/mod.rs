@@ -13,6 +13,7 @@ mod disk;
 mod floor;
 mod load;
 mod pace;
+mod past;
 mod process;
 mod progress;
 mod receiver;
@@ -23,6 +24,7 @@ mod server;
 mod setup;
 mod stats;
 mod stopwatch;
+mod upkeep;
 
 use anyhow::{Context, anyhow, bail};
 use progress::Progress;
@@ -48,6 +50,8 @@ enum Choice {
     Backlog,
     SlowChannel,
     Lists,
+    History,
+    Retention,
     All,
 }
 
@@ -67,7 +71,10 @@ pub(super) struct Arguments {
     /// Backlog: after the restart, let the receiver answer and wait until everything has arrived
     #[arg(long)]
     drain: bool,
-    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists
+    /// History and retention: attempts in the past
+    #[arg(long, default_value_t = scenarios::PAST_ATTEMPTS, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    past: u64,
+    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists, history and retention
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
     /// Print one JSON document instead of tables
@@ -126,6 +133,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         progress: Progress::new(),
         directory: arguments.dir.clone(),
         drain: arguments.drain,
+        past: arguments.past,
     };
     let mut reports = Vec::new();
     for scenario in chosen(arguments.scenario) {
@@ -157,6 +165,8 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::Backlog => vec![Scenario::Backlog],
         Choice::SlowChannel => vec![Scenario::SlowChannel],
         Choice::Lists => vec![Scenario::Lists],
+        Choice::History => vec![Scenario::History],
+        Choice::Retention => vec![Scenario::Retention],
         Choice::All => Scenario::ALL.to_vec(),
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Server {
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
+    /// Settings beyond those of every server of the bench, by the names of their variables.
+    settings: Vec<(String, String)>,
     start_to_ready: Duration,
     watch: Stopwatch,
 }
@@ -42,17 +44,33 @@ impl Server {
         let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
         let address = free_address()?;
         let admin_key = random_key()?;
-        let process = Process::spawn(directory.path(), address, &admin_key)?;
-        let mut server = Self { process, directory, address, admin_key, start_to_ready: Duration::ZERO, watch };
+        let process = Process::spawn(directory.path(), address, &admin_key, &[])?;
+        let settings = Vec::new();
+        let mut server =
+            Self { process, directory, address, admin_key, settings, start_to_ready: Duration::ZERO, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
 
     /// Ends the process as a crash would and starts it again on the same directory.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        self.while_down(async |_| Ok(())).await
+    }
+
+    /// The same, and does something with its data directory in between.
+    pub(super) async fn while_down(
+        &mut self,
+        work: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.process.kill();
-        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key)?;
+        work(&data_dir(self.directory.path())).await?;
+        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key, &self.settings)?;
         self.wait_until_ready().await
+    }
+
+    /// Gives it another setting, from its next start on.
+    pub(super) fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -108,7 +126,12 @@ async fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
 struct Process(Child);
 
 impl Process {
-    fn spawn(directory: &Path, address: SocketAddr, admin_key: &str) -> anyhow::Result<Self> {
+    fn spawn(
+        directory: &Path,
+        address: SocketAddr,
+        admin_key: &str,
+        settings: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this executable")?;
         let log = File::options().create(true).append(true).open(log_path(directory));
         let log = log.context("cannot open the server's log")?;
@@ -123,11 +146,12 @@ impl Process {
             .arg("serve")
             .current_dir(directory)
             .env("POSTRIDER_LISTEN", address.to_string())
-            .env("POSTRIDER_DATA_DIR", directory.join("data"))
+            .env("POSTRIDER_DATA_DIR", data_dir(directory))
             .env("POSTRIDER_ADMIN_KEY", admin_key)
             .env("POSTRIDER_EGRESS__ALLOW", "127.0.0.1/32")
             // A limit on calls would be all that is measured of the lists.
             .env("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "1000000")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot open the server's log")?)
             .stderr(log)
@@ -146,6 +170,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn data_dir(directory: &Path) -> PathBuf {
+    directory.join("data")
 }
 
 fn log_path(directory: &Path) -> PathBuf {

@@ -4,9 +4,11 @@
 //! server and its channels. A figure never fails a run; a lost or repeated delivery does.
 
 mod backlog;
+mod history;
 mod latency;
 mod lists;
 mod machine;
+mod retention;
 mod slow_channel;
 mod throughput;
 
@@ -26,6 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub(super) use history::PAST_ATTEMPTS;
+
 /// A run ends when nothing has arrived for so long: longer than the first waits of the retry schedule.
 const QUIET: Duration = Duration::from_secs(15);
 /// How long a server is left alone before its memory counts as idle.
@@ -44,6 +48,8 @@ pub(super) enum Scenario {
     Backlog,
     SlowChannel,
     Lists,
+    History,
+    Retention,
 }
 
 /// What every scenario gets.
@@ -54,6 +60,8 @@ pub(super) struct Bench {
     pub(super) directory: PathBuf,
     /// Whether the backlog is delivered in the end.
     pub(super) drain: bool,
+    /// Attempts in the past.
+    pub(super) past: u64,
 }
 
 /// The size of one run.
@@ -68,8 +76,17 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel, Self::Lists];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Machine,
+        Self::Throughput,
+        Self::Fanout,
+        Self::Latency,
+        Self::Backlog,
+        Self::SlowChannel,
+        Self::Lists,
+        Self::History,
+        Self::Retention,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -80,6 +97,8 @@ impl Scenario {
             Self::Backlog => "backlog",
             Self::SlowChannel => "slow-channel",
             Self::Lists => "lists",
+            Self::History => "history",
+            Self::Retention => "retention",
         }
     }
 
@@ -92,6 +111,8 @@ impl Scenario {
             Self::Backlog => backlog::DEFAULTS,
             Self::SlowChannel => slow_channel::DEFAULTS,
             Self::Lists => lists::DEFAULTS,
+            Self::History => history::DEFAULTS,
+            Self::Retention => retention::DEFAULTS,
         }
     }
 
@@ -103,6 +124,8 @@ impl Scenario {
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
             Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
+            Self::History => "throughput with a long history against an empty database; p99 of lists and sums with it",
+            Self::Retention => "throughput while an old history goes; rows let go of against rows written, and holds",
             Self::SlowChannel => "100 events/s for ten channels, without and with one that takes 10 s; p99 of the rest",
         }
     }
@@ -111,6 +134,8 @@ impl Scenario {
     pub(super) fn describe(self) -> String {
         let defaults = match self {
             Self::Lists => lists::summary(&self.defaults()),
+            Self::History => history::summary(&self.defaults(), history::PAST_ATTEMPTS),
+            Self::Retention => retention::summary(&self.defaults(), history::PAST_ATTEMPTS),
             _ => self.defaults().summary(),
         };
         format!("{:<13} {} (by default {defaults})", self.name(), self.about())
@@ -120,6 +145,7 @@ impl Scenario {
     pub(super) const fn patience(self) -> Duration {
         match self {
             Self::Lists => lists::PATIENCE,
+            Self::History | Self::Retention => history::PATIENCE,
             _ => PATIENCE,
         }
     }
@@ -154,6 +180,8 @@ impl Scenario {
             Self::Backlog => backlog::run(bench, settings).await,
             Self::SlowChannel => slow_channel::run(bench, settings).await,
             Self::Lists => lists::run(bench, settings).await,
+            Self::History => history::run(bench, settings).await,
+            Self::Retention => retention::run(bench, settings).await,
         }
     }
 }
@@ -187,6 +215,8 @@ struct Bed {
     server: Server,
     receiver: Receiver,
     key: String,
+    /// The ids of the channels.
+    channels: Vec<i64>,
 }
 
 impl Bed {
@@ -203,8 +233,8 @@ impl Bed {
             .collect();
         let starting = Server::start(&bench.directory, bench.watch);
         let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
-        let key = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
-        Ok(Self { server, receiver, key })
+        let (key, channels) = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
+        Ok(Self { server, receiver, key, channels })
     }
 
     /// Posts events and waits until `expect` deliveries have arrived for each accepted event, or no more come.
