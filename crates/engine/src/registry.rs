@@ -13,6 +13,7 @@ use domain::channel::{Channel, DigestRule, Pause};
 use domain::event::NewEvent;
 use domain::event_type::KeptEventType;
 use domain::lane::{LaneRules, Metering};
+use domain::quotas::Quotas;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
@@ -381,6 +382,12 @@ impl Registry {
     ) -> T {
         let state = self.read();
         look(&|channel| state.channels.get(&channel).filter(|live| live.channel.tenant == tenant).cloned())
+    }
+
+    /// The quotas of a tenant: its own, and those that are in force.
+    pub(crate) fn quotas(&self, tenant: TenantId) -> (Quotas, Quotas) {
+        let own = self.read().tenants.get(&tenant).map(|tenant| tenant.quotas).unwrap_or_default();
+        (own, own.or(self.settings.quotas))
     }
 
     pub(crate) fn channels_count(&self, tenant: TenantId) -> usize {

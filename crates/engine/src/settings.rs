@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::lane::Bounds;
+use domain::quotas::Quotas;
 use domain::schedule::Schedule;
 use providers::Spec;
 use store::retention::KeptSince;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub keeps_provider_rates: bool,
     /// How long history is kept.
     pub retention: Retention,
+    /// What a tenant may bring and have that has no quotas of its own.
+    pub quotas: Quotas,
 }
 
 /// How long each kind of history is kept; `None`: for ever. Nothing goes that something waits for.
@@ -38,6 +41,8 @@ pub struct Retention {
     pub deliveries: Option<Duration>,
     pub attempts: Option<Duration>,
     pub inbox: Option<Duration>,
+    /// Entries in the inbox of one recipient; beyond that the oldest go.
+    pub inbox_entries_max: Option<usize>,
     /// Sums, and redrives that are over.
     pub sums: Option<Duration>,
 }
@@ -54,6 +59,7 @@ impl Retention {
             deliveries: since(self.deliveries),
             attempts: since(self.attempts),
             inbox: since(self.inbox),
+            inbox_entries_max: self.inbox_entries_max,
             sums: since(self.sums),
         }
     }
@@ -74,6 +80,7 @@ impl Default for Settings {
             load_items_max: 256,
             keeps_provider_rates: true,
             retention: Retention::default(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::quotas::Quotas;
 use engine::Settings;
 use engine::settings::Retention;
 
@@ -33,6 +34,7 @@ impl Scenario {
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
                 keeps_provider_rates: true,
                 retention: Retention::default(),
+                quotas: Quotas::default(),
             },
             segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
             tenants: dice.position(3) + 1,

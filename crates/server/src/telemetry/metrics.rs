@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::delivery::AttemptRecord;
+use domain::quotas::Quota;
 use engine::dispatch::attempt::Answered;
 use engine::dispatch::breakers::Moment;
 use engine::ops::Figures;
@@ -44,6 +45,11 @@ const HOLD_SECONDS: [f64; 10] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 
 fn hold_seconds() -> Histogram {
     Histogram::new(HOLD_SECONDS)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaLabels {
+    quota: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,6 +107,7 @@ pub(crate) struct Metrics {
     channels_paused: Gauge,
     channels_tripped: Gauge,
     trips: Counter,
+    quota_refusals: Family<QuotaLabels, Counter>,
     commit_rows: Histogram,
     commit_seconds: Histogram,
     upkeep_seconds: Seconds<UpkeepLabels>,
@@ -128,6 +135,7 @@ impl Metrics {
             channels_paused: Gauge::default(),
             channels_tripped: Gauge::default(),
             trips: Counter::default(),
+            quota_refusals: Family::default(),
             commit_rows: commit_rows(),
             commit_seconds: commit_seconds(),
             upkeep_seconds: Family::new_with_constructor(hold_seconds),
@@ -163,6 +171,8 @@ impl Metrics {
         registry.register("channels_tripped", help, self.channels_tripped.clone());
         let help = "How often a channel was tripped because it failed";
         registry.register("channel_trips", help, self.trips.clone());
+        let help = "Requests that were refused because a quota of their tenant had no room for them";
+        registry.register("quota_refusals", help, self.quota_refusals.clone());
     }
 
     fn register_server(&mut self, start: Timestamp) {
@@ -265,6 +275,11 @@ impl Metrics {
         self.attempts.get_or_create(&AttemptLabels { provider, outcome, status }).inc();
         let seconds = Duration::from_millis(record.duration_ms.into()).as_secs_f64();
         self.attempt_seconds.get_or_create(&ProviderLabels { provider }).observe(seconds);
+    }
+
+    /// A quota of some tenant had no room for a request.
+    pub(super) fn refused(&self, quota: Quota) {
+        self.quota_refusals.get_or_create(&QuotaLabels { quota: quota.name() }).inc();
     }
 
     /// So many deliveries are under way.

@@ -48,12 +48,14 @@ const UNAUTHORIZED: u32 = 401_001;
 const EXPIRED: u32 = 401_002;
 const FORBIDDEN: u32 = 403_001;
 const SUSPENDED: u32 = 403_002;
+const QUOTA: u32 = 403_003;
 const NOT_FOUND: u32 = 404_001;
 const NO_SUCH_TENANT: u32 = 404_002;
 const METHOD: u32 = 405_001;
 const TOO_SLOW: u32 = 408_001;
 const CONFLICT: u32 = 409_001;
 const TOO_LARGE: u32 = 413_001;
+const QUOTA_FOR_NOW: u32 = 429_001;
 const INTERNAL: u32 = 500_001;
 const UNAVAILABLE: u32 = 503_001;
 
@@ -94,6 +96,9 @@ impl From<OpsError> for Fault {
             OpsError::NotFound(_) => Self::not_found(),
             OpsError::Conflict(message) => Self::new(CONFLICT, message),
             OpsError::TooLarge(message) => Self::new(TOO_LARGE, message),
+            OpsError::QuotaExceeded { message, retry_after } => {
+                Self::new(retry_after.map_or(QUOTA, |_| QUOTA_FOR_NOW), message)
+            }
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 Self::new(UNAVAILABLE, "Service unavailable; nothing was changed, try again later.")

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::segments::{KEPT_EVENTS, Segment};
 use super::super::writer::Tx;
+use super::inboxes::Recipient;
 use crate::blob;
 
 /// Events that are looked at in one slice, each with a look-up or two.
@@ -13,18 +14,28 @@ const LOOK_MAX: usize = 200;
 
 /// How far the events of the segment that goes next were looked through, and those that are kept. In memory only: after a
 /// start both begin anew.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::sqlite) struct Leaving {
     number: i64,
     after: i64,
     last: i64,
     kept_after: i64,
+    /// The recipient whose inbox was looked at last.
+    inbox_after: Option<Recipient>,
 }
 
 impl Leaving {
     /// Whether an event is being looked through: what would be made of it now might be missed.
     pub(in crate::sqlite) const fn covers(&self, event: EventId) -> bool {
         event.0 <= self.last
+    }
+
+    pub(super) fn inbox_after(&self) -> Option<Recipient> {
+        self.inbox_after.clone()
+    }
+
+    pub(super) fn set_inbox_after(&mut self, recipient: Option<Recipient>) {
+        self.inbox_after = recipient;
     }
 }
 
@@ -33,7 +44,7 @@ pub(super) fn copy_live(tx: &mut Tx<'_>, segment: &Segment) -> rusqlite::Result<
     let leaving = tx.segments.leaving_mut();
     if leaving.number != segment.number {
         let (number, last) = (segment.number, segment.last_id);
-        *leaving = Leaving { number, after: segment.first_id - 1, last, ..*leaving };
+        *leaving = Leaving { number, after: segment.first_id - 1, last, ..leaving.clone() };
     }
     let after = leaving.after;
     let rows = looked_at(tx.connection, "events", after, segment.last_id)?;

@@ -2,8 +2,10 @@
 //!
 //! A segment goes in three steps. Its events are looked through, and those that something still waits for are copied
 //! out (`leave`). Then it is marked, from which moment nobody reads it. Then its look-ups and its rows are given back in
-//! slices (`segment`): all at once would hold the writer for longer than anybody should wait. What is not in segments goes by `side`.
+//! slices (`segment`): all at once would hold the writer for longer than anybody should wait. What is not in segments goes by `side`, and
+//! inboxes are bounded by `inboxes`.
 
+mod inboxes;
 mod leave;
 mod segment;
 mod side;
@@ -76,7 +78,10 @@ fn slice(tx: &mut Tx<'_>, kept: &KeptSince) -> rusqlite::Result<Sliced> {
     if leave::forget_kept(tx)? {
         return Ok(Sliced::step(true));
     }
-    side::slice(tx.connection, kept, SLICE_ROWS).map(Sliced::step)
+    if side::slice(tx.connection, kept, SLICE_ROWS)? {
+        return Ok(Sliced::step(true));
+    }
+    kept.inbox_entries_max.map_or(Ok(false), |max| inboxes::bound(tx, max, SLICE_ROWS)).map(Sliced::step)
 }
 
 fn kept_from(connection: &Connection) -> rusqlite::Result<EventId> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::TraceContext;
 use domain::event::NewEvent;
+use domain::quotas::Quotas;
 use rusqlite::Connection;
 
 use super::{OneDirectory, Stepped, options, vault};
@@ -209,7 +210,13 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
 fn no_secret_reaches_the_disk_in_clear() {
     let factory = OneDirectory::new();
     let stepped = Stepped::open(factory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+    let tenant = NewTenant {
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     let tenant = stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap().id;
     let with_secret = |secret: &str| {
         let config = domain::Secret::new(format!("{{\"token\":\"{secret}\"}}"));

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use domain::delivery::State;
 use domain::event_type::EventType;
+use domain::quotas::Quotas;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::routing::{ConfigVersion, Pattern};
 use domain::{ChannelId, DeliveryId, EventId, Secret};
@@ -174,8 +175,14 @@ fn redrive(stepped: &Stepped, channel: ChannelId) {
 /// A few slices of retention, so that enough is left to be read.
 fn retain(stepped: &Stepped) {
     let long_ago = Some(later(-DAY_MS));
-    let kept =
-        KeptSince { events: long_ago, deliveries: long_ago, attempts: long_ago, inbox: long_ago, sums: long_ago };
+    let kept = KeptSince {
+        events: long_ago,
+        deliveries: long_ago,
+        attempts: long_ago,
+        inbox: long_ago,
+        inbox_entries_max: Some(1),
+        sums: long_ago,
+    };
     for kept in [kept, KeptSince { attempts: Some(later(2)), events: Some(later(2)), ..kept }] {
         for _ in 0..30 {
             stepped.run(stepped.store.retain_slice(kept)).unwrap();
@@ -204,7 +211,13 @@ fn digests(stepped: &Stepped) {
 /// A tenant comes and goes.
 fn purge(stepped: &Stepped) {
     let store = &stepped.store;
-    let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None, providers: None };
+    let new = NewTenant {
+        slug: "gone".to_owned(),
+        name: "Gone".to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     let tenant = stepped.run(store.put_tenant(new, NOW)).unwrap().id;
     stepped.run(store.suspend_tenant(tenant, NOW)).unwrap();
     stepped.run(store.resume_tenant(tenant)).unwrap();
@@ -340,7 +353,13 @@ fn fault_of(sql: &str, step: &str) -> Option<&'static str> {
 fn every_query_on_a_growing_table_is_indexed() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+    let tenant = NewTenant {
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap();
     let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
     let channel = stepped.run(stepped.store.create_channel(new, NOW)).unwrap().channel.id;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::TenantId;
+use domain::quotas::Quotas;
 use domain::tenant::Scope;
 use rusqlite::Connection;
 
@@ -126,7 +127,13 @@ fn nothing_of_a_deleted_tenant_is_left_in_any_table() {
     let stepped = Stepped::open(directory.0.path());
     let mut tenants = Vec::new();
     for slug in ["a", "b", "c"] {
-        let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers: None };
+        let new = NewTenant {
+            slug: slug.to_owned(),
+            name: slug.to_owned(),
+            email: None,
+            providers: None,
+            quotas: Quotas::default(),
+        };
         let tenant = stepped.run(stepped.store.put_tenant(new, NOW)).unwrap().id;
         fill(&stepped, tenant);
         tenants.push(tenant);
@@ -156,7 +163,13 @@ fn nothing_of_a_deleted_tenant_is_left_in_any_table() {
 fn a_slice_that_shares_its_batch_leaves_no_sums() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
-    let new = NewTenant { slug: "a".to_owned(), name: "a".to_owned(), email: None, providers: None };
+    let new = NewTenant {
+        slug: "a".to_owned(),
+        name: "a".to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     let tenant = stepped.run(stepped.store.put_tenant(new, NOW)).unwrap().id;
     stepped.run(stepped.store.accept(request(tenant, vec![event(tenant, &[1])]))).unwrap();
     let settlements: std::sync::Arc<[_]> = stepped.heard().iter().map(sent).collect();
