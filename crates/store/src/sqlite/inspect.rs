@@ -40,6 +40,10 @@ pub fn inspect(data_dir: &Path) -> Result<Option<Inspection>, StoreError> {
 }
 
 fn newest_event(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    // Before its first start with this version a database has its events elsewhere.
+    if !connection.table_exists(None, "events")? {
+        return Ok(None);
+    }
     connection
         .query_row("SELECT accepted_at FROM events ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
         .optional()
