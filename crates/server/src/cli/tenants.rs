@@ -50,7 +50,7 @@ struct Create {
     /// Where mail to the tenant itself goes
     #[arg(long)]
     email: Option<String>,
-    /// A quota of its own, like events_per_day=100000; 0 is no bound. With any, those that are not given are the server's
+    /// A quota of its own; 0 is no bound. With any, those that are not given are the server's
     #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = quota)]
     quotas: Vec<(String, u64)>,
 }

@@ -32,8 +32,8 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
-/// A writer that is never idle does a slice of upkeep after so many batches: often enough to keep up with a flood, whose
-/// batches are large, and seldom enough that few of those who wait meet one.
+/// A writer that is never idle does a slice of upkeep after so many batches, seldom enough that few of those who wait meet
+/// one; when it falls behind, after every batch.
 const BATCHES_PER_SLICE: u32 = 32;
 
 /// How long a job that is in no hurry waits for company, in turns; each turn takes one more job or ends empty. At half
@@ -373,6 +373,11 @@ impl Writer {
         Ok(indexed > 0)
     }
 
+    /// Whether upkeep falls behind what is written, so that it cannot wait for an idle moment.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.memory.segments.is_behind()
+    }
+
     #[cfg(test)]
     pub(super) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
@@ -543,7 +548,7 @@ fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
     while let Some(first) = next_job(&mut writer, waiting) {
         run_batch(&mut writer, Batch::gather(first, waiting).jobs, None);
         batches = batches.wrapping_add(1);
-        if batches.is_multiple_of(BATCHES_PER_SLICE) {
+        if batches.is_multiple_of(BATCHES_PER_SLICE) || writer.is_behind() {
             // Upkeep that fails is tried again with the next slice.
             let _ = writer.upkeep_slice();
         }

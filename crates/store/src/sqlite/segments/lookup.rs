@@ -133,6 +133,21 @@ pub(super) fn write_one(connection: &Connection) -> rusqlite::Result<Option<usiz
     Ok(None)
 }
 
+/// How many look-ups closed segments lack.
+pub(super) fn count_lacking(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = format!(
+        "SELECT COALESCE(SUM(?2 - indexes), 0) FROM segments INDEXED BY segments_closed
+         WHERE kind = ?1 AND last_id < {ID_MAX} AND indexes < ?2 AND is_ending = 0"
+    );
+    let mut lacking = 0;
+    for kind in Kind::ALL {
+        let all = i64::try_from(kind.lookups().len()).unwrap_or(0);
+        let count: i64 = connection.query_row(&sql, params![kind.name(), all], |row| row.get(0))?;
+        lacking += usize::try_from(count).unwrap_or(0);
+    }
+    Ok(lacking)
+}
+
 fn lacking(connection: &Connection, kind: Kind) -> rusqlite::Result<Option<Segment>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM segments INDEXED BY segments_closed

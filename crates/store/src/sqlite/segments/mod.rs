@@ -24,6 +24,10 @@ pub(super) use lookup::{Lookup, Search, take_one as take_lookup};
 /// waits for it; a list looks into every segment that may hold something, so there should not be too many.
 pub(super) const ROWS_MAX: u64 = 8_192;
 
+/// Look-ups that may be lacking before the writer takes time for them even while others wait: those of two segments of
+/// each kind, which a list reads through in some milliseconds.
+const LACKING_MAX: usize = 12;
+
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -73,8 +77,8 @@ struct Open {
 pub(super) struct Segments {
     open: [Open; 3],
     rows_max: u64,
-    /// Whether a closed segment may still lack a look-up.
-    has_unindexed: bool,
+    /// How many look-ups closed segments lack; more than there are when one has gone since without.
+    lacking: usize,
     /// How far the tenant that is being erased is gone. After a start it is looked for again from the beginning.
     purged: Purged,
     /// How far retention has looked through what goes next.
@@ -86,7 +90,13 @@ impl Segments {
         former::move_all(connection).map_err(from_sqlite)?;
         let load = |kind| in_transaction(connection, |connection| load_open(connection, kind)).map_err(from_sqlite);
         let open = [load(Kind::Events)?, load(Kind::Settled)?, load(Kind::Attempts)?];
-        Ok(Self { open, rows_max, has_unindexed: true, purged: Purged::default(), leaving: Leaving::default() })
+        let lacking = lookup::count_lacking(connection).map_err(from_sqlite)?;
+        Ok(Self { open, rows_max, lacking, purged: Purged::default(), leaving: Leaving::default() })
+    }
+
+    /// Whether look-ups are written more slowly than segments are closed.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.lacking > LACKING_MAX
     }
 
     /// Closes what is full and opens its successor.
@@ -100,7 +110,7 @@ impl Segments {
                     continue;
                 }
                 *open = rotate(connection, kind, open).map_err(from_sqlite)?;
-                self.has_unindexed = true;
+                self.lacking += kind.lookups().len();
             }
         }
         Ok(())
@@ -120,11 +130,11 @@ impl Segments {
 
     /// Writes one look-up that a closed segment lacks. Returns how many rows it has; 0 when none is lacking.
     pub(super) fn index_one(&mut self, connection: &Connection) -> Result<usize, StoreError> {
-        if !self.has_unindexed {
+        if self.lacking == 0 {
             return Ok(0);
         }
         let rows = in_transaction(connection, lookup::write_one).map_err(from_sqlite)?;
-        self.has_unindexed = rows.is_some();
+        self.lacking = if rows.is_some() { self.lacking - 1 } else { 0 };
         Ok(rows.unwrap_or(0))
     }
 }

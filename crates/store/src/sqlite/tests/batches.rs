@@ -227,6 +227,25 @@ fn a_full_disk_during_upkeep_fails_no_batch() {
 }
 
 #[test]
+fn a_writer_knows_when_look_ups_fall_behind() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
+    // Each round closes segments that need five look-ups, and two are written meanwhile.
+    for _ in 0..8 {
+        kept(stepped.run(stepped.store.accept(request(TENANT, vec![event(TENANT, &[1, 2, 3, 4, 5])]))));
+        let settlements = stepped.heard().iter().map(sent).collect();
+        stepped.run(stepped.store.settle(settlements)).unwrap();
+    }
+    assert!(stepped.store.between_batches(|writer| writer.is_behind()));
+    drop(stepped);
+    let stepped = Stepped::open(directory.0.path());
+    assert!(stepped.store.between_batches(|writer| writer.is_behind()), "also after a start");
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
+}
+
+#[test]
 fn the_log_is_folded_into_the_database_between_batches() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
