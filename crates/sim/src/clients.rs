@@ -5,9 +5,10 @@ use engine::accept::EventIn;
 use engine::ops::{Accepted, OpsError};
 use serde_json::value::RawValue;
 
+use crate::clock::us;
 use crate::faults::Fault;
 use crate::model::Item;
-use crate::world::{Done, Event, Sabotage, World, us};
+use crate::world::{Done, Event, Sabotage, World};
 
 const EVENT_TYPES: [&str; 4] = ["order.paid", "order.failed", "user.created", "ping"];
 

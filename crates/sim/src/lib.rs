@@ -7,7 +7,9 @@
 //!
 //! Start reading at [`world::simulate`].
 
+pub mod burst;
 mod clients;
+mod clock;
 pub mod dice;
 pub mod faults;
 mod limits;
@@ -18,6 +20,7 @@ mod process;
 mod properties;
 mod receivers;
 mod scenario;
+mod services;
 mod slots;
 pub mod trace;
 mod wire;

@@ -1,6 +1,5 @@
 //! The lives of the process: how it starts, and the ways in which it ends.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -97,7 +96,7 @@ impl World {
     fn turn_clock(&mut self, sign: i64) {
         let most_ms = self.dice.pick(&[10, 1_000, 30_000]);
         let by_ms = sign * i64::try_from(self.dice.between(1, most_ms)).unwrap_or(0);
-        self.clock.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+        self.clock.turn(by_ms);
         self.note(format_args!("the clock is turned by {by_ms} ms"));
     }
 

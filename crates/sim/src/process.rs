@@ -15,7 +15,7 @@ use engine::dispatch::hands::Hands;
 use engine::dispatch::in_flight::{InFlight, SlotFile};
 use engine::dispatch::recovery::recover;
 use engine::dispatch::run::{self, Handle, Inbox};
-use engine::dispatch::{Action, Dispatcher, Found};
+use engine::dispatch::{Action, Dispatcher, Found, Input};
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::{Engine, Settings};
@@ -51,6 +51,20 @@ fn write<T>(store: &SqliteStore, future: impl Future<Output = T>) -> T {
             return result;
         }
         store.run_writes(None);
+    }
+}
+
+/// Carries out what the dispatcher wants of the store.
+pub(crate) async fn carry_out(hands: &Hands, action: Action) -> Input {
+    match action {
+        Action::Settle(settlements) => hands.settle(settlements).await,
+        Action::Load(load) => hands.load(load).await,
+        Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+        Action::Seal(seal) => hands.seal(seal).await,
+        Action::Reconfigure(change) => hands.reconfigure(change).await,
+        Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
+        Action::Work(work, under_way) => hands.work(work, under_way).await,
+        Action::Send(_) | Action::Tell(_) => unreachable!("a send goes over the wire, and nothing is done when told"),
     }
 }
 

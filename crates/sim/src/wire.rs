@@ -7,10 +7,11 @@ use engine::dispatch::Input;
 use engine::dispatch::attempt::{AttemptRun, Flight};
 use providers::step::{Reply, Step};
 
+use crate::clock::us;
 use crate::model::{StartBounds, deliveries_of};
 use crate::properties;
 use crate::receivers::{Mood, draw_fate};
-use crate::world::{Event, Sabotage, World, us};
+use crate::world::{Event, Sabotage, World};
 
 impl World {
     pub(crate) fn send(&mut self, flight: Flight) {

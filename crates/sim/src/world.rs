@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::delivery::State;
-use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{Clock as _, DeliveryId, EventId, TenantId};
 use engine::Engine;
 use engine::dispatch::{Action, Input};
 use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
@@ -19,11 +18,12 @@ use store::sqlite::writer;
 use tempfile::TempDir;
 
 use crate::clients::Client;
+use crate::clock::{VirtualClock, us};
 use crate::dice::{Dice, SeededEntropy};
 use crate::faults::{Fault, Faults};
 use crate::model::{Broken, Counts, Model};
 use crate::owners::{Order, Owner};
-use crate::process::{Process, Task, poll};
+use crate::process::{Process, Task, carry_out, poll};
 use crate::properties;
 use crate::receivers::{Fate, Mood};
 use crate::scenario::Scenario;
@@ -66,45 +66,11 @@ pub struct Report {
     pub took_virtual: Duration,
 }
 
-/// Two minutes before the end of a UTC day, so that simulations cross days and quarters of an hour.
-const START_MS: i64 = 20_370 * 24 * 3600 * 1000 - 120_000;
-
 /// More steps than any simulation needs: who takes more goes round in circles.
 const STEPS_MAX: u64 = 400_000;
 
 /// How long peace lasts at most: longer than every time-to-live and schedule of a world.
 const PEACE_MAX: Duration = Duration::from_hours(4);
-
-/// The clock of the world.
-#[derive(Debug, Default)]
-pub(crate) struct VirtualClock {
-    elapsed_us: AtomicU64,
-    /// How far the wall clock is ahead.
-    pub(crate) ahead_ms: AtomicI64,
-}
-
-impl VirtualClock {
-    pub(crate) fn elapsed_us(&self) -> u64 {
-        self.elapsed_us.load(Ordering::Relaxed)
-    }
-
-    /// When it will be this time on the wall.
-    fn elapsed_at(&self, at: Timestamp) -> u64 {
-        let ms = at.as_ms().saturating_sub(START_MS).saturating_sub(self.ahead_ms.load(Ordering::Relaxed));
-        u64::try_from(ms).unwrap_or(0).saturating_mul(1000)
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        let elapsed_ms = i64::try_from(self.elapsed_us() / 1000).unwrap_or(i64::MAX);
-        Timestamp::from_ms(START_MS + elapsed_ms + self.ahead_ms.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.elapsed_us())
-    }
-}
 
 /// Something that is to happen. What belongs to a life of the process names it, and is void in the next.
 pub(crate) enum Event {
@@ -277,7 +243,7 @@ impl World {
         self.go_on();
         while self.broken.is_none() {
             let Some(at) = self.next_at() else { break };
-            self.clock.elapsed_us.fetch_max(at, Ordering::Relaxed);
+            self.clock.advance_to(at);
             if self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= at)
                 && let Some((_, event)) = self.queue.pop_first()
             {
@@ -457,14 +423,7 @@ impl World {
         process.spawn(async move {
             let input = match action {
                 Action::Settle(settlements) if lies => Input::Settled(settlements.into()),
-                Action::Settle(settlements) => hands.settle(settlements).await,
-                Action::Load(load) => hands.load(load).await,
-                Action::Pause(channel, pause) => hands.pause(channel, pause).await,
-                Action::Seal(seal) => hands.seal(seal).await,
-                Action::Reconfigure(change) => hands.reconfigure(change).await,
-                Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
-                Action::Work(work, under_way) => hands.work(work, under_way).await,
-                Action::Send(_) | Action::Tell(_) => unreachable!("handled above"),
+                other => carry_out(&hands, other).await,
             };
             Done::Input(Box::new(input))
         });
@@ -551,8 +510,4 @@ impl World {
             *self.deaf.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
     }
-}
-
-pub(crate) fn us(wait: Duration) -> u64 {
-    u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
 }

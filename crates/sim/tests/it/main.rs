@@ -1,5 +1,7 @@
 //! Fifty seeds, the sameness of two runs, seeds that have found something, and lies that must be found out.
 
+mod bursts;
+
 use std::collections::BTreeMap;
 
 use sim::faults::Fault;
