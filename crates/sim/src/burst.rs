@@ -21,7 +21,7 @@ use store::Journal as _;
 use store::journal::StatsQuery;
 use tempfile::TempDir;
 
-use crate::clock::VirtualClock;
+use crate::clock::{VirtualClock, us};
 use crate::dice::{Dice, SeededEntropy};
 use crate::process::{Process, Start, Task, carry_out, poll, read};
 use crate::services::{Breach, Services, WAY_MAX_US};
@@ -29,6 +29,9 @@ use crate::slots::MemorySlots;
 
 /// Longer than any window: nothing expires in a burst.
 const TIME_TO_LIVE: Duration = Duration::from_hours(30 * 24);
+
+/// Every burst is over by then.
+const ENDS_MAX: Duration = Duration::from_hours(4 * 24);
 
 /// How long a request takes to its service, and the answer back.
 const WAY_US: (u64, u64) = (2_000, WAY_MAX_US);
@@ -162,7 +165,6 @@ impl Run {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(SeededEntropy::new(dice.fork())),
             slots: Arc::new(MemorySlots::default()),
-            hears: Box::new(|arrivals| arrivals),
         })?;
         Ok(Self {
             clock,
@@ -183,8 +185,14 @@ impl Run {
             if let Some(result) = poll(&mut task) {
                 return result;
             }
-            self.process.store.run_writes(None);
+            self.write();
         }
+    }
+
+    /// Writes what waits, and the dispatcher hears of it.
+    fn write(&self) {
+        self.process.store.run_writes(None);
+        self.process.handle.arrived(self.process.take_announced());
     }
 
     fn to_the_end(&mut self) -> anyhow::Result<()> {
@@ -193,6 +201,7 @@ impl Run {
             let wake_us = self.process.dispatcher.wake_at().map(|at| self.clock.elapsed_at(at));
             let queued_us = self.queue.first_key_value().map(|((at, _), _)| *at);
             let Some(at_us) = queued_us.into_iter().chain(wake_us).min() else { return Ok(()) };
+            anyhow::ensure!(at_us < us(ENDS_MAX), "something is still waited for after {ENDS_MAX:?}");
             self.clock.advance_to(at_us);
             if queued_us.is_some_and(|queued| queued <= at_us)
                 && let Some((_, event)) = self.queue.pop_first()
@@ -225,7 +234,7 @@ impl Run {
                     return Ok(());
                 }
                 self.clock.advance_to(self.clock.elapsed_us() + COMMIT_US);
-                self.process.store.run_writes(None);
+                self.write();
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use domain::{Clock, Timestamp};
@@ -77,8 +77,6 @@ pub(crate) struct Start<'a> {
     pub entropy: Arc<dyn Entropy>,
     /// Where sends under way are noted.
     pub slots: Arc<dyn SlotFile>,
-    /// Looks at what the store announces before the dispatcher does.
-    pub hears: Box<dyn Fn(Vec<Arrival>) -> Vec<Arrival> + Send + Sync>,
 }
 
 pub(crate) struct Process<T> {
@@ -93,6 +91,8 @@ pub(crate) struct Process<T> {
     pub runs: BTreeMap<u64, AttemptRun>,
     /// Told to stop: takes no requests.
     pub is_stopping: bool,
+    /// What the store has announced and the dispatcher has not heard yet.
+    announced: Arc<Mutex<Vec<Arrival>>>,
     inbox: Inbox,
     tasks: BTreeMap<u64, Task<T>>,
     tasks_started: u64,
@@ -108,12 +108,13 @@ pub(crate) struct Moved<T> {
 
 impl<T> Process<T> {
     pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
-        let Start { data_dir, settings, segment_rows_max, clock, entropy, slots, hears } = start;
+        let Start { data_dir, settings, segment_rows_max, clock, entropy, slots } = start;
         let (handle, inbox) = run::channel();
         let bytes = Arc::clone(&entropy);
         let vault = Vault::new([7; 32], move |buffer: &mut [u8]| bytes.fill(buffer));
-        let announce = handle.clone();
-        let feed = Box::new(move |arrivals| announce.arrived(hears(arrivals)));
+        let announced = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&announced);
+        let feed = Box::new(move |arrivals| keep.lock().unwrap_or_else(PoisonError::into_inner).extend(arrivals));
         let options = Options { segment_rows_max, ..Options::new(data_dir) };
         let store = Arc::new(SqliteStore::open_stepped(&options, Arc::new(vault), feed)?);
         let registry = Arc::new(Registry::new(read(store.load())?, settings, Operator::default())?);
@@ -136,6 +137,7 @@ impl<T> Process<T> {
             in_flight,
             runs: BTreeMap::new(),
             is_stopping: false,
+            announced,
             inbox,
             tasks: BTreeMap::new(),
             tasks_started: 0,
@@ -145,6 +147,11 @@ impl<T> Process<T> {
     pub(crate) fn spawn(&mut self, task: impl Future<Output = T> + 'static) {
         self.tasks_started += 1;
         self.tasks.insert(self.tasks_started, Box::pin(task));
+    }
+
+    /// What the store has announced since this was asked last, in its order.
+    pub(crate) fn take_announced(&self) -> Vec<Arrival> {
+        std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets tasks and dispatcher go on as far as they get without anything new.

@@ -269,6 +269,7 @@ fn acceptance(provider: &str, bucket: Option<(usize, u64)>) -> HttpReply {
     let headers = bucket.map(left).unwrap_or_default();
     match provider {
         "telegram" => reply(200, &headers, &json!({"ok": true, "result": {"message_id": 7}})),
+        "slack" => HttpReply { body: Bytes::from_static(b"ok"), ..reply(200, &headers, &Value::Null) },
         "x" => reply(201, &headers, &json!({"data": {"id": "1445880548472328192"}})),
         "microsoft_teams" => reply(202, &headers, &Value::Null),
         _ => reply(200, &headers, &json!({"id": "77"})),

@@ -82,7 +82,11 @@ impl Dispatcher {
     pub(super) fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
         for (channel, delivery) in sliced.touched {
             self.ensure_lane(channel, now);
-            self.lanes.recall(channel, delivery);
+            if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
+                self.work.insert(Work::Cancel(channel));
+            } else {
+                self.lanes.recall(channel, delivery);
+            }
         }
         if sliced.next == NextSlice::Again {
             self.rest(now);
