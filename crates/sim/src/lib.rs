@@ -19,7 +19,8 @@ mod properties;
 mod receivers;
 mod scenario;
 mod slots;
-pub mod trace;
+pub mod telling;
+mod trace;
 mod wire;
 pub mod world;
 
