@@ -19,8 +19,8 @@ mod properties;
 mod receivers;
 mod scenario;
 mod slots;
-pub mod telling;
-mod trace;
+mod telling;
+pub mod trace;
 mod wire;
 pub mod world;
 

@@ -39,7 +39,7 @@ struct Shared {
 }
 
 /// What keeps a lane from starting.
-pub(super) enum HeldBack {
+pub(super) enum Obstacle {
     /// The provider asked for it.
     Asked(Timestamp),
     /// A rate has no room before then, or before something is answered.
@@ -194,17 +194,17 @@ impl Meters {
     }
 
     /// What keeps a channel from starting something now; `None`: nothing here.
-    pub(super) fn held_back(&self, channel: ChannelId, now: Timestamp) -> Option<HeldBack> {
+    pub(super) fn obstacle(&self, channel: ChannelId, now: Timestamp) -> Option<Obstacle> {
         let meter = self.by_channel.get(&channel)?;
         let shared = || meter.scopes.iter().filter_map(|scope| self.shared.get(scope));
         if let Some(until) = shared().filter_map(|shared| shared.budget.blocked_until(now)).max() {
-            return Some(HeldBack::Asked(until));
+            return Some(Obstacle::Asked(until));
         }
         let bucket = meter.bucket.into_iter().map(|mut bucket| bucket.free(now));
         let mut free = bucket.chain(shared().map(|shared| shared.budget.clone().free(now)));
         free.find(|free| *free != Free::Now).map(|free| match free {
-            Free::At(at) => HeldBack::Rate(Some(at)),
-            Free::Now | Free::OnceAnswered => HeldBack::Rate(None),
+            Free::At(at) => Obstacle::Rate(Some(at)),
+            Free::Now | Free::OnceAnswered => Obstacle::Rate(None),
         })
     }
 

@@ -50,15 +50,16 @@ impl<T> Lanes<T> {
     }
 
     /// Forgets what waits, and takes it from the table from the newest down; what arrives meanwhile goes before. A lane in
-    /// strict order stays in it.
-    pub fn turn_over(&mut self, channel: ChannelId) {
+    /// strict order stays in it, and one that stands still has forgotten already. Returns whether it forgot anything.
+    pub fn turn_over(&mut self, channel: ChannelId) -> bool {
         let Some(lane) = self.by_channel.get(&channel).filter(|lane| !lane.order.is_fifo && !lane.is_paused) else {
-            return;
+            return false;
         };
         self.forget(channel, lane.taken_to);
         if let Some(lane) = self.by_channel.get_mut(&channel) {
             lane.is_spilled = false;
             lane.backlog = Some(DeliveryId(i64::MAX));
         }
+        true
     }
 }

@@ -304,7 +304,7 @@ fn a_lane_that_is_turned_over_starts_the_newest_first() {
     world.lanes.share(ChannelId(1), Share::Nothing, NOW);
     (0..9).for_each(|_| world.accept());
     assert!(world.lanes.next_load().is_none(), "what may not start is left to the table");
-    world.lanes.turn_over(ChannelId(1));
+    assert!(world.lanes.turn_over(ChannelId(1)));
     world.lanes.share(ChannelId(1), Share::Some(1), NOW);
     world.load_all(NOW);
     // They arrive while the backlog is read, and are as good as new.
@@ -325,7 +325,7 @@ fn a_lane_in_strict_order_is_not_turned_over() {
     let mut world = World::new(BOUNDS);
     world.lanes.open(ChannelId(1), &LaneRules { is_fifo: true, ..rules(1, 2) }, NOW);
     (0..4).for_each(|_| world.accept());
-    world.lanes.turn_over(ChannelId(1));
+    assert!(!world.lanes.turn_over(ChannelId(1)));
     assert_eq!(world.run(NOW), [1, 2, 3, 4]);
 }
 

@@ -1,6 +1,6 @@
 //! What holds a waiting delivery back, for people who ask. Nothing is decided by it.
 
-use super::{Lanes, meters::HeldBack};
+use super::{Lanes, meters::Obstacle};
 use crate::{ChannelId, DeliveryId, Timestamp};
 
 /// What holds a delivery back.
@@ -28,9 +28,9 @@ impl<T> Lanes<T> {
                 return Some(Wait::Predecessor);
             }
         }
-        self.meters.held_back(channel, now).map(|held_back| match held_back {
-            HeldBack::Asked(until) => Wait::Provider(until),
-            HeldBack::Rate(until) => Wait::RateLimit(until),
+        self.meters.obstacle(channel, now).map(|obstacle| match obstacle {
+            Obstacle::Asked(until) => Wait::Provider(until),
+            Obstacle::Rate(until) => Wait::RateLimit(until),
         })
     }
 }

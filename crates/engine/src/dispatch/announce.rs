@@ -78,9 +78,10 @@ pub struct Death {
 }
 
 impl Death {
+    /// `None` for what is no death, and for that of an operational event: of it nothing is told.
     fn of(settlement: &Settlement) -> Option<Self> {
         let Next::Over { state: State::Dead, code, note } = &settlement.next else { return None };
-        Some(Self {
+        (!is_own(&settlement.event_type)).then(|| Self {
             tenant: settlement.tenant,
             channel: settlement.channel,
             delivery: settlement.delivery,
@@ -179,12 +180,8 @@ impl Dispatcher {
         self.announcements.waiting.push_back(Announcement { moment, is_told });
     }
 
-    /// Tells of a delivery that was given up, now that this is durable. Of one that tells of a channel itself nothing is
-    /// told.
+    /// Tells of a delivery that was given up, if it was, now that this is durable.
     pub(super) fn announce_death(&mut self, settlement: &Settlement, now: Timestamp) {
-        if is_own(&settlement.event_type) {
-            return;
-        }
         let told = Death::of(settlement).and_then(|death| self.announcements.deaths.count(death, now));
         if let Some(death) = told {
             self.announce(Moment::Died(Box::new(death)), true);

@@ -137,8 +137,7 @@ impl Dispatcher {
             {
                 let share = breaker.share();
                 let rule = self.registry.channel(channel).and_then(|live| live.channel.settings.breaker);
-                if rule.unwrap_or_default().drain == Drain::NewestFirst {
-                    self.lanes.turn_over(channel);
+                if rule.unwrap_or_default().drain == Drain::NewestFirst && self.lanes.turn_over(channel) {
                     self.digests.forget(channel);
                 }
                 self.lanes.share(channel, share, now);

@@ -77,6 +77,7 @@ impl Hands {
         let expands = if *is_told { self.tell(moment, &live).await? } else { false };
         let channel = live.channel.id;
         // Unless its owner has changed it since.
+        let Some(live) = self.registry.channel(channel) else { return Ok(expands) };
         let tripped = live.tripped().map(|trip| trip.since);
         match moment {
             Moment::Tripped(.., trip) if tripped == Some(trip.since) => {

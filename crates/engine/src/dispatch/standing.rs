@@ -15,7 +15,7 @@ pub struct Standing {
     /// Collected for a digest, and until when.
     pub collected: BTreeMap<DeliveryId, Timestamp>,
     /// Held back by more than what is before them.
-    pub held_back: BTreeMap<DeliveryId, Wait>,
+    pub waits: BTreeMap<DeliveryId, Wait>,
 }
 
 impl Dispatcher {
@@ -28,7 +28,7 @@ impl Dispatcher {
             } else if let Some(until) = self.digests.ends_at(*channel, *delivery) {
                 standing.collected.insert(*delivery, until);
             } else if let Some(wait) = self.lanes.waits_for(*channel, *delivery, now) {
-                standing.held_back.insert(*delivery, wait);
+                standing.waits.insert(*delivery, wait);
             }
         }
         standing

@@ -230,7 +230,7 @@ impl Engine {
                 delivery.next_attempt_at = Some(*until);
                 delivery.reason = format!("waits in a digest until {}", rfc3339(*until));
             } else {
-                wait_in_lane(delivery, standing.held_back.get(&delivery.id), now);
+                wait_in_lane(delivery, standing.waits.get(&delivery.id), now);
             }
         }
         deliveries
@@ -238,9 +238,9 @@ impl Engine {
 }
 
 /// Says what a delivery waits for that waits in its lane. One that was tried keeps the words of what came of it.
-fn wait_in_lane(delivery: &mut Delivery, held_back: Option<&Wait>, now: Timestamp) {
+fn wait_in_lane(delivery: &mut Delivery, wait: Option<&Wait>, now: Timestamp) {
     let due_at = delivery.next_attempt_at.filter(|at| *at > now);
-    let (code, until, words) = match held_back {
+    let (code, until, words) = match wait {
         Some(Wait::Provider(until)) if due_at.is_none_or(|due| due <= *until) => {
             (ReasonCode::WaitsForProvider, Some(*until), "its provider asked for a pause")
         }
