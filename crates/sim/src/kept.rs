@@ -108,7 +108,11 @@ pub(crate) fn nothing_is_left_of_the_gone(world: &World) -> Result<(), Broken> {
         };
         match left() {
             Ok([0, 0, 0]) => {}
-            Ok(left) => return Err(format!("tenant {tenant} is deleted, and of events, deliveries, attempts are left: {left:?}")),
+            Ok(left) => {
+                return Err(format!(
+                    "tenant {tenant} is deleted, and of events, deliveries, attempts are left: {left:?}"
+                ));
+            }
             Err(error) => return Err(format!("the store cannot be read: {error}")),
         }
     }

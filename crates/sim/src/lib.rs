@@ -27,6 +27,7 @@ mod scenario;
 mod services;
 pub mod shrink;
 mod slots;
+mod telling;
 pub mod trace;
 mod wire;
 pub mod world;

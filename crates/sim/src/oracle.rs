@@ -62,7 +62,9 @@ pub(crate) fn check(
         let belief = &model.channels[channel];
         let is_delivered = deliveries.iter().any(|(_, one)| one == channel);
         if belief.is_certain() && belief.changes == *changes && is_delivered != *is_wanted {
-            return Err(format!("channel {channel} is to hear of the event {serial}: {is_wanted}; it does: {is_delivered}"));
+            return Err(format!(
+                "channel {channel} is to hear of the event {serial}: {is_wanted}; it does: {is_delivered}"
+            ));
         }
     }
     Ok(())

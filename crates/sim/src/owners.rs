@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::breaker::BreakerRule;
+use domain::breaker::{BreakerRule, Drain};
 use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::redrive::{Progress, Source, Wanted};
@@ -17,8 +17,8 @@ use store::directory::NewRoute;
 
 use crate::dice::Dice;
 use crate::model::ChannelBelief;
-use crate::process::{Task, poll};
 use crate::oracle::{AMOUNT_MIN, RouteWish};
+use crate::process::{Task, poll};
 use crate::receivers::{Mood, Receiver};
 use crate::world::{Done, Event, World};
 
@@ -188,8 +188,7 @@ impl World {
 
     fn draw_order(&mut self, dice: &mut Dice) -> Order {
         let is_there = |one: &ChannelBelief| !one.is_deleted && !self.model.leaving.contains(&one.tenant);
-        let channels: Vec<_> =
-            self.model.channels.iter().filter(|(_, one)| is_there(one)).map(|(id, _)| *id).collect();
+        let channels: Vec<_> = self.model.channels.iter().filter(|(_, one)| is_there(one)).map(|(id, _)| *id).collect();
         if channels.is_empty() {
             return Order::Create;
         }
@@ -473,20 +472,27 @@ fn name(order: &Order) -> String {
 /// Some owners limit the rate of a channel, and some want what it gets in order.
 fn limit(edit: &mut ChannelEdit, dice: &mut Dice) {
     if dice.chance(300) {
-        let (count, per) =
-            dice.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
+        let (count, per) = dice.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
         let burst = dice.pick(&[None, Some(1), Some(3)]);
         edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
     }
     let failures = dice.pick(&[0, 1, 2, 5]);
     let (lasting, probe_first) = dice.pick(&[(0, 1), (0, 5), (20, 5)]);
+    let is_fifo = dice.chance(250);
+    let drain = if is_fifo { Drain::OldestFirst } else { dice.pick(&Drain::ALL) };
     edit.breaker = Some(Some(BreakerRule {
         failures,
         lasting: Duration::from_secs(lasting),
         probe_first: Duration::from_secs(probe_first),
         probe_max: Duration::from_secs(20),
+        held_max: dice.pick(&[None, None, None, Some(2), Some(6)]),
+        held_for: dice.pick(&[None, None, None, Some(Duration::from_secs(40))]),
+        drain,
     }));
-    edit.is_fifo = Some(dice.chance(250));
+    edit.is_fifo = Some(is_fifo);
+    if dice.chance(250) {
+        edit.event_types.get_or_insert_default().push("postrider.*".to_owned());
+    }
 }
 
 fn draw_routes(dice: &mut Dice) -> RouteWish {

@@ -59,7 +59,7 @@ pub(crate) async fn carry_out(hands: &Hands, action: Action) -> Input {
     match action {
         Action::Settle(settlements) => hands.settle(settlements).await,
         Action::Load(load) => hands.load(load).await,
-        Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+        Action::Announce(announcements) => hands.announce(announcements).await,
         Action::Seal(seal) => hands.seal(seal).await,
         Action::Reconfigure(change) => hands.reconfigure(change).await,
         Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,

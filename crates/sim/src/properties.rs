@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::channel::OnUnknown;
 use domain::delivery::{Attempt, Delivery, State};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, ReasonCode, TenantId, Timestamp};
 use engine::ops::{Explained, OpsError};
 use engine::settings::Retention;
 use providers::step::HttpStep;
@@ -13,9 +13,10 @@ use serde_json::Value;
 use store::journal::{AttemptQuery, DeliveryQuery, EventRecord, StateFilter, StatsQuery};
 use store::{Journal as _, StoreError};
 
-use crate::model::{Broken, Exchange, Model};
 use crate::kept::{Kept, ROWS_MAX, needs_its_event, nothing_is_left_of_the_gone};
+use crate::model::{Broken, Exchange, Model};
 use crate::process::read;
+use crate::telling;
 use crate::world::World;
 
 /// Pairs of event and channel that are asked for at the end of a simulation.
@@ -83,6 +84,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     events(world, &kept)?;
     once(&kept)?;
     nothing_is_left_of_the_gone(world)?;
+    telling::once_and_to_others(world, &kept.events)?;
     let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
     for exchange in world.model.exchanges.values() {
         for delivery in &exchange.deliveries {
@@ -196,7 +198,8 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
     let in_peace = serial.is_some_and(|serial| world.model.posted_in_peace.contains(serial));
     let registry = &world.process.as_ref().expect("running").registry;
     let is_running = registry.channel(*channel).is_some_and(|live| live.channel.pause.is_none());
-    if in_peace && is_running && *state != State::Sent && *state != State::Cancelled {
+    let is_trimmed = matches!(delivery.code, ReasonCode::HeldTooMany | ReasonCode::HeldTooLong);
+    if in_peace && is_running && !is_trimmed && *state != State::Sent && *state != State::Cancelled {
         return Err(format!("delivery {id} is {state}, though nothing stood in its way: {reason}"));
     }
     Ok(())
@@ -242,7 +245,8 @@ fn tries_fit(
     is_redriven: bool,
 ) -> Result<(), Broken> {
     let id = delivery.id;
-    if let Some((attempt, number)) = attempts.iter().zip(1..).find(|(attempt, number)| attempt.record.number != *number) {
+    if let Some((attempt, number)) = attempts.iter().zip(1..).find(|(attempt, number)| attempt.record.number != *number)
+    {
         return Err(format!("delivery {id} has an attempt {} where {number} was due", attempt.record.number));
     }
     let last = attempts.last().map(|attempt| attempt.record.outcome.class);

@@ -64,9 +64,7 @@ pub(crate) fn draw_fate(mood: Mood, timeout_us: u64, dice: &mut Dice, faults: &m
     let fault = match mood {
         Mood::Healthy => None,
         Mood::Always(fault) => faults.strikes_surely(fault).then_some(fault),
-        Mood::Mixed => {
-            MOODS.into_iter().chain([Fault::OddStatus, Fault::Gone]).find(|fault| faults.strikes(*fault))
-        }
+        Mood::Mixed => MOODS.into_iter().chain([Fault::OddStatus, Fault::Gone]).find(|fault| faults.strikes(*fault)),
     };
     let arrives_us = dice.between(100, 3_000);
     let replies_us = arrives_us + dice.between(100, 30_000);

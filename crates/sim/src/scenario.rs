@@ -42,6 +42,8 @@ impl Scenario {
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
                 keeps_provider_rates: true,
+                held_max: 100_000,
+                held_for: None,
                 retention,
             },
             segment_rows_max: dice.pick(segments),

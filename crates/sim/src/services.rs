@@ -284,7 +284,9 @@ fn refusal(provider: &str, wait: Duration, now_us: u64) -> HttpReply {
                 "parameters": {"retry_after": seconds}});
             reply(429, &[], &body)
         }
-        "discord" => reply(429, &[], &json!({"message": "slow down", "retry_after": wait.as_secs_f64(), "global": false})),
+        "discord" => {
+            reply(429, &[], &json!({"message": "slow down", "retry_after": wait.as_secs_f64(), "global": false}))
+        }
         "x" => {
             let reset = crate::clock::seconds_at(now_us) + seconds + 1;
             let headers = [("x-rate-limit-remaining", "0".to_owned()), ("x-rate-limit-reset", reset.to_string())];

@@ -96,13 +96,7 @@ pub fn shrink(seed: u64, options: &Options) -> anyhow::Result<Option<Shrunk>> {
 }
 
 /// Leaves out so many parts at a time, wherever the world breaks without them.
-fn leave_out_chunks(
-    best: &mut Shrunk,
-    chunk: usize,
-    kind: &str,
-    seed: u64,
-    options: &Options,
-) -> anyhow::Result<()> {
+fn leave_out_chunks(best: &mut Shrunk, chunk: usize, kind: &str, seed: u64, options: &Options) -> anyhow::Result<()> {
     let mut start = 0;
     while start < best.parts.len() && best.tries < TRIES_MAX {
         let end = best.parts.len().min(start + chunk);

@@ -26,13 +26,14 @@ use crate::faults::{Fault, Faults};
 use crate::kept;
 use crate::model::{Broken, Counts, Model};
 use crate::owners::{Order, Owner};
+use crate::plan::Planned;
 use crate::process::{Process, Task, carry_out, poll};
 use crate::properties;
-use crate::plan::Planned;
 use crate::receivers::{Fate, Mood, Receiver};
 use crate::scenario::Scenario;
 use crate::shrink::{Only, Part};
 use crate::slots::MemorySlots;
+use crate::telling;
 use crate::trace::{Trace, describe};
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -375,6 +376,8 @@ impl World {
         {
             self.breaks(Err("the dispatcher wants to be woken at once and has nothing to do".to_owned()));
         }
+        let held = telling::held_within_bounds(self);
+        self.breaks(held);
         self.schedule_commit();
     }
 
@@ -433,7 +436,7 @@ impl World {
         }
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
-            Action::Tell(moment) => return self.note(format_args!("{moment:?}")),
+            Action::Tell(moment) => return self.hear_moment(&moment),
             other => other,
         };
         let lies = self.sabotages(

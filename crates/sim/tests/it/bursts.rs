@@ -26,7 +26,8 @@ fn telegram(bot: usize, chat: i64) -> Destination {
 }
 
 fn connector(number: usize) -> Destination {
-    let url = format!("https://prod-1.westeurope.logic.azure.com/workflows/{number}/triggers/manual/paths/invoke?sig=s");
+    let url =
+        format!("https://prod-1.westeurope.logic.azure.com/workflows/{number}/triggers/manual/paths/invoke?sig=s");
     to("microsoft_teams", json!({"webhook_url": url}))
 }
 
