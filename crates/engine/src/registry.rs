@@ -1,7 +1,10 @@
 //! The registry: configuration in memory, so that the way of an event reads no database.
 //!
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
-//! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops`). In which orders channels are
+//! walked is in [`channels`].
+
+mod channels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,6 +23,8 @@ use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
 use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
+use self::channels::Channels;
+pub(crate) use self::channels::TenantChannels;
 use crate::accept::filter::{self, Context, Filter};
 use crate::render::Templates;
 use crate::settings::{Retention, Settings};
@@ -238,8 +243,7 @@ struct State {
     slugs: BTreeMap<String, TenantId>,
     suspensions: BTreeMap<TenantId, Arc<Suspension>>,
     keys: BTreeMap<KeyHash, Arc<Key>>,
-    channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
-    by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
+    channels: Channels,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
     dialect_settings: BTreeMap<(TenantId, String), Secret>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
@@ -284,8 +288,7 @@ impl Registry {
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension, Arc::default())?;
-            state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
-            state.channels.insert(live.channel.id, Arc::new(live));
+            state.channels.put(Arc::new(live));
         }
         Ok(Self { instance: snapshot.instance, operator, settings, state: RwLock::new(state) })
     }
@@ -353,7 +356,7 @@ impl Registry {
 
     /// A channel of any tenant: for dispatch.
     pub fn channel(&self, channel: ChannelId) -> Option<Arc<LiveChannel>> {
-        self.read().channels.get(&channel).cloned()
+        self.read().channels.get(channel).cloned()
     }
 
     /// A channel of this tenant.
@@ -364,13 +367,13 @@ impl Registry {
     /// The channels that are paused.
     pub fn paused(&self) -> BTreeSet<ChannelId> {
         let state = self.read();
-        state.channels.iter().filter(|(_, live)| live.channel.pause.is_some()).map(|(id, _)| *id).collect()
+        state.channels.iter().filter(|live| live.channel.pause.is_some()).map(|live| live.channel.id).collect()
     }
 
     /// The channels whose breakers are open.
     pub fn tripped(&self) -> BTreeSet<ChannelId> {
         let state = self.read();
-        state.channels.iter().filter(|(_, live)| live.tripped().is_some()).map(|(id, _)| *id).collect()
+        state.channels.iter().filter(|live| live.tripped().is_some()).map(|live| live.channel.id).collect()
     }
 
     /// Calls `look` with a look-up of this tenant's channels, all of one moment.
@@ -380,11 +383,17 @@ impl Registry {
         look: impl FnOnce(&dyn Fn(ChannelId) -> Option<Arc<LiveChannel>>) -> T,
     ) -> T {
         let state = self.read();
-        look(&|channel| state.channels.get(&channel).filter(|live| live.channel.tenant == tenant).cloned())
+        look(&|channel| state.channels.get(channel).filter(|live| live.channel.tenant == tenant).cloned())
+    }
+
+    /// Calls `look` with the channels of a tenant, all of one moment; `None` when it has none. Nothing changes while it
+    /// looks, and events wait for a change: it has to be quick.
+    pub(crate) fn of_tenant<T>(&self, tenant: TenantId, look: impl FnOnce(&TenantChannels) -> T) -> Option<T> {
+        self.read().channels.of_tenant(tenant).map(look)
     }
 
     pub(crate) fn channels_count(&self, tenant: TenantId) -> usize {
-        self.read().by_tenant.get(&tenant).map_or(0, Vec::len)
+        self.of_tenant(tenant, TenantChannels::len).unwrap_or_default()
     }
 
     /// Channels of a tenant in order of id, those above `after`.
@@ -400,10 +409,10 @@ impl Registry {
         rows_max: usize,
         passes: impl Fn(&LiveChannel) -> bool,
     ) -> Vec<Arc<LiveChannel>> {
-        let state = self.read();
-        let ids = state.by_tenant.get(&tenant).into_iter().flatten().filter(|id| **id > after);
-        let live = ids.filter_map(|id| state.channels.get(id)).filter(|live| passes(live));
-        live.take(rows_max).cloned().collect()
+        let look = |channels: &TenantChannels| {
+            channels.above(after).filter(|live| passes(live)).take(rows_max).cloned().collect()
+        };
+        self.of_tenant(tenant, look).unwrap_or_default()
     }
 
     /// The routes of a tenant and the version that they are of.
@@ -415,8 +424,7 @@ impl Registry {
             }
         }
         let mut state = self.write();
-        let ids = state.by_tenant.get(&tenant).map(Vec::as_slice).unwrap_or_default();
-        let live = ids.iter().filter_map(|id| state.channels.get(id));
+        let live = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
         let routes = Routes::new(live.flat_map(|live| &live.subscriptions));
         // They were checked when they were saved; one that no longer compiles rejects, and says so in its verdict.
         let filters = routes.filters().iter().map(|text| Filter::compile_stored(text)).collect();
@@ -482,11 +490,7 @@ impl Registry {
         state.routes.remove(&tenant);
         state.event_types.retain(|(of, _), _| *of != tenant);
         state.dialect_settings.retain(|(of, _), _| *of != tenant);
-        let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
-        for channel in &channels {
-            state.channels.remove(channel);
-        }
-        channels
+        state.channels.remove_tenant(tenant)
     }
 
     pub(crate) fn put_key(&self, key: Key) {
@@ -502,24 +506,17 @@ impl Registry {
         let suspension = self.write().suspension(stored.channel.tenant);
         let trip = self.channel(stored.channel.id).map(|live| Arc::clone(&live.trip)).unwrap_or_default();
         let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension, trip)?);
-        let (id, tenant) = (live.channel.id, live.channel.tenant);
         let mut state = self.write();
-        if state.channels.insert(id, Arc::clone(&live)).is_none() {
-            state.by_tenant.entry(tenant).or_default().push(id);
-        }
-        state.routes.remove(&tenant);
+        state.channels.put(Arc::clone(&live));
+        state.routes.remove(&live.channel.tenant);
         state.config_version = state.config_version.max(version);
         Ok(live)
     }
 
     pub(crate) fn remove_channel(&self, channel: ChannelId, version: ConfigVersion) {
         let mut state = self.write();
-        let Some(live) = state.channels.remove(&channel) else { return };
-        let tenant = live.channel.tenant;
-        if let Some(ids) = state.by_tenant.get_mut(&tenant) {
-            ids.retain(|id| *id != channel);
-        }
-        state.routes.remove(&tenant);
+        let Some(live) = state.channels.remove(channel) else { return };
+        state.routes.remove(&live.channel.tenant);
         state.config_version = state.config_version.max(version);
     }
 
@@ -540,14 +537,13 @@ impl Registry {
     /// Every running channel with this credential.
     pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
         let state = self.read();
-        let running = state.channels.values().filter(|live| live.channel.pause.is_none());
+        let running = state.channels.iter().filter(|live| live.channel.pause.is_none());
         running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
     }
 
     fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
-        let id = used.channel.id;
         let mut state = self.write();
-        if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
+        if !state.channels.get(used.channel.id).is_some_and(|live| Arc::ptr_eq(live, used)) {
             return false;
         }
         let mut channel = used.channel.clone();
@@ -560,7 +556,7 @@ impl Registry {
         let suspension = Arc::clone(&used.suspension);
         let trip = Arc::clone(&used.trip);
         let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension, trip) else { return false };
-        state.channels.insert(id, Arc::new(changed));
+        state.channels.put(Arc::new(changed));
         true
     }
 }
