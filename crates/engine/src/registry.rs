@@ -47,6 +47,8 @@ pub struct LiveChannel {
     pub scopes: Scopes,
     pub(crate) trip: Arc<TripState>,
     pub(crate) suspension: Arc<Suspension>,
+    /// It was made since this process started.
+    pub(crate) is_new: bool,
 }
 
 /// A digest rule ready for use.
@@ -192,6 +194,7 @@ impl LiveChannel {
             rate_limit: settings.rate_limit,
             rates: self.scopes.rates.clone(),
             scopes: scopes.into_iter().flatten().collect(),
+            is_new: self.is_new,
         };
         LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
     }
@@ -225,6 +228,7 @@ impl LiveChannel {
             channel,
             subscriptions,
             suspension,
+            is_new: false,
         })
     }
 }
@@ -269,6 +273,8 @@ pub struct Registry {
     /// What providers plan by besides a channel's config.
     pub operator: Operator,
     settings: Settings,
+    /// The newest channel of all that there were when this process started.
+    newest_at_start: Option<ChannelId>,
     state: RwLock<State>,
 }
 
@@ -285,12 +291,13 @@ impl Registry {
         for set in snapshot.dialect_settings {
             state.dialect_settings.insert((set.tenant, set.dialect), set.settings);
         }
+        let newest_at_start = snapshot.channels.iter().map(|stored| stored.channel.id).max();
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension, Arc::default())?;
             state.channels.put(Arc::new(live));
         }
-        Ok(Self { instance: snapshot.instance, operator, settings, state: RwLock::new(state) })
+        Ok(Self { instance: snapshot.instance, operator, settings, newest_at_start, state: RwLock::new(state) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -505,7 +512,8 @@ impl Registry {
         let version = stored.config_version;
         let suspension = self.write().suspension(stored.channel.tenant);
         let trip = self.channel(stored.channel.id).map(|live| Arc::clone(&live.trip)).unwrap_or_default();
-        let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension, trip)?);
+        let is_new = Some(stored.channel.id) > self.newest_at_start;
+        let live = Arc::new(LiveChannel { is_new, ..LiveChannel::new(stored, &self.settings, suspension, trip)? });
         let mut state = self.write();
         state.channels.put(Arc::clone(&live));
         state.routes.remove(&live.channel.tenant);
@@ -556,7 +564,7 @@ impl Registry {
         let suspension = Arc::clone(&used.suspension);
         let trip = Arc::clone(&used.trip);
         let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension, trip) else { return false };
-        state.channels.put(Arc::new(changed));
+        state.channels.put(Arc::new(LiveChannel { is_new: used.is_new, ..changed }));
         true
     }
 }
