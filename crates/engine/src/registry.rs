@@ -1,14 +1,14 @@
 //! The registry: configuration in memory, so that the way of an event reads no database.
 //!
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
-//! subscriptions indexed. Every change goes to the store first and then here (see `ops`). In which orders channels are
-//! walked is in [`channels`].
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops`). In which orders channels
+//! are walked is in `channels`, why their deliveries are held in `hold`.
 
 mod channels;
+mod hold;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::breaker::Trip;
@@ -25,6 +25,8 @@ use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use self::channels::Channels;
 pub(crate) use self::channels::TenantChannels;
+pub(crate) use self::hold::Suspension;
+pub use self::hold::{Hold, TripState};
 use crate::accept::filter::{self, Context, Filter};
 use crate::render::Templates;
 use crate::settings::{Retention, Settings};
@@ -42,6 +44,10 @@ pub struct LiveChannel {
     pub digest: Option<LiveDigest>,
     pub schedule: Schedule,
     pub time_to_live: Duration,
+    /// Deliveries that are held while it fails or is paused.
+    pub held_max: u64,
+    /// How old these may get; `None`: as old as they live.
+    pub held_for: Option<Duration>,
     pub subscriptions: Vec<Subscription>,
     /// What it shares with other channels, and the provider's rates.
     pub scopes: Scopes,
@@ -68,80 +74,6 @@ impl LiveDigest {
     /// What an event must have in common with others to be merged with them.
     pub(crate) fn key(&self, event: &NewEvent) -> String {
         self.group_by.as_ref().map_or_else(String::new, |filter| filter::value(filter, &Context::of(event)))
-    }
-}
-
-/// Whether a tenant is suspended, shared by all of its channels: one change reaches them all.
-#[derive(Debug, Default)]
-pub(crate) struct Suspension {
-    /// 0: it is not.
-    since_ms: AtomicI64,
-}
-
-impl Suspension {
-    fn set(&self, since: Option<Timestamp>) {
-        // At the very least a millisecond after 1970, so that it is none of those that mean no suspension.
-        self.since_ms.store(since.map_or(0, |since| since.as_ms().max(1)), Ordering::Release);
-    }
-
-    fn since(&self) -> Option<Timestamp> {
-        let since_ms = self.since_ms.load(Ordering::Acquire);
-        (since_ms != 0).then(|| Timestamp::from_ms(since_ms))
-    }
-}
-
-/// Why the deliveries of a channel are held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The platform suspends its tenant, since then.
-    Suspended(Timestamp),
-    /// Everything sent to it is refused.
-    Paused(Pause),
-    /// It fails, and is tried now and then.
-    Tripped(Trip),
-}
-
-/// Whether the breaker of a channel is open, shared by all states of its configuration.
-#[derive(Debug, Default)]
-pub struct TripState(Mutex<Option<Trip>>);
-
-impl TripState {
-    pub(crate) fn set(&self, trip: Option<Trip>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trip;
-    }
-
-    fn get(&self) -> Option<Trip> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Hold {
-    /// In words, for a channel.
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Suspended(_) => "the tenant is suspended",
-            Self::Paused(pause) => &pause.reason,
-            Self::Tripped(trip) => &trip.reason,
-        }
-    }
-
-    pub fn since(&self) -> Timestamp {
-        match self {
-            Self::Suspended(since) => *since,
-            Self::Paused(pause) => pause.since,
-            Self::Tripped(trip) => trip.since,
-        }
-    }
-}
-
-/// In words, for a delivery.
-impl std::fmt::Display for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Suspended(_) => f.write_str(self.reason()),
-            Self::Paused(pause) => write!(f, "the channel is paused: {}", pause.reason),
-            Self::Tripped(trip) => write!(f, "the channel is tripped, and tried now and then: {}", trip.reason),
-        }
     }
 }
 
@@ -211,6 +143,7 @@ impl LiveChannel {
         let spec = provider.spec();
         let config = Config::parse(channel.settings.config.reveal())
             .map_err(|error| RegistryError::Config(channel.id, error))?;
+        let breaker = channel.settings.breaker.unwrap_or_default();
         let mut scopes = Scopes::of(provider, &config);
         if !settings.keeps_provider_rates {
             scopes.rates.clear();
@@ -225,6 +158,8 @@ impl LiveChannel {
             config,
             schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
+            held_max: u64::from(breaker.held_max.unwrap_or(settings.held_max)),
+            held_for: breaker.held_for.or(settings.held_for),
             channel,
             subscriptions,
             suspension,
@@ -543,10 +478,17 @@ impl Registry {
     }
 
     /// Every running channel with this credential.
-    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
+    pub(crate) fn running_with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
         let state = self.read();
         let running = state.channels.iter().filter(|live| live.channel.pause.is_none());
         running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
+    }
+
+    /// Every channel with this credential.
+    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<ChannelId> {
+        let state = self.read();
+        let with = state.channels.iter().filter(|live| live.scopes.credential == Some(credential));
+        with.map(|live| live.channel.id).collect()
     }
 
     fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
