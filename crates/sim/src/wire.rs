@@ -7,10 +7,12 @@ use engine::dispatch::Input;
 use engine::dispatch::attempt::{AttemptRun, Flight};
 use providers::step::{Reply, Step};
 
+use crate::clock::us;
+use crate::dice::Dice;
 use crate::model::{StartBounds, deliveries_of};
 use crate::properties;
-use crate::receivers::{Mood, draw_fate};
-use crate::world::{Event, Sabotage, World, us};
+use crate::receivers::{Mood, Receiver, draw_fate};
+use crate::world::{Event, Sabotage, World};
 
 impl World {
     pub(crate) fn send(&mut self, flight: Flight) {
@@ -20,6 +22,7 @@ impl World {
         let (delivery, channel, number) = (flight.delivery, flight.channel, flight.content.tries + 1);
         let now = self.clock.now();
         let bounds = StartBounds { in_flight_max: self.scenario.settings.in_flight_max, life: self.life, now };
+        self.take_redriven(&deliveries);
         let checked = self.model.sends(id, &flight, bounds);
         self.breaks(checked);
         let again = self.sabotages(|sabotage, _| sabotage == Sabotage::SendTwice, None).then(|| flight.clone());
@@ -43,8 +46,9 @@ impl World {
         self.breaks(checked);
         let checked = properties::right_receiver(&self.model, channel, receiver);
         self.breaks(checked);
-        let mood = self.receivers.get(receiver).copied().unwrap_or(Mood::Healthy);
-        let mut fate = draw_fate(mood, us(step.timeout), &mut self.dice, &mut self.faults);
+        let mood = self.receivers.get(receiver).map_or(Mood::Healthy, |receiver| receiver.mood);
+        let mut dice = Dice::of(&[self.seed, delivery.0.unsigned_abs(), u64::from(number)]);
+        let mut fate = draw_fate(mood, us(step.timeout), &mut dice, &mut self.faults);
         if self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
             fate.arrives_us = None;
         }
@@ -82,24 +86,26 @@ impl World {
         self.hear(Input::Answered(Box::new(answered)));
     }
 
-    pub(crate) fn change_mood(&mut self, receiver: usize) {
+    pub(crate) fn change_mood(&mut self, number: usize) {
         if self.is_peace {
             return;
         }
-        let mood = Mood::draw(&mut self.dice);
-        self.receivers[receiver] = mood;
-        self.note(format_args!("receiver {receiver} is {mood:?}"));
-        let wait_us = self.dice.between(100_000, us(self.scenario.trouble) / 2);
-        self.after(wait_us, Event::Mood(receiver));
+        let last_us = us(self.scenario.trouble) / 2;
+        let receiver = &mut self.receivers[number];
+        let mood = Mood::draw(&mut receiver.dice);
+        receiver.mood = mood;
+        let wait_us = receiver.dice.between(100_000, last_us);
+        self.note(format_args!("receiver {number} is {mood:?}"));
+        self.after(wait_us, Event::Mood(number));
     }
 
     /// A receiver of its own for a new channel.
-    pub(crate) fn new_receiver(&mut self) -> usize {
-        let receiver = self.receivers.len();
-        self.receivers.push(Mood::Healthy);
+    pub(crate) fn new_receiver(&mut self, dice: &mut Dice) -> usize {
+        let number = self.receivers.len();
+        self.receivers.push(Receiver { mood: Mood::Healthy, dice: dice.fork() });
         if !self.is_peace {
-            self.after(0, Event::Mood(receiver));
+            self.after(0, Event::Mood(number));
         }
-        receiver
+        number
     }
 }

@@ -325,6 +325,7 @@ impl<T> Lanes<T> {
             lane.in_flight += 1;
             self.slow.hold(usize::from(is_slow));
             self.unsettled += 1;
+            self.turns.hold(lane.tenant, channel);
             self.buffered_bytes -= ready.bytes;
             if lane.wants_load(&self.bounds) {
                 self.hungry.push_back(channel);
@@ -361,6 +362,7 @@ impl<T> Lanes<T> {
         self.unsettled -= 1;
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         lane.known.remove(&delivery);
+        self.turns.give_back(lane.tenant, channel);
         self.slow.give_back(usize::from(lane.pace.is_slow()));
         if lane.is_loading {
             lane.settled_during_load.insert(delivery);
@@ -476,11 +478,11 @@ impl<T> Lanes<T> {
 
     /// What is known of the deliveries that are due and not started, to find the one that has been so for longest.
     ///
-    /// Looks at every delivery in memory, of which there are as many as the bounds allow; paused lanes wait for their
-    /// owner and are left out. What a lane has left to the queue table is named, its first row or rows, to be looked up
+    /// Looks at every delivery in memory, of which there are as many as the bounds allow; lanes that are paused
+    /// or may start nothing are left out. What a lane has left to the queue table is named, its first row or rows, to be looked up
     /// there; what is being read at this moment is missed.
     pub fn due(&self, since: impl Fn(&T) -> Timestamp) -> DueNow {
-        let running = || self.by_channel.iter().filter(|(_, lane)| !lane.is_paused);
+        let running = || self.by_channel.iter().filter(|(_, lane)| !lane.is_paused && lane.share > 0);
         let buffered = running().flat_map(|(_, lane)| &lane.buffer).map(|ready| since(&ready.item)).min();
         let mut in_table = Vec::new();
         for (channel, lane) in running() {

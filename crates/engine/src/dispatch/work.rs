@@ -90,8 +90,12 @@ impl Dispatcher {
     pub(super) fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
         for (channel, delivery) in sliced.touched {
             self.ensure_lane(channel, now);
-            self.holds_more(channel);
-            self.lanes.recall(channel, delivery);
+            if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
+                self.work.insert(Work::Cancel(channel));
+            } else {
+                self.holds_more(channel);
+                self.lanes.recall(channel, delivery);
+            }
         }
         if sliced.next == NextSlice::Again {
             self.rest(now);
