@@ -321,6 +321,7 @@ impl<T> Lanes<T> {
             lane.in_flight += 1;
             self.slow.hold(usize::from(is_slow));
             self.unsettled += 1;
+            self.turns.hold(lane.tenant, channel);
             self.buffered_bytes -= ready.bytes;
             if lane.wants_load(&self.bounds) {
                 self.hungry.push_back(channel);
@@ -357,6 +358,7 @@ impl<T> Lanes<T> {
         self.unsettled -= 1;
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         lane.known.remove(&delivery);
+        self.turns.give_back(lane.tenant, channel);
         self.slow.give_back(usize::from(lane.pace.is_slow()));
         if lane.is_loading {
             lane.settled_during_load.insert(delivery);

@@ -45,6 +45,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: SQLite in the data directory.
     pub database: Option<Target>,
+    /// Of whatever database on a server, so that it stands in no URL.
+    pub database_password: Option<Secret>,
     pub database_readers: usize,
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
@@ -182,6 +184,7 @@ impl Config {
 }
 
 fn read(reader: &mut Reader<'_>) -> Config {
+    let database_password = reader.secret("database_password");
     Config {
         listen: reader.parsed("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
@@ -189,7 +192,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
-        database: database(reader),
+        database: database(reader, database_password.as_ref()),
+        database_password,
         database_readers: reader.number("database_readers", 1..=100),
         admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
@@ -213,13 +217,12 @@ fn read(reader: &mut Reader<'_>) -> Config {
 }
 
 /// Where PostgreSQL is. What the URL says wrong is said without it: it holds a password.
-fn database(reader: &mut Reader<'_>) -> Option<Target> {
-    let password = reader.secret("database_password");
+fn database(reader: &mut Reader<'_>, password: Option<&Secret>) -> Option<Target> {
     reader.optional("database_url", |url| {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err("must begin with postgres:// or postgresql://".to_owned());
         }
-        Target::parse(url, password.as_ref().map(Secret::reveal)).map_err(|error| error.to_string())
+        Target::parse(url, password.map(Secret::reveal)).map_err(|error| error.to_string())
     })
 }
 

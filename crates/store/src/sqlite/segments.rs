@@ -445,6 +445,12 @@ pub(super) fn list(connection: &Connection, kind: Kind, at_least: i64, at_most: 
     statement.query_map(params![kind.name(), at_least, at_most], segment)?.collect()
 }
 
+/// The tables of a kind, oldest first, also those that are ending.
+pub(super) fn all(connection: &Connection, kind: Kind) -> rusqlite::Result<Vec<String>> {
+    let numbers = numbers_after(connection, kind, 0, i64::MAX)?;
+    Ok(numbers.into_iter().map(|number| table(kind, number)).collect())
+}
+
 /// Where events are that have outlived their segment.
 pub(super) const KEPT_EVENTS: &str = "kept_events";
 

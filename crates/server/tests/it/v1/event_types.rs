@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Page, Setup};
+use crate::harness::{Client, Page, Setup, on_both_stores};
 
 fn invoice_paid() -> Value {
     json!({"type": "invoice.paid", "label": "Invoice paid", "description": "Money has come", "groups": [
@@ -19,9 +19,12 @@ async fn names(client: &Client) -> Vec<String> {
     all.filter(|name| !name.starts_with("postrider.")).collect()
 }
 
-#[tokio::test]
-async fn they_are_described_and_forgotten() {
-    let server = Setup::new().start().await;
+on_both_stores! {
+    they_are_described_and_forgotten,
+}
+
+async fn they_are_described_and_forgotten(setup: Setup) {
+    let server = setup.start().await;
     let client = &server.client;
     let made: Value = client.post("/v1/event-types", &invoice_paid()).await.read(201);
     assert_eq!((&made["groups"], &made["built_in"]), (&invoice_paid()["groups"], &json!(false)));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::harness::{Delivery, start};
+use crate::harness::{Delivery, Receiver, Setup, on_both_stores};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,9 +15,12 @@ struct Explained {
     delivery: Option<Delivery>,
 }
 
-#[tokio::test]
-async fn every_channel_has_an_answer() {
-    let (server, receiver) = start().await;
+on_both_stores! {
+    every_channel_has_an_answer,
+}
+
+async fn every_channel_has_an_answer(setup: Setup) {
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
     let client = &server.client;
     let url = receiver.url("/");
     let hears = client.webhook(&url, json!({})).await.id;
