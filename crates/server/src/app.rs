@@ -34,7 +34,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub(crate) use backend::{Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, restore};
+pub(crate) use backend::{
+    Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Progress, Target, back_up, inspect,
+    live_tables, restore,
+};
 pub(crate) use in_process::{InProcess, Starts};
 
 use crate::auth::{self, LocalRouter, Tokens};

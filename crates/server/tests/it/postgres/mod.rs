@@ -2,9 +2,11 @@
 //!
 //! Each test has a private cluster of its own, so that it may stop it.
 
+mod bench;
 mod commands;
 mod killed;
 mod main_path;
+mod refused;
 
 use store::postgres::cluster::{Cluster, Durability};
 

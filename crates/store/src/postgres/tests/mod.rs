@@ -19,9 +19,14 @@ use crate::queue::{AcceptAnswer, Arrival, Feed};
 use crate::{Queue as _, StoreError, Vault};
 
 mod away;
+mod crowded;
+mod failover;
+mod migrations;
 mod opening;
+mod plans;
 mod proxy;
 mod retention;
+mod tls;
 
 mod conformance {
     store_conformance!(crate::postgres::tests::OneDatabase::new());
