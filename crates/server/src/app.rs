@@ -35,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use backend::{
-    Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Progress, Target, back_up, inspect,
-    live_tables, restore,
+    Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Place, Progress, Target, back_up,
+    inspect, live_tables, move_store, restore,
 };
 pub(crate) use in_process::{InProcess, Starts};
 

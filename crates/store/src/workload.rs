@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use domain::breaker::Trip;
 use domain::delivery::State;
 use domain::event_type::EventType;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::routing::{ConfigVersion, Pattern};
-use domain::{ChannelId, DeliveryId, EventId, Secret};
+use domain::{ChannelId, DeliveryId, EventId, ReasonCode, Secret};
 
 use crate::Store;
 use crate::conformance::digests::digest_of;
@@ -17,7 +18,7 @@ use crate::conformance::fixtures::{
 use crate::directory::{ChannelChange, ConfigChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::inbox::InboxQuery;
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, Span, StateFilter, StatsQuery, Text};
-use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival, HeldBounds, Settlement};
 use crate::redrives::{DeadLook, EventLook, NewRedrive, RedriveSlice, Steer, Take};
 use crate::retention::KeptSince;
 
@@ -91,6 +92,12 @@ impl Workload<'_> {
         self.purge().await;
         store.cancel_slice(channel, vec![], NOW, 10).await.expect("done");
         store.expire_slice(ChannelId(101), vec![], EXPIRES_AT, 10).await.expect("done");
+        let bounds = HeldBounds { count_max: 1, kept_since: Some(NOW) };
+        store.trim_slice(ChannelId(102), vec![], bounds, NOW, 10).await.expect("done");
+        let trip = Trip { code: ReasonCode::NotReached, reason: "x".to_owned(), since: NOW, probe_at: NOW };
+        store.trip_channel(channel, Some(trip)).await.expect("done");
+        store.tripped_channels().await.expect("done");
+        store.waiting_before(channel, DeliveryId(9), NOW, 10).await.expect("done");
         self.read(channel, &heard[0]).await;
         self.retain().await;
     }

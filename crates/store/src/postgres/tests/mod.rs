@@ -22,6 +22,7 @@ mod away;
 mod crowded;
 mod failover;
 mod migrations;
+mod moving;
 mod opening;
 mod plans;
 mod proxy;

@@ -126,27 +126,41 @@ fn plans_of(log: &str) -> Vec<Value> {
     plans
 }
 
-/// The first column of every index.
-fn indexes_of(cluster: &Cluster) -> BTreeMap<String, String> {
-    let sql = "SELECT index.relname, attname FROM pg_index
-               JOIN pg_class AS index ON index.oid = indexrelid
+/// Where an index leads.
+struct Index {
+    table: String,
+    first_column: String,
+}
+
+/// By their names.
+type Indexes = BTreeMap<String, Index>;
+
+fn indexes_of(cluster: &Cluster) -> Indexes {
+    let sql = "SELECT of_index.relname, of_table.relname, attname FROM pg_index
+               JOIN pg_class AS of_index ON of_index.oid = indexrelid
+               JOIN pg_class AS of_table ON of_table.oid = indrelid
                JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]";
-    let rows = cluster.ask("mail", sql).unwrap();
-    rows.lines()
-        .filter_map(|row| row.split_once('|'))
-        .map(|(name, first)| (name.to_owned(), first.to_owned()))
-        .collect()
+    let index = |row: &str| {
+        let [name, table, first] = row.split('|').collect::<Vec<_>>()[..] else { panic!("no row of three: {row}") };
+        (name.to_owned(), Index { table: without_number(table).to_owned(), first_column: first.to_owned() })
+    };
+    cluster.ask("mail", sql).unwrap().lines().map(index).collect()
+}
+
+/// The table that a partition belongs to.
+fn without_number(table: &str) -> &str {
+    table.trim_end_matches(|end: char| end.is_ascii_digit()).trim_end_matches('_')
 }
 
 /// A statement that is examined.
 struct Statement<'p> {
     text: &'p str,
-    indexes: &'p BTreeMap<String, String>,
+    indexes: &'p Indexes,
     faults: Vec<String>,
     rows_read: u64,
 }
 
-fn faults_of(plan: &Value, indexes: &BTreeMap<String, String>) -> Vec<String> {
+fn faults_of(plan: &Value, indexes: &Indexes) -> Vec<String> {
     let text = plan["Query Text"].as_str().unwrap_or_default();
     let mut statement = Statement { text, indexes, faults: Vec::new(), rows_read: 0 };
     statement.examine(&plan["Plan"], false);
@@ -161,7 +175,7 @@ impl Statement<'_> {
     fn examine(&mut self, node: &Value, is_bounded: bool) {
         let of = |name: &str| node[name].as_str().unwrap_or_default();
         let kind = of("Node Type");
-        let table = of("Relation Name").trim_end_matches(|end: char| end.is_ascii_digit()).trim_end_matches('_');
+        let table = without_number(of("Relation Name"));
         if kind.ends_with("Scan") && !table.is_empty() && !SMALL.contains(&table) {
             self.rows_read += rows_read(node);
             if kind == "Seq Scan" {
@@ -169,9 +183,9 @@ impl Statement<'_> {
             }
         }
         // A partition that is gone took its indexes along.
-        if let Some(first) = self.indexes.get(of("Index Name"))
-            && !SMALL.iter().any(|small| of("Index Name").starts_with(small))
-            && !of("Index Cond").contains(first.as_str())
+        if let Some(index) = self.indexes.get(of("Index Name"))
+            && !SMALL.contains(&&*index.table)
+            && !of("Index Cond").contains(&index.first_column)
             && !is_bounded
         {
             self.faults.push(format!("it reads the whole index {}\n{}", of("Index Name"), self.text));
