@@ -123,6 +123,11 @@ impl Budget {
         self.blocked_until = Some(self.blocked_until.map_or(until, |earlier| earlier.max(until)));
     }
 
+    /// Until when the provider wants nothing, beyond its rates.
+    pub fn blocked_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.blocked_until.filter(|until| *until > now)
+    }
+
     /// Whether nothing is to be remembered any more.
     pub fn is_idle(&mut self, now: Timestamp) -> bool {
         let longest = self.windows.iter().map(|(_, length)| *length).max().unwrap_or(0);
@@ -170,6 +175,12 @@ impl Bucket {
         let first_ns = pace_ns.min(ms(LONG) * NS_PER_MS);
         let full_at_ns = start_ns.saturating_add(burst_ns - pace_ns).saturating_add(first_ns);
         Self { limit, pace_ns, burst_ns, full_at_ns, seen_ns: start_ns }
+    }
+
+    /// A full bucket: nothing was sent before.
+    pub fn full(limit: RateLimit, now: Timestamp) -> Self {
+        let empty = Self::new(limit, now);
+        Self { full_at_ns: empty.seen_ns, ..empty }
     }
 
     pub fn limit(&self) -> RateLimit {

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod lane;
 pub mod outcome;
 pub mod quotas;
+pub mod reason;
 pub mod redrive;
 pub mod routing;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub mod verdict;
 pub use ids::{
     AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
 };
+pub use reason::ReasonCode;
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

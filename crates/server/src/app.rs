@@ -35,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use backend::{
-    Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, open_idle_store, restore,
+    Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Place, Progress, Target, back_up,
+    inspect, live_tables, move_store, open_idle_store, restore,
 };
 pub(crate) use in_process::{InProcess, Starts};
 

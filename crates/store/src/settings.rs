@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use domain::breaker::BreakerRule;
+use domain::ReasonCode;
+use domain::breaker::{BreakerRule, Drain};
 use domain::channel::{DigestRule, RateLimit, RatePeriod};
+use domain::delivery::State;
 use domain::event::Severity;
 use domain::event_type::{Variable, VariableGroup, VariableKind};
 use domain::quotas::{Quota, Quotas};
@@ -18,6 +20,16 @@ use crate::directory::NewTenant;
 
 pub(crate) fn as_ms(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The code of a reason; rows from before reasons had codes have none.
+pub(crate) fn read_code(code: Option<String>, otherwise: ReasonCode) -> ReasonCode {
+    code.and_then(|code| ReasonCode::parse(&code)).unwrap_or(otherwise)
+}
+
+/// The code of a delivery that is over. What was sent needs none to be written down.
+pub(crate) fn code_of(state: State, code: Option<String>) -> ReasonCode {
+    read_code(code, if state == State::Sent { ReasonCode::Delivered } else { ReasonCode::ReasonNotKept })
 }
 
 /// The waits of a schedule in milliseconds.
@@ -50,6 +62,9 @@ pub(crate) fn breaker_json(rule: &BreakerRule) -> String {
         "lasting_ms": as_ms(rule.lasting),
         "probe_first_ms": as_ms(rule.probe_first),
         "probe_max_ms": as_ms(rule.probe_max),
+        "held_max": rule.held_max,
+        "held_ms": rule.held_for.map(as_ms),
+        "drain": rule.drain.name(),
     })
     .to_string()
 }
@@ -62,6 +77,9 @@ pub(crate) fn read_breaker(json: &str) -> Option<BreakerRule> {
         lasting: time("lasting_ms")?,
         probe_first: time("probe_first_ms")?,
         probe_max: time("probe_max_ms")?,
+        held_max: number(&value["held_max"]),
+        held_for: time("held_ms"),
+        drain: value["drain"].as_str().and_then(Drain::parse).unwrap_or_default(),
     })
 }
 

@@ -20,6 +20,8 @@ pub struct Metering {
     pub rates: Vec<ScopedRate>,
     /// Further scopes that its provider may block.
     pub scopes: Vec<ScopeId>,
+    /// It was made since the process started: nothing was sent to it before its lane was opened.
+    pub is_new: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,14 @@ struct Shared {
     lanes: usize,
     /// In the order in which they came.
     waiting: Vec<ChannelId>,
+}
+
+/// What keeps a lane from starting.
+pub(super) enum Obstacle {
+    /// The provider asked for it.
+    Asked(Timestamp),
+    /// A rate has no room before then, or before something is answered.
+    Rate(Option<Timestamp>),
 }
 
 /// The meters of all lanes.
@@ -88,6 +98,13 @@ impl Meters {
             self.by_channel.insert(channel, Meter { bucket, scopes, is_waiting: false });
         }
         is_metered
+    }
+
+    /// Nothing was sent to this channel before: all that its owner allows at once may go.
+    pub(super) fn fill(&mut self, channel: ChannelId, now: Timestamp) {
+        if let Some(bucket) = self.by_channel.get_mut(&channel).and_then(|meter| meter.bucket.as_mut()) {
+            *bucket = Bucket::full(bucket.limit(), now);
+        }
     }
 
     fn join(&mut self, scope: ScopeId, metering: &Metering, under_way: usize) {
@@ -183,6 +200,21 @@ impl Meters {
             }
         }
         open.into_iter().flat_map(|scope| self.wake(scope)).collect()
+    }
+
+    /// What keeps a channel from starting something now; `None`: nothing here.
+    pub(super) fn obstacle(&self, channel: ChannelId, now: Timestamp) -> Option<Obstacle> {
+        let meter = self.by_channel.get(&channel)?;
+        let shared = || meter.scopes.iter().filter_map(|scope| self.shared.get(scope));
+        if let Some(until) = shared().filter_map(|shared| shared.budget.blocked_until(now)).max() {
+            return Some(Obstacle::Asked(until));
+        }
+        let bucket = meter.bucket.into_iter().map(|mut bucket| bucket.free(now));
+        let mut free = bucket.chain(shared().map(|shared| shared.budget.clone().free(now)));
+        free.find(|free| *free != Free::Now).map(|free| match free {
+            Free::At(at) => Obstacle::Rate(Some(at)),
+            Free::Now | Free::OnceAnswered => Obstacle::Rate(None),
+        })
     }
 
     /// Nothing of this scope starts before then.

@@ -34,6 +34,7 @@ CREATE TABLE settled (
     settled_at   INTEGER NOT NULL,
     note         TEXT    NOT NULL,
     digest_id    INTEGER,
+    reason_code  TEXT,
     PRIMARY KEY (segment, id)
 ) STRICT, WITHOUT ROWID;
 

@@ -78,11 +78,14 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         digest: None,
         schedule: Schedule::mail(),
         time_to_live: SPEC.time_to_live,
+        held_max: 100,
+        held_for: None,
         channel,
         subscriptions: Vec::new(),
         scopes: Scopes::default(),
         trip: std::sync::Arc::default(),
         suspension: std::sync::Arc::default(),
+        is_new: false,
     };
     let content = NewEvent {
         tenant,

@@ -10,7 +10,7 @@ use domain::event::NewEvent;
 use domain::outcome::Outcome;
 use domain::routing::ConfigVersion;
 use domain::verdict::Verdicts;
-use domain::{ChannelId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, ReasonCode, StepsDone, TenantId, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,7 +136,7 @@ impl Writing<'_> {
             inbox: Vec::new(),
             attempts,
             steps_done: StepsDone::NONE,
-            next: Next::Over { state: State::Sent, note: String::new() },
+            next: Next::Over { state: State::Sent, code: ReasonCode::Delivered, note: String::new() },
         }
     }
 }

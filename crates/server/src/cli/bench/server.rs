@@ -1,9 +1,11 @@
-//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory.
+//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory,
+//! with a private PostgreSQL beside it when that is the store.
 //!
 //! It is always ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Dropping a
-//! [`Server`] ends the process first and then removes its directory.
+//! [`Server`] ends the process first, then its database, and then removes its directory.
 
 use super::connection::Connection;
+use super::database::{Database, Store};
 use super::process::{self, Usage};
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, bail};
@@ -28,6 +30,8 @@ const LOG_LINES: usize = 20;
 
 pub(super) struct Server {
     process: Process,
+    /// None with SQLite, which is in the directory.
+    database: Option<Database>,
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
@@ -38,16 +42,19 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a new directory in `parent` and waits until it is ready.
-    pub(super) async fn start(parent: &Path, watch: Stopwatch) -> anyhow::Result<Self> {
+    /// Starts a server on a new directory in `parent`, with a new database, and waits until it is ready.
+    pub(super) async fn start(parent: &Path, store: Store, watch: Stopwatch) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
         let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
         let address = free_address()?;
         let admin_key = random_key()?;
-        let process = Process::spawn(directory.path(), address, &admin_key, &[])?;
-        let settings = Vec::new();
-        let mut server =
-            Self { process, directory, address, admin_key, settings, start_to_ready: Duration::ZERO, watch };
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::start(parent).await?),
+        };
+        let process = Process::spawn(directory.path(), address, &admin_key, database.as_ref(), &[])?;
+        let (settings, start_to_ready) = (Vec::new(), Duration::ZERO);
+        let mut server = Self { process, database, directory, address, admin_key, settings, start_to_ready, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -64,7 +71,8 @@ impl Server {
     ) -> anyhow::Result<()> {
         self.process.kill();
         work(&data_dir(self.directory.path())).await?;
-        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key, &self.settings)?;
+        let database = self.database.as_ref();
+        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key, database, &self.settings)?;
         self.wait_until_ready().await
     }
 
@@ -88,6 +96,11 @@ impl Server {
 
     pub(super) fn usage(&self) -> Option<Usage> {
         process::usage(self.process.0.id())
+    }
+
+    /// Its database, when that is a server of its own.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// The last lines of the server's log, to explain a failure.
@@ -130,6 +143,7 @@ impl Process {
         directory: &Path,
         address: SocketAddr,
         admin_key: &str,
+        database: Option<&Database>,
         settings: &[(String, String)],
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this executable")?;
@@ -141,6 +155,9 @@ impl Process {
             if name.as_encoded_bytes().starts_with(b"POSTRIDER_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(database) = database {
+            command.env("POSTRIDER_DATABASE_URL", database.url());
         }
         let child = command
             .arg("serve")

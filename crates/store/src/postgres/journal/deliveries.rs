@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::queue::{EventRow, event_row};
@@ -15,6 +15,7 @@ use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
 use crate::journal::{DeliveryQuery, Page, StateFilter};
+use crate::settings::{code_of, read_code};
 
 pub(super) async fn deliveries_of(
     connection: &Connection,
@@ -43,20 +44,36 @@ pub(super) async fn delivery_to(
     channel: ChannelId,
 ) -> Result<Option<Delivery>, Error> {
     let Some(row) = event_row(connection, tenant, event).await? else { return Ok(None) };
-    match newest_to(connection, &row, channel).await? {
-        Some(id) => delivery(connection, tenant, id).await,
-        None => Ok(None),
+    match newest_to_each(connection, &[row], channel).await?[..] {
+        [Some(id)] => delivery(connection, tenant, id).await,
+        _ => Ok(None),
     }
 }
 
-/// The newest delivery of an event to a channel: a redrive may have made a second one.
-pub(in crate::postgres) async fn newest_to(
+/// The newest delivery to a channel of each event: a redrive may have made a second one.
+pub(in crate::postgres) async fn newest_to_each(
     connection: &Connection,
-    row: &EventRow,
+    rows: &[EventRow],
     channel: ChannelId,
-) -> Result<Option<DeliveryId>, Error> {
-    let made = all_made(connection, row, DeliveryId(0)).await?;
-    Ok(made.filter(|(_, to)| *to == channel).map(|(id, _)| id).max())
+) -> Result<Vec<Option<DeliveryId>>, Error> {
+    let ids: Vec<_> = rows.iter().map(|row| row.event.id.0).collect();
+    let mut beyond: BTreeMap<EventId, Option<DeliveryId>> = BTreeMap::new();
+    let sql = "SELECT event_id, first_delivery, channels FROM expanded WHERE event_id = ANY ($1)";
+    for row in query(connection, sql, &[&ids]).await? {
+        let newest = beyond.entry(EventId(row.try_get(0)?)).or_default();
+        *newest = (*newest).max(newest_in(row.try_get(1)?, row.try_get(2)?, channel));
+    }
+    let newest = |row: &EventRow| {
+        let own = newest_in(row.first_delivery, &row.channels, channel);
+        own.max(beyond.get(&row.event.id).copied().flatten())
+    };
+    Ok(rows.iter().map(newest).collect())
+}
+
+/// The newest delivery to a channel in a run of them.
+fn newest_in(first: i64, channels: &[u8], channel: ChannelId) -> Option<DeliveryId> {
+    let channels: Vec<ChannelId> = blob::decode_channels(channels);
+    (first..).map(DeliveryId).zip(channels).filter(|(_, to)| *to == channel).map(|(id, _)| id).max()
 }
 
 /// The deliveries of an event above `after` in order of id, and where they go. None when the tenant has no such event.
@@ -80,7 +97,7 @@ async fn all_made(
     Ok(runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels)))
 }
 
-pub(in crate::postgres) async fn delivery(
+pub(super) async fn delivery(
     connection: &Connection,
     tenant: TenantId,
     delivery: DeliveryId,
@@ -90,23 +107,31 @@ pub(in crate::postgres) async fn delivery(
     Ok(found.into_values().next())
 }
 
-/// These deliveries, as far as they are there.
-async fn these(
+/// These deliveries, as far as they are there. All places are asked at once.
+pub(in crate::postgres) async fn these(
     connection: &Connection,
     tenant: TenantId,
     made: &[(DeliveryId, ChannelId)],
 ) -> Result<BTreeMap<DeliveryId, Delivery>, Error> {
     let ids: Vec<_> = made.iter().map(|(id, _)| id.0).collect();
-    let mut found = BTreeMap::new();
-    for place in Place::ALL {
-        let Place { table, id, columns, read, .. } = place;
-        let sql = format!("SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {id} = ANY ($2)");
-        for row in query(connection, &sql, &[&tenant.0, &ids]).await? {
-            let delivery = read(&row)?;
-            found.insert(delivery.id, delivery);
-        }
-    }
-    Ok(found)
+    let [queue, dead, settled] = Place::ALL;
+    let (queue, dead, settled) = tokio::try_join!(
+        these_in(connection, &queue, tenant, &ids),
+        these_in(connection, &dead, tenant, &ids),
+        these_in(connection, &settled, tenant, &ids),
+    )?;
+    Ok(queue.into_iter().chain(dead).chain(settled).map(|delivery| (delivery.id, delivery)).collect())
+}
+
+async fn these_in(
+    connection: &Connection,
+    place: &Place,
+    tenant: TenantId,
+    ids: &[i64],
+) -> Result<Vec<Delivery>, Error> {
+    let Place { table, id, columns, read, .. } = place;
+    let sql = format!("SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {id} = ANY ($2)");
+    query(connection, &sql, &[&tenant.0, &ids]).await?.iter().map(read).collect()
 }
 
 /// A delivery of history.
@@ -312,29 +337,33 @@ const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, creat
 fn read_waiting(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     let (tries, due_at): (i64, i64) = (row.try_get(10)?, row.try_get(11)?);
-    delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
+    if tries > 0 {
+        (delivery.state, delivery.code) = (State::Retrying, ReasonCode::WaitsForRetry);
+    }
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
 pub(in crate::postgres) const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
                             coalesce((SELECT type FROM known_events AS known WHERE known.tenant_id = dead.tenant_id \
-                                      AND known.id = dead.event_id LIMIT 1), ''), digest_id, died_at";
+                                      AND known.id = dead.event_id LIMIT 1), ''), digest_id, died_at, reason_code";
 
 pub(in crate::postgres) fn read_dead(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
     delivery.settled_at = Some(Timestamp::from_ms(row.try_get(10)?));
+    delivery.code = read_code(row.try_get(11)?, ReasonCode::ReasonNotKept);
     Ok(delivery)
 }
 
 const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, digest_id, state, \
-     settled_at";
+     settled_at, reason_code";
 
 fn read_settled(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::parse(row.try_get(10)?).unwrap_or(State::Sent);
     delivery.settled_at = Some(Timestamp::from_ms(row.try_get(11)?));
+    delivery.code = code_of(delivery.state, row.try_get(12)?);
     Ok(delivery)
 }
 
@@ -346,6 +375,7 @@ fn read_delivery(row: &Row) -> Result<Delivery, Error> {
         event: EventId(row.try_get(3)?),
         event_type: row.try_get(8)?,
         state: State::Pending,
+        code: ReasonCode::WaitsForTurn,
         attempts: unsigned(row, 6)?,
         next_attempt_at: None,
         created_at: Timestamp::from_ms(row.try_get(4)?),

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::queue::{EventRow, event_row, event_type};
@@ -15,6 +15,7 @@ use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
 use crate::journal::{DeliveryQuery, Page, StateFilter};
+use crate::settings::{code_of, read_code};
 
 pub(super) fn deliveries_of(
     connection: &Connection,
@@ -311,23 +312,26 @@ const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, creat
 fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     let (tries, due_at): (u32, i64) = (row.get(9)?, row.get(10)?);
-    delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
+    if tries > 0 {
+        (delivery.state, delivery.code) = (State::Retrying, ReasonCode::WaitsForRetry);
+    }
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
-pub(in crate::sqlite) const DEAD_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at";
+pub(in crate::sqlite) const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at, \
+     reason_code";
 
 pub(in crate::sqlite) fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
     delivery.settled_at = Some(Timestamp::from_ms(row.get(9)?));
+    delivery.code = read_code(row.get(10)?, ReasonCode::ReasonNotKept);
     Ok(delivery)
 }
 
 const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, event_type, state, \
-     settled_at";
+     settled_at, reason_code";
 
 fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
@@ -335,6 +339,7 @@ fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     delivery.event_type = row.get(9)?;
     delivery.state = State::parse(&state).unwrap_or(State::Sent);
     delivery.settled_at = Some(Timestamp::from_ms(row.get(11)?));
+    delivery.code = code_of(delivery.state, row.get(12)?);
     Ok(delivery)
 }
 
@@ -346,6 +351,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         event: EventId(row.get(3)?),
         event_type: String::new(),
         state: State::Pending,
+        code: ReasonCode::WaitsForTurn,
         attempts: row.get(6)?,
         next_attempt_at: None,
         created_at: Timestamp::from_ms(row.get(4)?),

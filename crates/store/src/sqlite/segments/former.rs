@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 
 use super::{Kind, in_transaction};
 
-/// Events with their place in the producer's trace, and attempts that say whether the delivery was given up with them.
+/// Events with their place in the producer's trace, settled deliveries whose reason has a code, and attempts that say
+/// whether the delivery was given up with them.
 const FORM_WITH_LAST_COLUMN: i64 = 2;
 
 /// A segment that is a table.
@@ -48,7 +49,8 @@ fn move_one(connection: &Connection, segment: &Former) -> rusqlite::Result<()> {
 fn columns(segment: &Former) -> String {
     let has_last = segment.form >= FORM_WITH_LAST_COLUMN;
     match segment.kind {
-        Kind::Settled => format!("{}, *", segment.number),
+        Kind::Settled if has_last => format!("{}, *", segment.number),
+        Kind::Settled => format!("{}, *, NULL", segment.number),
         Kind::Events | Kind::Attempts if has_last => "*".to_owned(),
         Kind::Events => "*, NULL".to_owned(),
         Kind::Attempts => "*, 0".to_owned(),

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::TraceContext;
+use domain::delivery::State;
 use domain::event::NewEvent;
 use domain::quotas::Quotas;
+use domain::{ReasonCode, TraceContext};
 use rusqlite::Connection;
 
 use super::{OneDirectory, Stepped, options, vault};
@@ -155,6 +156,13 @@ fn age(database: &Path) {
              DROP INDEX segments_ending;
              ALTER TABLE segments DROP COLUMN is_ending;
              DROP INDEX channels_deleted;
+             DROP INDEX channels_tripped;
+             ALTER TABLE channels DROP COLUMN pause_code;
+             ALTER TABLE channels DROP COLUMN tripped_at;
+             ALTER TABLE channels DROP COLUMN trip_code;
+             ALTER TABLE channels DROP COLUMN trip_reason;
+             ALTER TABLE dead DROP COLUMN reason_code;
+             ALTER TABLE cancellations DROP COLUMN reason_code;
              DROP TABLE redrives;
              DROP TABLE kept_events;
              DROP INDEX inbox_by_recipient;
@@ -180,6 +188,9 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
                 world.settle(sent(&arrival)).await;
             }
             arrivals.extend(posted);
+            let posted = world.post_each(TENANT, 1, count).await;
+            world.store().settle(posted.iter().map(sent).collect()).await.unwrap();
+            arrivals.extend(posted);
         }
         arrivals
     });
@@ -196,6 +207,9 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
             assert_eq!(trace_of(kept.id).await, trace);
             for arrival in &before {
                 assert_eq!(trace_of(arrival.event.id).await, None);
+                let read = world.delivery(arrival.delivery).await;
+                let was_sent = read.state == State::Sent;
+                assert_eq!(read.code, if was_sent { ReasonCode::Delivered } else { ReasonCode::ReasonNotKept });
             }
             world.store().settle(world.heard().iter().map(dead).collect()).await.unwrap();
             let attempts = world.store().attempts(TENANT, AttemptQuery::newest(100)).await.unwrap().rows;

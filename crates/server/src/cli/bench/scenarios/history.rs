@@ -5,6 +5,7 @@
 
 use super::throughput::delivered_per_second;
 use super::{Bed, Bench, Settings, losses};
+use crate::cli::bench::database::Store;
 use crate::cli::bench::pace::Pace;
 use crate::cli::bench::past::{self, Past};
 use crate::cli::bench::receiver::Manner;
@@ -12,7 +13,7 @@ use crate::cli::bench::report::{Figure, Report, Target, Unit};
 use crate::cli::bench::setup::Tenant;
 use crate::cli::bench::stats::Latencies;
 use crate::clock::SystemClock;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use domain::{Clock as _, Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -91,6 +92,7 @@ pub(super) async fn write_past(
     settings: &Settings,
     begins_at: Timestamp,
 ) -> anyhow::Result<()> {
+    ensure!(matches!(bench.store, Store::Sqlite), "a past can only be written into SQLite: leave --store out");
     let deliveries = (bench.past / u64::from(ATTEMPTS_EACH)).max(1);
     let past = Past {
         deliveries,
