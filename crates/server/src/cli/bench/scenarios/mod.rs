@@ -4,10 +4,12 @@
 //! server and its channels. A figure never fails a run; a lost or repeated delivery does.
 
 mod backlog;
+mod idle;
 mod latency;
 mod lists;
 mod machine;
-mod slow_channel;
+mod noisy_tenant;
+mod sick_channels;
 mod throughput;
 
 use super::Size;
@@ -43,6 +45,11 @@ pub(super) enum Scenario {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
 }
 
@@ -54,6 +61,8 @@ pub(super) struct Bench {
     pub(super) directory: PathBuf,
     /// Whether the backlog is delivered in the end.
     pub(super) drain: bool,
+    /// What starts the server, with its arguments; empty: nothing but the bench.
+    pub(super) through: Vec<String>,
 }
 
 /// The size of one run.
@@ -68,17 +77,34 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel, Self::Lists];
+    pub(super) const ALL: [Self; 12] = [
+        Self::Machine,
+        Self::Throughput,
+        Self::Fanout,
+        Self::Batch,
+        Self::Latency,
+        Self::LightLoad,
+        Self::Backlog,
+        Self::SlowChannel,
+        Self::BlackHoled,
+        Self::NoisyTenant,
+        Self::Idle,
+        Self::Lists,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Machine => "machine",
             Self::Throughput => "throughput",
             Self::Fanout => "fanout",
-            Self::Latency => "latency",
+            Self::Latency => latency::HALF.name,
             Self::Backlog => "backlog",
-            Self::SlowChannel => "slow-channel",
+            Self::SlowChannel => sick_channels::ONE_SLOW.name,
+            Self::Batch => "batch",
+            Self::LightLoad => latency::LIGHT.name,
+            Self::BlackHoled => sick_channels::BLACK_HOLED.name,
+            Self::NoisyTenant => "noisy-tenant",
+            Self::Idle => "idle",
             Self::Lists => "lists",
         }
     }
@@ -88,9 +114,13 @@ impl Scenario {
             Self::Machine => machine::DEFAULTS,
             Self::Throughput => throughput::ONE_CHANNEL,
             Self::Fanout => throughput::TEN_CHANNELS,
-            Self::Latency => latency::DEFAULTS,
+            Self::Batch => throughput::HUNDRED_EVENTS,
+            Self::Latency | Self::LightLoad => latency::DEFAULTS,
             Self::Backlog => backlog::DEFAULTS,
-            Self::SlowChannel => slow_channel::DEFAULTS,
+            Self::SlowChannel => sick_channels::ONE_OF_TEN,
+            Self::BlackHoled => sick_channels::TEN_OF_HUNDRED,
+            Self::NoisyTenant => noisy_tenant::DEFAULTS,
+            Self::Idle => idle::DEFAULTS,
             Self::Lists => lists::DEFAULTS,
         }
     }
@@ -100,6 +130,19 @@ impl Scenario {
             Self::Machine => "no server: fsync of the disk, and the floor that throughput is compared with",
             Self::Throughput => "events as fast as they are accepted, one channel each; delivered/s against the floor",
             Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
+            Self::Batch => "the same as throughput, a hundred events in each request",
+            Self::LightLoad => {
+                "a fifth of a just measured throughput on a fixed schedule; p99 against the disk's fsync"
+            }
+            Self::BlackHoled => {
+                "100 events/s for ten channels each, without and with a tenth that never answers; p99 of the rest"
+            }
+            Self::NoisyTenant => {
+                "ten tenants with 10 events/s, without and with one more that posts 75 times that; p99 of the ten"
+            }
+            Self::Idle => {
+                "a server that has delivered and has nothing more to do: processor time and calls of its database"
+            }
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
             Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
@@ -149,10 +192,14 @@ impl Scenario {
     pub(super) async fn run(self, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
         match self {
             Self::Machine => machine::run(bench, settings).await,
-            Self::Throughput | Self::Fanout => throughput::run(self.name(), bench, settings).await,
-            Self::Latency => latency::run(bench, settings).await,
+            Self::Throughput | Self::Fanout | Self::Batch => throughput::run(self.name(), bench, settings).await,
+            Self::Latency => latency::run(&latency::HALF, bench, settings).await,
+            Self::LightLoad => latency::run(&latency::LIGHT, bench, settings).await,
             Self::Backlog => backlog::run(bench, settings).await,
-            Self::SlowChannel => slow_channel::run(bench, settings).await,
+            Self::SlowChannel => sick_channels::run(&sick_channels::ONE_SLOW, bench, settings).await,
+            Self::BlackHoled => sick_channels::run(&sick_channels::BLACK_HOLED, bench, settings).await,
+            Self::NoisyTenant => noisy_tenant::run(bench, settings).await,
+            Self::Idle => idle::run(bench, settings).await,
             Self::Lists => lists::run(bench, settings).await,
         }
     }
@@ -201,7 +248,7 @@ impl Bed {
                 event_type: body::event_type(number / settings.fanout),
             })
             .collect();
-        let starting = Server::start(&bench.directory, bench.watch);
+        let starting = Server::start(&bench.directory, &bench.through, bench.watch);
         let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
         let key = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
         Ok(Self { server, receiver, key })
@@ -234,7 +281,7 @@ impl Bed {
     ) -> anyhow::Result<Loaded> {
         let load = Load {
             address: self.server.address(),
-            target: Target::Server { key: self.key.clone() },
+            target: Target::Server { keys: vec![self.key.clone()] },
             bodies: settings.bodies(),
             workers: settings.workers,
             pace,
