@@ -34,7 +34,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub(crate) use backend::{Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Progress, back_up, inspect, restore};
+pub(crate) use backend::{
+    Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Place, Progress, back_up, inspect, move_store, restore,
+};
 pub(crate) use in_process::{InProcess, Starts};
 
 use crate::auth::{self, LocalRouter, Tokens};

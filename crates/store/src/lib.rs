@@ -2,7 +2,8 @@
 //!
 //! Six traits by concern: [`Queue`] (the way of an event, hot), [`Directory`] (tenants, keys, channels), [`Journal`]
 //! (what happened, for people), [`Inbox`] (what applications show to their users) , [`Redrives`] (many deliveries tried
-//! again) and [`Retention`] (what is old goes). A method is a whole unit of work, and has its test in `conformance`, which every backend passes. Nothing here decides: what becomes of a delivery is dispatch's business.
+//! again) and [`Retention`] (what is old goes). A method is a whole unit of work, and has its test in `conformance`, which every backend passes.
+//! [`moving`] takes a whole database to another store. Nothing here decides: what becomes of a delivery is dispatch's business.
 //!
 //! Start reading at [`queue`], then `sqlite/writer.rs`.
 
@@ -16,6 +17,7 @@ pub mod error;
 pub mod inbox;
 pub mod journal;
 pub mod lock;
+pub mod moving;
 pub mod observe;
 pub mod postgres;
 pub mod queue;

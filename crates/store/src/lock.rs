@@ -1,7 +1,7 @@
 //! The lock of a data directory: one process at a time uses what is in it, wherever its database is.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::StoreError;
 
@@ -19,5 +19,40 @@ pub(crate) fn lock(data_dir: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(data_dir.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+/// Data directories that this process has taken: each once, though two paths may lead to it.
+#[derive(Debug, Default)]
+pub struct Locks(Vec<(PathBuf, File)>);
+
+impl Locks {
+    /// Takes one more, unless it is taken by this already. All are given back when this is dropped.
+    pub fn take(&mut self, data_dir: &Path) -> Result<(), StoreError> {
+        let is_same =
+            |known: &Path| known.canonicalize().ok().is_some_and(|known| data_dir.canonicalize().ok() == Some(known));
+        if !self.0.iter().any(|(known, _)| is_same(known)) {
+            self.0.push((data_dir.to_owned(), lock(data_dir)?));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_taken_once_by_whatever_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let (own, other) = (directory.path().join("own"), directory.path().join("other"));
+        let mut locks = Locks::default();
+        for path in [&own, &own.join("../own"), &other] {
+            locks.take(path).unwrap();
+        }
+        assert_eq!(locks.0.len(), 2);
+        assert!(matches!(Locks::default().take(&own), Err(StoreError::Locked(_))));
+        drop(locks);
+        Locks::default().take(&own).unwrap();
     }
 }

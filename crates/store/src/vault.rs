@@ -19,6 +19,9 @@ use crate::StoreError;
 
 const NONCE_BYTES: usize = 24;
 
+/// Settings are sealed for their tenant and no channel: no channel has this number.
+pub(crate) const NO_CHANNEL: ChannelId = ChannelId(0);
+
 /// Where random bytes come from: the system, or the simulator's seeded source.
 pub type Entropy = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 

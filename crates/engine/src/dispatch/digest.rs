@@ -17,7 +17,7 @@ use store::digest::SealedDigest;
 use store::queue::{Next, Settlement, Waiting};
 
 use super::attempt::Content;
-use super::{Action, Dispatcher};
+use super::{Action, Dispatcher, Work};
 
 /// Windows that are sealed at a time: each is read, rendered and written whole.
 const SEALS_AT_ONCE: usize = 4;
@@ -311,15 +311,20 @@ impl Dispatcher {
         !is_lead
     }
 
-    /// A person asked for another try, and the store has made it due: with it its digest, or out of its window.
+    /// A person asked for another try, and the store has made it due: with it its digest, or out of its window. One that an
+    /// order to cancel covers, which is not carried out yet, is cancelled with the rest.
     pub(super) fn retry_asked(&mut self, channel: ChannelId, delivery: DeliveryId) {
         if self.tests.contains_key(&delivery) {
             self.retried_tests.insert(delivery);
             return;
         }
-        let place = self.digests.by_channel.get_mut(&channel);
-        let lead = place.as_ref().and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
-        if let Some(place) = place
+        let place = self.digests.by_channel.get(&channel);
+        let lead = place.and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
+        if self.is_ordered_cancelled(channel, lead) {
+            self.work.insert(Work::Cancel(channel));
+            return;
+        }
+        if let Some(place) = self.digests.by_channel.get_mut(&channel)
             && place.collector.as_mut().is_some_and(|collector| collector.remove(delivery))
         {
             place.alone.insert(delivery);
@@ -337,7 +342,7 @@ impl Dispatcher {
         let Some(place) = self.digests.by_channel.get(&channel) else { return };
         if place.rule.as_ref() != rule {
             self.digests.forget(channel);
-            let up_to = self.cancelled.get(&channel).map_or(DeliveryId(0), |(up_to, _)| *up_to);
+            let up_to = self.cancelled.get(&channel).map_or(DeliveryId(0), |order| order.up_to);
             self.lanes.forget(channel, up_to);
             if let Some(place) = self.digests.by_channel.get_mut(&channel) {
                 place.rule = rule.cloned();
@@ -370,9 +375,9 @@ fn with_reason(next: Next, digest: DigestId) -> Next {
     let named = |note: String| format!("digest {digest}: {note}");
     match next {
         Next::Wait { due_at, note } => Next::Wait { due_at, note: named(note) },
-        Next::Over { state: State::Sent, .. } => {
-            Next::Over { state: State::Sent, note: format!("merged in digest {digest}") }
+        Next::Over { state: State::Sent, code, .. } => {
+            Next::Over { state: State::Sent, code, note: format!("merged in digest {digest}") }
         }
-        Next::Over { state, note } => Next::Over { state, note: named(note) },
+        Next::Over { state, code, note } => Next::Over { state, code, note: named(note) },
     }
 }

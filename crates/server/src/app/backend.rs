@@ -1,6 +1,8 @@
 //! Which store there is: SQLite in the data directory, or PostgreSQL where `database_url` says. The only place that names
 //! a backend.
 
+mod moving;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use store::queue::Feed;
 use store::sqlite::{self, SqliteStore};
 use store::{Store, StoreError, Vault};
 
+pub(crate) use moving::{Place, move_store};
 pub(crate) use store::lock::LOCK_FILE;
 pub(crate) use store::sqlite::DATABASE_FILE;
 pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};

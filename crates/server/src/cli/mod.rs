@@ -19,6 +19,7 @@ mod documented;
 mod exit;
 mod input;
 mod keys;
+mod migrate_store;
 mod output;
 mod receive;
 mod redrive;
@@ -83,6 +84,8 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Put a backup into an empty data directory
     Restore(backup::RestoreArguments),
+    /// Move the database between SQLite and PostgreSQL, and compare the two
+    MigrateStore(migrate_store::Arguments),
     /// Print what a shell needs to complete commands
     Completions(completions::Arguments),
     /// Check or print the settings, and start nothing
@@ -116,6 +119,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Backup(arguments) => backup::run_backup(&arguments),
         Command::Restore(arguments) => backup::run_restore(&arguments),
+        Command::MigrateStore(arguments) => migrate_store::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Receive(arguments) => receive::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -45,6 +45,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: SQLite in the data directory.
     pub database: Option<Target>,
+    /// Of whatever database on a server, so that it stands in no URL.
+    pub database_password: Option<Secret>,
     pub database_readers: usize,
     /// A platform key of the operator's own.
     pub admin_key: Option<Secret>,
@@ -182,6 +184,7 @@ impl Config {
 }
 
 fn read(reader: &mut Reader<'_>) -> Config {
+    let database_password = reader.secret("database_password");
     Config {
         listen: reader.parsed("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080".to_owned())
@@ -189,7 +192,8 @@ fn read(reader: &mut Reader<'_>) -> Config {
         data_dir: reader.parsed("data_dir", |text| {
             if text.is_empty() { Err("must be the path of a directory".to_owned()) } else { Ok(text.into()) }
         }),
-        database: database(reader),
+        database: database(reader, database_password.as_ref()),
+        database_password,
         database_readers: reader.number("database_readers", 1..=100),
         admin_key: reader.optional("admin_key", admin_key),
         log: reader.parsed("log", log_filter),
@@ -213,13 +217,12 @@ fn read(reader: &mut Reader<'_>) -> Config {
 }
 
 /// Where PostgreSQL is. What the URL says wrong is said without it: it holds a password.
-fn database(reader: &mut Reader<'_>) -> Option<Target> {
-    let password = reader.secret("database_password");
+fn database(reader: &mut Reader<'_>, password: Option<&Secret>) -> Option<Target> {
     reader.optional("database_url", |url| {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err("must begin with postgres:// or postgresql://".to_owned());
         }
-        Target::parse(url, password.as_ref().map(Secret::reveal)).map_err(|error| error.to_string())
+        Target::parse(url, password.map(Secret::reveal)).map_err(|error| error.to_string())
     })
 }
 
@@ -234,12 +237,15 @@ fn admin_key(text: &str) -> Result<Secret, String> {
 
 fn engine(reader: &mut Reader<'_>) -> Settings {
     let retry_base_ms = reader.number("delivery.retry_base_ms", 0..=86_400_000);
+    let held_hours: u64 = reader.number("delivery.held_hours", 0..=720);
     Settings {
         retry_base: (retry_base_ms > 0).then(|| Duration::from_millis(retry_base_ms)),
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
         keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
+        held_max: reader.number("delivery.held_max", 1..=10_000_000),
+        held_for: (held_hours > 0).then(|| Duration::from_secs(held_hours * 3600)),
         retention: Retention {
             events: days(reader, "retention.events_days"),
             deliveries: days(reader, "retention.deliveries_days"),

@@ -19,6 +19,7 @@ mod inbox;
 pub mod inspect;
 mod journal;
 mod keys;
+pub mod moving;
 mod queue;
 mod readers;
 mod reconfigure;

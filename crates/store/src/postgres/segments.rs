@@ -112,19 +112,20 @@ pub(super) fn partition(kind: Kind, number: i64) -> String {
     format!("{}_{number}", kind.name())
 }
 
-/// Makes a table and then a partition of it: `CREATE TABLE ... PARTITION OF` would wait for everyone who reads, and
-/// everyone who comes would wait for it.
 async fn make(connection: &Connection, kind: Kind, first_id: i64, made: Reach) -> Result<(), Error> {
-    let (parent, Reach { number, last_id }) = (kind.name(), made);
-    let partition = partition(kind, number);
+    let making = making(kind, made.number, first_id, made.last_id);
+    connection.batch_execute(&format!("BEGIN; {making}; COMMIT")).await
+}
+
+/// The statements that make a table and then a partition of it: `CREATE TABLE ... PARTITION OF` would wait for everyone
+/// who reads, and everyone who comes would wait for it.
+pub(super) fn making(kind: Kind, number: i64, first_id: i64, last_id: i64) -> String {
+    let (parent, partition) = (kind.name(), partition(kind, number));
     // The bounds of a partition are from and before.
     let end = last_id + 1;
-    connection
-        .batch_execute(&format!(
-            "BEGIN;
-             CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL);
-             ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES FROM ({first_id}) TO ({end});
-             INSERT INTO segments (kind, number, first_id, last_id) VALUES ('{parent}', {number}, {first_id}, {last_id}); COMMIT"
-        ))
-        .await
+    format!(
+        "CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL);
+         ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES FROM ({first_id}) TO ({end});
+         INSERT INTO segments (kind, number, first_id, last_id) VALUES ('{parent}', {number}, {first_id}, {last_id})"
+    )
 }

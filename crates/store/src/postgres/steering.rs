@@ -1,16 +1,14 @@
 //! Settings of dialects in SQL, with the channels that they steer. Part of the directory.
 
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::directory::{create_channel, delete_channel, update_channel};
 use super::statements::{Connection, execute, from_postgres, query, text};
 use super::tx::Tx;
 use crate::directory::{DialectSettings, Steered, SteeringChange};
+use crate::vault::NO_CHANNEL;
 use crate::{StoreError, Vault};
-
-/// Settings are sealed for their tenant and no channel: no channel has this number.
-const NO_CHANNEL: ChannelId = ChannelId(0);
 
 /// Settings as their row holds them.
 pub(super) struct SealedSettings {

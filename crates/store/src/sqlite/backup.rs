@@ -156,10 +156,10 @@ pub(super) fn faults(connection: &Connection, check: &str) -> Result<Vec<String>
 }
 
 /// Makes a file, or the names in a directory, survive a power cut.
-fn flush(path: &Path) -> Result<(), StoreError> {
+pub(super) fn flush(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|error| unusable(path, &error))
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> StoreError {
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unusable(format!("{} cannot be used: {error}", path.display()))
 }

@@ -13,6 +13,7 @@ mod inbox;
 pub mod inspect;
 mod journal;
 mod keys;
+pub mod moving;
 mod queue;
 mod readers;
 mod reconfigure;
@@ -248,11 +249,15 @@ fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
 
 /// Refuses a database that a newer version has written, before anything in it is touched.
 fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
-    let runner = migrations::migrations::runner();
-    let known = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
-    let known = u64::try_from(known).unwrap_or(0);
-    let found = schema_version(connection)?;
+    let (found, known) = (schema_version(connection)?, known_version());
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
+}
+
+/// The schema version that this version of Postrider writes.
+fn known_version() -> u64 {
+    let runner = migrations::migrations::runner();
+    let known = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max();
+    known.and_then(|known| u64::try_from(known).ok()).unwrap_or(0)
 }
 
 /// Applies the migrations that are missing.

@@ -1,16 +1,14 @@
 //! Settings of dialects in SQL, with the channels that they steer. Part of the directory.
 
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::directory::{create_channel, delete_channel, update_channel};
 use super::from_sqlite;
 use super::writer::Tx;
 use crate::directory::{DialectSettings, Steered, SteeringChange};
+use crate::vault::NO_CHANNEL;
 use crate::{StoreError, Vault};
-
-/// Settings are sealed for their tenant and no channel: no channel has this number.
-const NO_CHANNEL: ChannelId = ChannelId(0);
 
 pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<DialectSettings>, StoreError> {
     // Those of a deleted tenant are there until they are erased.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Channel, Client, Delivery, Received, Receiver, Reply, Setup, ms, start};
+use crate::harness::{Channel, Client, Delivery, Received, Receiver, Reply, Setup, ms, on_both_stores, start};
 
 /// A channel that hears everything and merges by this rule.
 async fn merging(client: &Client, receiver: &Receiver, digest: Value, more: Value) -> Channel {
@@ -29,6 +29,11 @@ async fn post(client: &Client, numbers: std::ops::Range<i64>) -> Vec<i64> {
 
 fn numbers(body: &Value) -> Vec<i64> {
     body.as_array().expect("an array").iter().map(|event| event["data"]["n"].as_i64().expect("a number")).collect()
+}
+
+on_both_stores! {
+    a_retry_and_a_crash_send_the_same_message,
+    a_window_outlives_the_process,
 }
 
 #[tokio::test]
@@ -92,9 +97,7 @@ async fn size_severity_and_group_decide_what_goes_together() {
     assert_eq!(client.delivery_once(left, "sent").await.digest_id, None);
 }
 
-#[tokio::test]
-async fn a_retry_and_a_crash_send_the_same_message() {
-    let setup = Setup::new();
+async fn a_retry_and_a_crash_send_the_same_message(setup: Setup) {
     let receiver = Receiver::start().await;
     let server = setup.start().await;
     let gate = crate::harness::Gate::closed();
@@ -118,9 +121,7 @@ async fn a_retry_and_a_crash_send_the_same_message() {
     }
 }
 
-#[tokio::test]
-async fn a_window_outlives_the_process() {
-    let setup = Setup::new();
+async fn a_window_outlives_the_process(setup: Setup) {
     let receiver = Receiver::start().await;
     let server = setup.start().await;
     merging(&server.client, &receiver, json!({"window_seconds": 3}), json!({})).await;

@@ -22,6 +22,31 @@ pub(crate) use receiver::{Gate, Received, Receiver, Reply};
 pub(crate) use signature::{is_signed_with, sign, signatures};
 pub(crate) use wire::{Accepted, Attempt, Channel, Delivery, Event, IssuedKey, Page, Problem, Stats, Tested};
 
+/// Makes two tests of each function that takes a [`Setup`]: one with SQLite, one with PostgreSQL. For what a store can do
+/// wrong; that the two are alike is what their conformance suite shows.
+macro_rules! on_both_stores {
+    ($($test:ident),+ $(,)?) => {
+        mod with_sqlite {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test($crate::harness::Setup::new()).await;
+                }
+            )+
+        }
+
+        mod with_postgres {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test($crate::postgres::setup_in_shared_cluster()).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
 /// How long a test waits for anything before it fails. Far more than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 

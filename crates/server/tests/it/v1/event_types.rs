@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Page, Setup};
+use crate::harness::{Client, Page, Setup, on_both_stores};
 
 fn invoice_paid() -> Value {
     json!({"type": "invoice.paid", "label": "Invoice paid", "description": "Money has come", "groups": [
@@ -12,14 +12,19 @@ fn invoice_paid() -> Value {
             {"key": "customer.name", "description": "", "type": "string", "example": "Ada"}]}]})
 }
 
+/// Those that are not about Postrider itself.
 async fn names(client: &Client) -> Vec<String> {
     let page: Page<Value> = client.get("/v1/event-types").await.read(200);
-    page.data.iter().map(|row| row["type"].as_str().unwrap().to_owned()).collect()
+    let all = page.data.iter().map(|row| row["type"].as_str().unwrap().to_owned());
+    all.filter(|name| !name.starts_with("postrider.")).collect()
 }
 
-#[tokio::test]
-async fn they_are_described_and_forgotten() {
-    let server = Setup::new().start().await;
+on_both_stores! {
+    they_are_described_and_forgotten,
+}
+
+async fn they_are_described_and_forgotten(setup: Setup) {
+    let server = setup.start().await;
     let client = &server.client;
     let made: Value = client.post("/v1/event-types", &invoice_paid()).await.read(201);
     assert_eq!((&made["groups"], &made["built_in"]), (&invoice_paid()["groups"], &json!(false)));
@@ -32,7 +37,7 @@ async fn they_are_described_and_forgotten() {
     let page: Value = client.get("/v1/event-types?limit=2").await.read(200);
     let next: Page<Value> =
         client.get(&format!("/v1/event-types?cursor={}", page["next_cursor"].as_str().unwrap())).await.read(200);
-    assert_eq!((next.data.len(), &next.data[0]["type"]), (1, &json!("invoice.paid")));
+    assert_eq!(next.data[0]["type"], "invoice.paid");
     assert_eq!(client.delete("/v1/event-types/a.b").await.status, 204);
     client.delete("/v1/event-types/a.b").await.problem(404);
     client.get("/v1/event-types/a.b").await.problem(404);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Page, Setup};
+use crate::harness::{Client, Page, Setup, eventually, on_both_stores};
 
 async fn inbox_channel(client: &Client, recipient: Option<&str>, more: Value) -> i64 {
     let mut channel = json!({"name": "Inbox", "provider": "internal_notification", "config": {}});
@@ -27,9 +27,13 @@ async fn bring(client: &Client, data: Value) {
     }
 }
 
-#[tokio::test]
-async fn an_event_is_there_to_be_read() {
-    let server = Setup::new().start().await;
+on_both_stores! {
+    an_event_is_there_to_be_read,
+    what_is_old_goes,
+}
+
+async fn an_event_is_there_to_be_read(setup: Setup) {
+    let server = setup.start().await;
     let client = &server.client;
     let channel = inbox_channel(client, None, json!({})).await;
     bring(client, json!({"title": "Paid", "message": "Thanks", "url": "https://a.test/7", "amount": 5})).await;
@@ -119,4 +123,20 @@ async fn templates_and_errors() {
     server.client_with(&key).get("/v1/inbox").await.problem(403);
     let key = client.create_key("default", &["inbox"]).await.key.unwrap();
     server.client_with(&key).get("/v1/inbox").await.read::<Value>(200);
+}
+
+/// Retention as it is run by a server: at its start, and every minute from then on.
+async fn what_is_old_goes(setup: Setup) {
+    let server = setup.start().await;
+    inbox_channel(&server.client, None, json!({})).await;
+    bring(&server.client, json!({"title": "Old"})).await;
+    assert!(server.stop().await.success());
+    // Half an hour is not yet old, and a tenth of a second is.
+    let half_an_hour = setup.clone().set("POSTRIDER_RETENTION__INBOX_DAYS", "0.02");
+    let server = half_an_hour.start().await;
+    assert_eq!(list(&server.client, "").await.len(), 1);
+    assert!(server.stop().await.success());
+    let server = setup.set("POSTRIDER_RETENTION__INBOX_DAYS", "0.000001").start().await;
+    eventually("it is gone", async || list(&server.client, "").await.is_empty().then_some(())).await;
+    assert_eq!(server.client.deliveries("status=sent").await.len(), 1, "each kind has its own time");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Reply, Setup, eventually, start};
+use crate::harness::{Client, Receiver, Reply, Setup, eventually, on_both_stores, start};
 
 /// Waits until a redrive stands like this.
 async fn redrive_once(client: &Client, id: i64, status: &str) -> Value {
@@ -37,9 +37,14 @@ async fn dead_after(client: &Client, url: &str, count: usize, delays_seconds: &[
     (channel, dead)
 }
 
-#[tokio::test]
-async fn dead_letters_are_counted_first_and_then_sent_with_a_fresh_budget() {
-    let (server, receiver) = start().await;
+on_both_stores! {
+    dead_letters_are_counted_first_and_then_sent_with_a_fresh_budget,
+    a_channel_that_was_made_today_gets_what_it_would_have_heard,
+    a_redrive_goes_on_after_the_process_was_killed,
+}
+
+async fn dead_letters_are_counted_first_and_then_sent_with_a_fresh_budget(setup: Setup) {
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
     receiver.script("/", [503, 503, 500, 503, 503, 503].map(Reply::status));
     let (channel, dead) = dead_letters(&server.client, &receiver.url("/"), 3).await;
     let filter = json!({"status": "dead", "code": 503, "channel_id": channel, "provider": "webhook",
@@ -67,9 +72,8 @@ async fn dead_letters_are_counted_first_and_then_sent_with_a_fresh_budget() {
     assert!(ids.len() == 8 && ids[6..].iter().all(|id| ids[..2].contains(id)), "the same ids on the wire: {ids:?}");
 }
 
-#[tokio::test]
-async fn a_channel_that_was_made_today_gets_what_it_would_have_heard() {
-    let (server, receiver) = start().await;
+async fn a_channel_that_was_made_today_gets_what_it_would_have_heard(setup: Setup) {
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
     server.client.webhook(&receiver.url("/old"), json!({"event_types": ["invoice.*"]})).await;
     let post = async |event_type: &str, amount: i64| {
         server.client.accept(&json!({"type": event_type, "data": {"amount": amount}})).await
@@ -138,10 +142,8 @@ async fn a_redrive_is_paused_goes_on_and_is_ended() {
     server.client.get("/v1/redrives/99").await.problem(404);
 }
 
-#[tokio::test]
-async fn a_redrive_goes_on_after_the_process_was_killed() {
-    let receiver = crate::harness::Receiver::start().await;
-    let setup = Setup::new();
+async fn a_redrive_goes_on_after_the_process_was_killed(setup: Setup) {
+    let receiver = Receiver::start().await;
     let server = setup.start().await;
     receiver.script("/", [500; 12].map(Reply::status));
     // Two tries: one that was under way when the process died counts as unknown.

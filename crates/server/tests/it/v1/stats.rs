@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, Stats, now_seconds, start};
+use crate::harness::{Receiver, Reply, Setup, Stats, now_seconds, on_both_stores, start};
+
+on_both_stores! {
+    sums_are_narrowed_to_a_channel_or_a_type,
+}
 
 #[tokio::test]
 async fn sums_begin_with_the_quarter_of_an_hour_of_since() {
@@ -22,9 +26,8 @@ async fn sums_begin_with_the_quarter_of_an_hour_of_since() {
     check(&format!("?since={tomorrow}"), (0, 0, 0)).await;
 }
 
-#[tokio::test]
-async fn sums_are_narrowed_to_a_channel_or_a_type() {
-    let (server, receiver) = start().await;
+async fn sums_are_narrowed_to_a_channel_or_a_type(setup: Setup) {
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
     let first = server.client.webhook(&receiver.url("/"), json!({"event_types": ["a.*"]})).await.id;
     let second = server.client.webhook(&receiver.url("/"), json!({"event_types": ["b"]})).await.id;
     for event_type in ["a.x", "a.y", "b"] {

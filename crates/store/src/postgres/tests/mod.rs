@@ -19,6 +19,7 @@ use crate::queue::{AcceptAnswer, Arrival, Feed};
 use crate::{Queue as _, StoreError, Vault};
 
 mod away;
+mod moving;
 mod opening;
 mod proxy;
 mod retention;

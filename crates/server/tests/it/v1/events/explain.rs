@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::harness::{Delivery, start};
+use crate::harness::{Delivery, Receiver, Setup, on_both_stores};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,12 +11,16 @@ struct Explained {
     event_id: String,
     channel_id: i64,
     reason: String,
+    reason_code: String,
     delivery: Option<Delivery>,
 }
 
-#[tokio::test]
-async fn every_channel_has_an_answer() {
-    let (server, receiver) = start().await;
+on_both_stores! {
+    every_channel_has_an_answer,
+}
+
+async fn every_channel_has_an_answer(setup: Setup) {
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
     let client = &server.client;
     let url = receiver.url("/");
     let hears = client.webhook(&url, json!({})).await.id;
@@ -36,6 +40,8 @@ async fn every_channel_has_an_answer() {
         assert_eq!(explained.reason, expected, "{explained:?}");
         assert_eq!((explained.event_id.as_str(), explained.channel_id), (event, channel));
         assert_eq!(explained.delivery.is_some(), has_delivery);
+        let code = explained.delivery.map_or(expected, |_| "delivered");
+        assert_eq!(explained.reason_code, code);
     };
     check(&event.id, hears, "sent", true).await;
     check(&event.id, filtered, "filter_false", false).await;

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Tenant;
-use crate::harness::{Client, Gate, Page, Receiver, Reply, Server, Setup, Stats};
+use crate::harness::{Client, Gate, Page, Receiver, Reply, Server, Setup, Stats, on_both_stores};
 
 const SCOPES: [&str; 7] =
     ["events:write", "events:read", "channels:read", "channels:write", "deliveries:read", "deliveries:write", "inbox"];
@@ -24,9 +24,11 @@ async fn acme(server: &Server) -> (Client, Client) {
     (server.client.clone().for_tenant("acme"), server.client_with(&key))
 }
 
-#[tokio::test]
-async fn nothing_is_sent_for_a_suspended_tenant_until_it_is_resumed() {
-    let setup = Setup::new();
+on_both_stores! {
+    nothing_is_sent_for_a_suspended_tenant_until_it_is_resumed,
+}
+
+async fn nothing_is_sent_for_a_suspended_tenant_until_it_is_resumed(setup: Setup) {
     let receiver = Receiver::start().await;
     let server = setup.start().await;
     let (platform, own) = acme(&server).await;

@@ -1,0 +1,326 @@
+//! A database that is moved: read from a data directory, or written into one.
+//!
+//! A new one has an unfinished name until it is whole, so that no server starts on it before. It is written without a
+//! log and without waiting for the disk; both come at the end.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use rusqlite::types::{FromSqlError, ToSqlOutput, Value as SqlValue, ValueRef};
+use rusqlite::{Connection, ToSql, params_from_iter};
+use tempfile::TempPath;
+
+use super::backup::{flush, unusable};
+use super::segments::{self, Segments};
+use super::{DATABASE_FILE, connect_for_reading, from_sqlite, known_version, migrate, schema_version};
+use crate::StoreError;
+use crate::lock::Locks;
+use crate::moving::{Kind, Page, Row, Source, Table, Target, Value, check_version};
+
+/// The file that is written until everything in it was read back.
+const UNFINISHED_FILE: &str = "postrider.db.moving";
+
+/// Columns of this store alone.
+const OWN_COLUMNS: [(&str, &str); 1] = [("sequences", "one")];
+
+/// A database that is read.
+pub struct Database {
+    connection: Connection,
+    reading: Reading,
+}
+
+/// How far a table is read: history is in several.
+#[derive(Default)]
+struct Reading {
+    left: VecDeque<Piece>,
+    /// The key of the last row of the first of them.
+    after: Option<Vec<SqlValue>>,
+}
+
+/// A table of the schema that is read along its key.
+struct Piece {
+    table: String,
+    /// One for each column that was asked for.
+    expressions: Vec<String>,
+    key: Vec<String>,
+}
+
+impl Database {
+    /// Opens the database of a data directory that no other process uses, and takes the directory for as long as `locks`
+    /// are held.
+    pub fn open(data_dir: &Path, locks: &mut Locks) -> Result<Self, StoreError> {
+        let path = data_dir.join(DATABASE_FILE);
+        if !path.is_file() {
+            return Err(StoreError::Unusable(format!("there is no database in {}", data_dir.display())));
+        }
+        locks.take(data_dir)?;
+        let connection = connect_for_reading(&path)?;
+        check_version(schema_version(&connection)?, known_version())?;
+        connection.execute_batch("BEGIN").map_err(from_sqlite)?;
+        Ok(Self { connection, reading: Reading::default() })
+    }
+
+    fn pieces(&self, table: Table, columns: &[String]) -> rusqlite::Result<VecDeque<Piece>> {
+        let present = present_table(&self.connection, table)?;
+        let declared = declared_columns(&self.connection, &present)?;
+        let tables = match segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History) {
+            Some(kind) => segments::all(&self.connection, kind)?,
+            None => vec![present],
+        };
+        let piece = |table: String| {
+            let own = declared_columns(&self.connection, &table)?;
+            // A segment of an older form lacks columns: their defaults stand for them.
+            let expression = |name: &String| match own.iter().any(|column| column.name == *name) {
+                true => format!("\"{name}\""),
+                false => default_of(&declared, name),
+            };
+            Ok(Piece { expressions: columns.iter().map(expression).collect(), key: key_of(&own), table })
+        };
+        tables.into_iter().map(piece).collect()
+    }
+
+    fn next_page(&mut self) -> rusqlite::Result<Page> {
+        let mut page = Page::default();
+        while let Some(piece) = self.reading.left.front()
+            && !page.is_full()
+        {
+            self.reading.after = piece.read(&self.connection, self.reading.after.as_deref(), &mut page)?;
+            if self.reading.after.is_none() {
+                self.reading.left.pop_front();
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Piece {
+    /// Reads rows beyond a key until the page is full. Returns the key of the last one, or nothing when that was all.
+    fn read(
+        &self,
+        connection: &Connection,
+        after: Option<&[SqlValue]>,
+        page: &mut Page,
+    ) -> rusqlite::Result<Option<Vec<SqlValue>>> {
+        let (expressions, key) = (self.expressions.join(", "), self.key.join(", "));
+        let beyond =
+            after.map_or_else(String::new, |after| format!("WHERE ({key}) > ({})", vec!["?"; after.len()].join(", ")));
+        let sql = format!("SELECT {expressions}, {key} FROM {} {beyond} ORDER BY {key}", self.table);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(after.unwrap_or_default()))?;
+        while let Some(row) = rows.next()? {
+            let columns = self.expressions.len();
+            page.push((0..columns).map(|column| row.get_ref(column).and_then(value)).collect::<Result<_, _>>()?);
+            if page.is_full() {
+                return (columns..columns + self.key.len())
+                    .map(|column| row.get(column))
+                    .collect::<Result<_, _>>()
+                    .map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Source for Database {
+    async fn columns(&mut self, table: Table) -> Result<Vec<String>, StoreError> {
+        columns(&self.connection, table).map_err(from_sqlite)
+    }
+
+    async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
+        let count = || -> rusqlite::Result<i64> {
+            let pieces = self.pieces(table, &[])?;
+            let count = |piece: &Piece| {
+                let sql = format!("SELECT COUNT(*) FROM {}", piece.table);
+                self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0))
+            };
+            pieces.iter().map(count).sum()
+        };
+        count().map(|rows| u64::try_from(rows).unwrap_or(0)).map_err(from_sqlite)
+    }
+
+    async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
+        let left = self.pieces(table, columns).map_err(from_sqlite)?;
+        self.reading = Reading { left, after: None };
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Vec<Row>, StoreError> {
+        self.next_page().map(Page::into_rows).map_err(from_sqlite)
+    }
+}
+
+/// A database that is written. Dropped before it is finished, it is removed.
+pub struct NewDatabase {
+    database: Database,
+    segments: Segments,
+    unfinished: TempPath,
+    data_dir: PathBuf,
+}
+
+impl NewDatabase {
+    /// Begins a database in a data directory that has none, and takes the directory for as long as `locks` are held.
+    pub fn create(data_dir: &Path, locks: &mut Locks) -> Result<Self, StoreError> {
+        Self::with_segments(data_dir, locks, segments::ROWS_MAX)
+    }
+
+    /// The same with so many rows in a segment of history.
+    pub(crate) fn with_segments(data_dir: &Path, locks: &mut Locks, rows_max: u64) -> Result<Self, StoreError> {
+        locks.take(data_dir)?;
+        if data_dir.join(DATABASE_FILE).exists() {
+            return Err(StoreError::Unusable(format!(
+                "{} holds a database already: move into a data directory without one, or take that {DATABASE_FILE} away \
+                 when it is not wanted any more",
+                data_dir.display()
+            )));
+        }
+        let path = data_dir.join(UNFINISHED_FILE);
+        // What a move has left that was killed. The lock says that none is at it.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unusable(&path, &error)),
+            _ => {}
+        }
+        let mut connection = Connection::open(&path).map_err(from_sqlite)?;
+        let unfinished = TempPath::try_from_path(&path).map_err(|error| unusable(&path, &error))?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = OFF;
+                 PRAGMA synchronous = OFF;
+                 PRAGMA cache_size = -65536;
+                 PRAGMA foreign_keys = ON;",
+            )
+            .map_err(from_sqlite)?;
+        migrate(&mut connection)?;
+        let segments = Segments::open(&connection, rows_max)?;
+        let database = Database { connection, reading: Reading::default() };
+        Ok(Self { database, segments, unfinished, data_dir: data_dir.to_owned() })
+    }
+
+    fn insert(&mut self, table: Table, columns: &[String], rows: &[Row]) -> Result<(), StoreError> {
+        let connection = &self.database.connection;
+        let (names, places) = (columns.join(", "), vec!["?"; columns.len()].join(", "));
+        let plain = match table.kind {
+            Kind::Single => format!("UPDATE {table} SET ({names}) = ({places})"),
+            Kind::Plain | Kind::History => format!("INSERT INTO {table} ({names}) VALUES ({places})"),
+        };
+        let kind = segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History);
+        for row in rows {
+            let sql = kind.map_or(plain.as_str(), |kind| self.segments.insert_sql(kind));
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.execute(params_from_iter(row)))
+                .map_err(from_sqlite)?;
+            self.segments.rotate_full(connection)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Source for NewDatabase {
+    async fn columns(&mut self, table: Table) -> Result<Vec<String>, StoreError> {
+        self.database.columns(table).await
+    }
+
+    async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
+        self.database.count(table).await
+    }
+
+    async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
+        self.database.begin(table, columns).await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Row>, StoreError> {
+        self.database.next().await
+    }
+}
+
+#[async_trait]
+impl Target for NewDatabase {
+    /// Everything that the other stores keep can be kept here.
+    fn adapt(&self, _row: &mut Row) -> bool {
+        false
+    }
+
+    async fn write(&mut self, table: Table, columns: &[String], rows: &[Row]) -> Result<(), StoreError> {
+        self.database.connection.execute_batch("BEGIN").map_err(from_sqlite)?;
+        self.insert(table, columns, rows)?;
+        self.database.connection.execute_batch("COMMIT").map_err(from_sqlite)?;
+        // Segments that are full get their indexes at once: a server would build one between two commits each.
+        while self.segments.index_one(&self.database.connection)? {}
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { database, unfinished, data_dir, .. } = *self;
+        database.connection.close().map_err(|(_, error)| from_sqlite(error))?;
+        flush(&unfinished)?;
+        let target = data_dir.join(DATABASE_FILE);
+        unfinished.persist_noclobber(&target).map_err(|error| unusable(&target, &error.error))?;
+        flush(&data_dir)
+    }
+}
+
+/// A column as the schema declares it.
+struct Declared {
+    name: String,
+    default: Option<String>,
+    /// Its place in the key, from 1; 0 when it is not in it.
+    key: i64,
+}
+
+fn declared_columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Declared>> {
+    connection
+        .prepare_cached("SELECT name, dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid")?
+        .query_map([table], |row| Ok(Declared { name: row.get(0)?, default: row.get(1)?, key: row.get(2)? }))?
+        .collect()
+}
+
+/// The columns that every store has.
+fn columns(connection: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
+    let declared = declared_columns(connection, &present_table(connection, table)?)?;
+    let names = declared.into_iter().map(|column| column.name);
+    Ok(names.filter(|name| !OWN_COLUMNS.contains(&(table.name, name))).collect())
+}
+
+/// The table itself; of history the newest segment, which has the present form.
+fn present_table(connection: &Connection, table: Table) -> rusqlite::Result<String> {
+    match segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History) {
+        Some(kind) => Ok(segments::all(connection, kind)?.pop().unwrap_or_default()),
+        None => Ok(table.name.to_owned()),
+    }
+}
+
+fn default_of(declared: &[Declared], name: &str) -> String {
+    let default = declared.iter().find(|column| column.name == name).and_then(|column| column.default.clone());
+    default.unwrap_or_else(|| "NULL".to_owned())
+}
+
+fn key_of(declared: &[Declared]) -> Vec<String> {
+    let mut key: Vec<_> = declared.iter().filter(|column| column.key > 0).collect();
+    key.sort_by_key(|column| column.key);
+    key.into_iter().map(|column| column.name.clone()).collect()
+}
+
+fn value(value: ValueRef<'_>) -> rusqlite::Result<Value> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Text(_) => Value::Text(value.as_str()?.to_owned()),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_owned()),
+        // No table has a column of such numbers.
+        ValueRef::Real(_) => return Err(FromSqlError::InvalidType.into()),
+    })
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
