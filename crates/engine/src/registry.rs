@@ -19,7 +19,7 @@ use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId};
 use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 

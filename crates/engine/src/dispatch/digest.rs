@@ -318,13 +318,13 @@ impl Dispatcher {
             self.retried_tests.insert(delivery);
             return;
         }
-        let place = self.digests.by_channel.get_mut(&channel);
-        let lead = place.as_ref().and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
-        if self.cancelled.get(&channel).is_some_and(|(up_to, _)| lead <= *up_to) {
+        let place = self.digests.by_channel.get(&channel);
+        let lead = place.and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
+        if self.is_ordered_cancelled(channel, lead) {
             self.work.insert(Work::Cancel(channel));
             return;
         }
-        if let Some(place) = place
+        if let Some(place) = self.digests.by_channel.get_mut(&channel)
             && place.collector.as_mut().is_some_and(|collector| collector.remove(delivery))
         {
             place.alone.insert(delivery);

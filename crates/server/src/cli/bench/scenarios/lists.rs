@@ -74,7 +74,7 @@ pub(super) fn summary(settings: &Settings) -> String {
 }
 
 pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
-    let starting = Server::start(&bench.directory, bench.watch);
+    let starting = Server::start(&bench.directory, bench.store, bench.watch);
     let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
     let mut tenant = make(bench, &server, settings.channels).await.with_context(|| server.log_end())?;
     let mut figures = vec![Figure::rss("rss_made", "memory with all channels", server.usage())];
