@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::schedule::jittered;
-use crate::{DeliveryId, Timestamp};
+use crate::{DeliveryId, ReasonCode, Timestamp};
 
 /// The most failures that a rule may ask for.
 pub const FAILURES_MAX: u32 = 1000;
@@ -21,7 +21,35 @@ pub const FAILURES_MAX: u32 = 1000;
 /// The longest time of any kind in a rule.
 pub const WAIT_MAX: Duration = Duration::from_hours(24);
 
-/// When a channel trips, and how it comes back.
+/// The most deliveries that a rule may let a channel hold.
+pub const HELD_MAX: u32 = 10_000_000;
+
+/// In which order a channel that comes back sends what it has held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drain {
+    #[default]
+    OldestFirst,
+    /// What came last is worth most.
+    NewestFirst,
+}
+
+impl Drain {
+    pub const ALL: [Self; 2] = [Self::OldestFirst, Self::NewestFirst];
+
+    /// The name in the API and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OldestFirst => "oldest_first",
+            Self::NewestFirst => "newest_first",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|drain| drain.name() == text)
+    }
+}
+
+/// When a channel trips, what it holds meanwhile, and how it comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerRule {
     /// So many deliveries in a row have failed: at most [`FAILURES_MAX`]. 0: never.
@@ -32,6 +60,11 @@ pub struct BreakerRule {
     pub probe_first: Duration,
     /// The longest wait.
     pub probe_max: Duration,
+    /// So many deliveries are held, also while the channel is paused: at most [`HELD_MAX`]. `None`: what the operator says.
+    pub held_max: Option<u32>,
+    /// Those are held that are no older, also while the channel is paused. `None`: what the operator says.
+    pub held_for: Option<Duration>,
+    pub drain: Drain,
 }
 
 impl Default for BreakerRule {
@@ -41,6 +74,9 @@ impl Default for BreakerRule {
             lasting: Duration::from_secs(60),
             probe_first: Duration::from_secs(30),
             probe_max: Duration::from_secs(10 * 60),
+            held_max: None,
+            held_for: None,
+            drain: Drain::OldestFirst,
         }
     }
 }
@@ -48,7 +84,9 @@ impl Default for BreakerRule {
 /// That a channel is tripped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trip {
-    /// What the last failure was, in words; holds no secret.
+    /// What the last failure was.
+    pub code: ReasonCode,
+    /// The same in words; holds no secret.
     pub reason: String,
     pub since: Timestamp,
     /// When the next probe may go.
@@ -99,6 +137,11 @@ impl Default for Breaker {
 }
 
 impl Breaker {
+    /// One that was open when the process ended, and may probe then.
+    pub fn reopened(since: Timestamp, probe_at: Timestamp) -> Self {
+        Self { phase: Phase::Open { probe_at }, tripped_at: since, probes_failed: 0 }
+    }
+
     pub fn share(&self) -> Share {
         match self.phase {
             Phase::Closed { .. } => Share::Everything,
@@ -118,13 +161,13 @@ impl Breaker {
     }
 
     /// Since when it is tripped, and when the next probe may go; `None` when it is closed.
-    pub fn trip(&self, reason: &str) -> Option<Trip> {
+    pub fn trip(&self, code: ReasonCode, reason: &str) -> Option<Trip> {
         let probe_at = match self.phase {
             Phase::Closed { .. } => return None,
             Phase::Open { probe_at } => probe_at,
             Phase::Probing | Phase::Draining { .. } => self.tripped_at,
         };
-        Some(Trip { reason: reason.to_owned(), since: self.tripped_at, probe_at })
+        Some(Trip { code, reason: reason.to_owned(), since: self.tripped_at, probe_at })
     }
 
     /// A delivery failed in a way that may pass.
@@ -194,6 +237,9 @@ mod tests {
         lasting: Duration::from_secs(10),
         probe_first: Duration::from_secs(30),
         probe_max: Duration::from_secs(100),
+        held_max: None,
+        held_for: None,
+        drain: Drain::OldestFirst,
     };
 
     fn at(seconds: i64) -> Timestamp {
@@ -243,7 +289,7 @@ mod tests {
     fn it_holds_probes_and_drains_at_a_pace() {
         let mut breaker = tripped();
         assert_eq!(breaker.share(), Share::Nothing);
-        let trip = breaker.trip("HTTP 503").unwrap();
+        let trip = breaker.trip(ReasonCode::AnsweredWithFailure, "HTTP 503").unwrap();
         assert_eq!((trip.since, trip.reason.as_str()), (at(10), "HTTP 503"));
         assert!(trip.probe_at > at(24) && trip.probe_at <= at(40));
         assert!(!breaker.advance(at(24)));
@@ -254,7 +300,7 @@ mod tests {
             shares.push(breaker.share());
         }
         assert_eq!(shares, [Share::Some(1), Share::Some(2), Share::Some(4), Share::Everything]);
-        assert_eq!(breaker.trip(""), None);
+        assert_eq!(breaker.trip(ReasonCode::NotReached, ""), None);
     }
 
     #[test]
@@ -263,23 +309,23 @@ mod tests {
         let mut waits = Vec::new();
         let mut now = at(10);
         for _ in 0..4 {
-            let probe_at = breaker.trip("").unwrap().probe_at;
+            let probe_at = breaker.trip(ReasonCode::NotReached, "").unwrap().probe_at;
             waits.push(probe_at.since(now).as_secs());
             now = probe_at;
             assert!(breaker.advance(now));
             breaker.failed(&RULE, DeliveryId(9), now, 0);
         }
         assert_eq!(waits[1..], [30, 50, 50], "half of 60, and of the longest");
-        assert_eq!(breaker.trip("").unwrap().since, at(10), "it is one trip");
+        assert_eq!(breaker.trip(ReasonCode::NotReached, "").unwrap().since, at(10), "it is one trip");
     }
 
     #[test]
     fn what_was_under_way_when_it_opened_changes_nothing() {
         let mut breaker = tripped();
-        let before = breaker.trip("").unwrap();
+        let before = breaker.trip(ReasonCode::NotReached, "").unwrap();
         fail(&mut breaker, &[7, 8, 9], 11);
         breaker.answered(8);
-        assert_eq!(breaker.trip("").unwrap(), before);
+        assert_eq!(breaker.trip(ReasonCode::NotReached, "").unwrap(), before);
     }
 
     #[test]
@@ -295,6 +341,16 @@ mod tests {
     fn a_channel_that_sends_one_at_a_time_is_closed_by_one() {
         let mut breaker = tripped();
         breaker.advance(at(40));
+        breaker.answered(1);
+        assert!(breaker.is_closed());
+    }
+
+    #[test]
+    fn one_that_was_open_at_the_end_goes_on() {
+        let mut breaker = Breaker::reopened(at(3), at(40));
+        let trip = breaker.trip(ReasonCode::NotReached, "").unwrap();
+        assert_eq!((breaker.share(), trip.since, trip.probe_at), (Share::Nothing, at(3), at(40)));
+        assert!(breaker.advance(at(40)));
         breaker.answered(1);
         assert!(breaker.is_closed());
     }

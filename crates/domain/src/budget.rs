@@ -123,6 +123,11 @@ impl Budget {
         self.blocked_until = Some(self.blocked_until.map_or(until, |earlier| earlier.max(until)));
     }
 
+    /// Until when the provider wants nothing, beyond its rates.
+    pub fn blocked_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.blocked_until.filter(|until| *until > now)
+    }
+
     /// Whether nothing is to be remembered any more.
     pub fn is_idle(&mut self, now: Timestamp) -> bool {
         let longest = self.windows.iter().map(|(_, length)| *length).max().unwrap_or(0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::breaker::BreakerRule;
 use crate::event::Severity;
 use crate::schedule::Schedule;
-use crate::{ChannelId, Secret, TenantId, Timestamp};
+use crate::{ChannelId, ReasonCode, Secret, TenantId, Timestamp};
 
 /// How many requests may be under way to one channel at a time, unless it says otherwise.
 pub const CONCURRENCY_DEFAULT: u32 = 8;
@@ -192,6 +192,8 @@ impl OnUnknown {
 /// Why Postrider holds the deliveries of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
+    /// That its credentials are refused, or everything.
+    pub code: ReasonCode,
     /// In words, for the owner; holds no secret.
     pub reason: String,
     pub since: Timestamp,

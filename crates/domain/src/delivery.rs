@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::outcome::{Class, Outcome};
-use crate::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
+use crate::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,7 +166,9 @@ pub struct Delivery {
     pub settled_at: Option<Timestamp>,
     /// The digest that it was merged in.
     pub digest: Option<DigestId>,
-    /// Why it stands where it stands, in words; empty when there is nothing to say.
+    /// Why it stands where it stands.
+    pub code: ReasonCode,
+    /// The same in words; empty when there is nothing to say.
     pub reason: String,
 }
 
@@ -201,6 +203,11 @@ pub enum AttemptResult {
 impl Attempt {
     pub fn result(&self) -> AttemptResult {
         AttemptResult::of(self.record.outcome.class, self.gave_up)
+    }
+
+    /// What it came to, for programs.
+    pub fn code(&self) -> ReasonCode {
+        ReasonCode::of_attempt(&self.record.outcome, self.record.code)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
+pub mod reason;
 pub mod redrive;
 pub mod routing;
 pub mod schedule;
@@ -28,6 +29,7 @@ pub mod verdict;
 pub use ids::{
     AttemptId, ChannelId, DeliveryId, DigestId, EventId, KeyId, RedriveId, ScopeId, SubscriptionId, TenantId,
 };
+pub use reason::ReasonCode;
 pub use secret::Secret;
 pub use steps::StepsDone;
 pub use time::{Clock, Timestamp};

@@ -17,10 +17,12 @@ pub enum Reason {
     FilterFailed,
     /// The owner had switched the channel off.
     ChannelInactive,
+    /// The event tells of the channel itself, or of one that fails for the same reason.
+    TellsOfChannel,
 }
 
 impl Reason {
-    pub const ALL: [Self; 3] = [Self::FilterFalse, Self::FilterFailed, Self::ChannelInactive];
+    pub const ALL: [Self; 4] = [Self::FilterFalse, Self::FilterFailed, Self::ChannelInactive, Self::TellsOfChannel];
 
     /// The code in the API.
     pub const fn code(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Reason {
             Self::FilterFalse => "filter_false",
             Self::FilterFailed => "filter_failed",
             Self::ChannelInactive => "channel_inactive",
+            Self::TellsOfChannel => "tells_of_channel",
         }
     }
 
@@ -37,6 +40,7 @@ impl Reason {
             Self::FilterFalse => 1,
             Self::FilterFailed => 2,
             Self::ChannelInactive => 3,
+            Self::TellsOfChannel => 4,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod accept;
 pub mod dispatch;
 mod expression;
 pub mod observe;
+mod operational;
 pub mod ops;
 pub mod random;
 pub mod registry;

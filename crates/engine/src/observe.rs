@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::{Timestamp, TraceContext};
 
+use crate::dispatch::announce::Moment;
 use crate::dispatch::attempt::Answered;
-use crate::dispatch::breakers::Moment;
 
 /// Hears what the engine does. It must be quick: it is on the way of every event and every delivery.
 pub trait Observer: Send + Sync {
@@ -15,7 +15,7 @@ pub trait Observer: Send + Sync {
     /// A try is over. It is not written down yet.
     fn attempted(&self, answered: &Answered);
 
-    /// A channel has tripped, recovered or been paused. The store may not know of a pause yet.
+    /// A channel has tripped, recovered or been paused, or given up a delivery. The store may not know of it yet.
     fn moved(&self, moment: &Moment);
 
     /// So many deliveries are started and not durably settled.

@@ -16,7 +16,8 @@ use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, KeyId, ReasonCode, ScopeId, Secret, TenantId, Timestamp};
+use providers::message::rfc3339;
 use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
@@ -37,6 +38,10 @@ pub struct LiveChannel {
     pub digest: Option<LiveDigest>,
     pub schedule: Schedule,
     pub time_to_live: Duration,
+    /// Deliveries that are held while it fails or is paused.
+    pub held_max: u64,
+    /// How old these may get; `None`: as old as they live.
+    pub held_for: Option<Duration>,
     pub subscriptions: Vec<Subscription>,
     /// What it shares with other channels, and the provider's rates.
     pub scopes: Scopes,
@@ -109,6 +114,14 @@ impl TripState {
 }
 
 impl Hold {
+    pub const fn code(&self) -> ReasonCode {
+        match self {
+            Self::Suspended(_) => ReasonCode::TenantSuspended,
+            Self::Paused(pause) => pause.code,
+            Self::Tripped(_) => ReasonCode::ChannelTripped,
+        }
+    }
+
     /// In words, for a channel.
     pub fn reason(&self) -> &str {
         match self {
@@ -133,7 +146,10 @@ impl std::fmt::Display for Hold {
         match self {
             Self::Suspended(_) => f.write_str(self.reason()),
             Self::Paused(pause) => write!(f, "the channel is paused: {}", pause.reason),
-            Self::Tripped(trip) => write!(f, "the channel is tripped, and tried now and then: {}", trip.reason),
+            Self::Tripped(trip) => {
+                let probe_at = rfc3339(trip.probe_at);
+                write!(f, "the channel is tripped, and tried now and then, next at {probe_at}: {}", trip.reason)
+            }
         }
     }
 }
@@ -203,6 +219,7 @@ impl LiveChannel {
         let spec = provider.spec();
         let config = Config::parse(channel.settings.config.reveal())
             .map_err(|error| RegistryError::Config(channel.id, error))?;
+        let breaker = channel.settings.breaker.unwrap_or_default();
         let mut scopes = Scopes::of(provider, &config);
         if !settings.keeps_provider_rates {
             scopes.rates.clear();
@@ -217,6 +234,8 @@ impl LiveChannel {
             config,
             schedule: channel.settings.retry.clone().unwrap_or_else(|| settings.default_schedule(spec)),
             time_to_live: channel.settings.time_to_live.unwrap_or(spec.time_to_live),
+            held_max: u64::from(breaker.held_max.unwrap_or(settings.held_max)),
+            held_for: breaker.held_for.or(settings.held_for),
             channel,
             subscriptions,
             suspension,
@@ -538,10 +557,17 @@ impl Registry {
     }
 
     /// Every running channel with this credential.
-    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
+    pub(crate) fn running_with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
         let state = self.read();
         let running = state.channels.values().filter(|live| live.channel.pause.is_none());
         running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
+    }
+
+    /// Every channel with this credential.
+    pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<ChannelId> {
+        let state = self.read();
+        let with = state.channels.values().filter(|live| live.scopes.credential == Some(credential));
+        with.map(|live| live.channel.id).collect()
     }
 
     fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {

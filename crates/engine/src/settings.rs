@@ -25,6 +25,10 @@ pub struct Settings {
     /// Whether the rates in the providers' SPECs are kept to. Servers of one's own that speak a provider's API may have
     /// none.
     pub keeps_provider_rates: bool,
+    /// Deliveries that a channel holds while it fails or is paused, unless it says otherwise.
+    pub held_max: u32,
+    /// How old these may get; `None`: as old as they live.
+    pub held_for: Option<Duration>,
     /// How long history is kept.
     pub retention: Retention,
 }
@@ -73,6 +77,8 @@ impl Default for Settings {
             buffered_bytes_max: 32 << 20,
             load_items_max: 256,
             keeps_provider_rates: true,
+            held_max: 100_000,
+            held_for: None,
             retention: Retention::default(),
         }
     }

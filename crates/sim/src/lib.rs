@@ -19,6 +19,7 @@ mod properties;
 mod receivers;
 mod scenario;
 mod slots;
+mod telling;
 pub mod trace;
 mod wire;
 pub mod world;

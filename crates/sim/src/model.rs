@@ -106,6 +106,8 @@ pub struct Model {
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
     pub seen: BTreeMap<DeliveryId, State>,
+    /// When channels tripped in this life.
+    pub trips: BTreeSet<(ChannelId, Timestamp)>,
     /// Posted when nothing goes wrong any more.
     pub posted_in_peace: BTreeSet<u64>,
     /// Whether the wall clock went back in this life: then nothing is said about due times.
@@ -253,7 +255,7 @@ impl Model {
             self.limits.decide(settlement, changes);
             match &settlement.next {
                 Next::Wait { due_at, .. } => drop(self.due.insert(settlement.delivery, *due_at)),
-                Next::Over { state, note } => {
+                Next::Over { state, note, .. } => {
                     if *state != State::Sent && note.is_empty() {
                         return Err(format!("delivery {} is to be {state} without a reason", settlement.delivery));
                     }
@@ -291,6 +293,7 @@ impl Model {
 
     /// The process is gone.
     pub fn dies(&mut self) {
+        self.trips.clear();
         for id in std::mem::take(&mut self.under_way).into_values() {
             let exchange = &self.exchanges[&id];
             let number = exchange.number;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::breaker::BreakerRule;
+use domain::breaker::{BreakerRule, Drain};
 use domain::channel::{ChannelSettings, DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::redrive::{Progress, Source, Wanted};
@@ -90,13 +90,21 @@ impl World {
         }
         let failures = self.wishes.pick(&[0, 1, 2, 5]);
         let (lasting, probe_first) = self.wishes.pick(&[(0, 1), (0, 5), (20, 5)]);
+        let is_fifo = self.wishes.chance(250);
+        let drain = if is_fifo { Drain::OldestFirst } else { self.wishes.pick(&Drain::ALL) };
         edit.breaker = Some(Some(BreakerRule {
             failures,
             lasting: Duration::from_secs(lasting),
             probe_first: Duration::from_secs(probe_first),
             probe_max: Duration::from_secs(20),
+            held_max: self.wishes.pick(&[None, None, None, Some(2), Some(6)]),
+            held_for: self.wishes.pick(&[None, None, None, Some(Duration::from_secs(40))]),
+            drain,
         }));
-        edit.is_fifo = Some(self.wishes.chance(250));
+        edit.is_fifo = Some(is_fifo);
+        if self.wishes.chance(250) {
+            edit.event_types.get_or_insert_default().push("postrider.*".to_owned());
+        }
     }
 
     fn draw_routes(&mut self) -> ChannelEdit {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::channel::OnUnknown;
 use domain::delivery::{Attempt, Delivery, State};
 use domain::outcome::Class;
-use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, EventId, ReasonCode, TenantId, Timestamp};
 use engine::ops::{Explained, OpsError};
 use providers::step::HttpStep;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use store::{Journal as _, StoreError};
 
 use crate::model::{Broken, Exchange, Model};
 use crate::process::read;
+use crate::telling;
 use crate::world::World;
 
 /// Pairs of event and channel that are asked for at the end of a simulation.
@@ -121,6 +122,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
     events(world, &kept)?;
     once(&kept)?;
+    telling::once_and_to_others(world, &kept.events)?;
     let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
     for exchange in world.model.exchanges.values() {
         for delivery in &exchange.deliveries {
@@ -205,7 +207,8 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
     let in_peace = serial.is_some_and(|serial| world.model.posted_in_peace.contains(serial));
     let registry = &world.process.as_ref().expect("running").registry;
     let is_running = registry.channel(*channel).is_some_and(|live| live.channel.pause.is_none());
-    if in_peace && is_running && *state != State::Sent && *state != State::Cancelled {
+    let is_trimmed = matches!(delivery.code, ReasonCode::HeldTooMany | ReasonCode::HeldTooLong);
+    if in_peace && is_running && !is_trimmed && *state != State::Sent && *state != State::Cancelled {
         return Err(format!("delivery {id} is {state}, though nothing stood in its way: {reason}"));
     }
     Ok(())

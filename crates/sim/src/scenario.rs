@@ -32,6 +32,8 @@ impl Scenario {
                 buffered_bytes_max: size(dice, &[300, 2_000, 32 << 20, 32 << 20]),
                 load_items_max: size(dice, &[1, 2, 3, 8, 256]),
                 keeps_provider_rates: true,
+                held_max: 100_000,
+                held_for: None,
                 retention: Retention::default(),
             },
             segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),

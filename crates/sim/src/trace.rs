@@ -44,7 +44,6 @@ pub(crate) fn describe(input: &Input) -> String {
             format!("load of channel {} {:?}: {:?} rows", load.channel, load.what, found.as_ref().map(Vec::len))
         }
         Input::WorkDone(work, more) => format!("{work:?} done, more: {more:?}"),
-        Input::PauseDone(channel, failed) => format!("pause of {channel} done: {}", failed.is_none()),
         Input::Answered(answered) => {
             format!("delivery {} answered: {}", answered.flight.delivery, answered.outcome.class.name())
         }

@@ -28,6 +28,7 @@ use crate::properties;
 use crate::receivers::{Fate, Mood};
 use crate::scenario::Scenario;
 use crate::slots::MemorySlots;
+use crate::telling;
 use crate::trace::{Trace, describe};
 
 /// A lie that the world tells on purpose, to see that the properties find out.
@@ -405,6 +406,8 @@ impl World {
         {
             self.breaks(Err("the dispatcher wants to be woken at once and has nothing to do".to_owned()));
         }
+        let held = telling::held_within_bounds(self);
+        self.breaks(held);
         self.schedule_commit();
     }
 
@@ -445,7 +448,7 @@ impl World {
         }
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
-            Action::Tell(moment) => return self.note(format_args!("{moment:?}")),
+            Action::Tell(moment) => return self.hear_moment(&moment),
             other => other,
         };
         let lies = self.sabotages(
@@ -459,7 +462,7 @@ impl World {
                 Action::Settle(settlements) if lies => Input::Settled(settlements.into()),
                 Action::Settle(settlements) => hands.settle(settlements).await,
                 Action::Load(load) => hands.load(load).await,
-                Action::Pause(channel, pause) => hands.pause(channel, pause).await,
+                Action::Announce(announcements) => hands.announce(announcements).await,
                 Action::Seal(seal) => hands.seal(seal).await,
                 Action::Reconfigure(change) => hands.reconfigure(change).await,
                 Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,

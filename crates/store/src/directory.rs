@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::breaker::Trip;
 use domain::channel::{Channel, ChannelSettings, Pause};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
@@ -54,6 +55,12 @@ pub trait Directory: Send + Sync {
 
     /// Pauses a channel for a reason. Returns whether it was running.
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError>;
+
+    /// Writes down that the breaker of a channel is open, or no longer; a change of the channel closes it as well.
+    async fn trip_channel(&self, channel: ChannelId, trip: Option<Trip>) -> Result<(), StoreError>;
+
+    /// The channels whose breakers were open, in order of id. When they may probe is not kept: at once.
+    async fn tripped_channels(&self) -> Result<Vec<(ChannelId, Trip)>, StoreError>;
 
     /// Gives a channel another config if it still has the one before, and drops its words in a dialect. Returns whether it
     /// did.

@@ -7,7 +7,7 @@ use domain::delivery::{AttemptRecord, State};
 use domain::event::{Event, NewEvent};
 use domain::outcome::Class;
 use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, StepsDone, TenantId, Timestamp};
 
 use crate::StoreError;
 use crate::digest::{NewDigest, SealedDigest};
@@ -40,6 +40,15 @@ pub trait Queue: Send + Sync {
         &self,
         channel: ChannelId,
         after: DeliveryId,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<Waiting>, StoreError>;
+
+    /// The same from the newest down, those below `before`.
+    async fn waiting_before(
+        &self,
+        channel: ChannelId,
+        before: DeliveryId,
         now: Timestamp,
         rows_max: usize,
     ) -> Result<Vec<Waiting>, StoreError>;
@@ -84,6 +93,17 @@ pub trait Queue: Send + Sync {
         now: Timestamp,
         rows_max: usize,
     ) -> Result<bool, StoreError>;
+
+    /// Expires one slice of the waiting deliveries of a channel that holds more, or for longer, than it may; the oldest,
+    /// except what is under way.
+    async fn trim_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        bounds: HeldBounds,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Trimmed, StoreError>;
 
     /// Erases one slice of what deleted tenants have left, and in the end the tenants themselves. Returns whether more
     /// is left. What is under way for them settles into nothing.
@@ -240,7 +260,7 @@ pub enum Next {
     /// It waits for `due_at`.
     Wait { due_at: Timestamp, note: String },
     /// It is over: sent, dead, cancelled or expired, and why.
-    Over { state: State, note: String },
+    Over { state: State, code: ReasonCode, note: String },
 }
 
 /// An order to cancel what waits for a channel.
@@ -249,8 +269,65 @@ pub struct Cancellation {
     pub channel: ChannelId,
     /// Everything at or below.
     pub up_to: DeliveryId,
+    pub code: ReasonCode,
+    /// The same in words.
     pub reason: String,
 }
+
+/// How much a channel may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBounds {
+    /// So many deliveries.
+    pub count_max: u64,
+    /// Those that were accepted since; `None`: from whenever.
+    pub kept_since: Option<Timestamp>,
+}
+
+impl HeldBounds {
+    /// The end of a delivery that is beyond the bounds; `is_surplus` says that it is so by count.
+    pub(crate) fn end(&self, accepted_at: Timestamp, is_surplus: bool) -> Option<End<'static>> {
+        let is_too_old = self.kept_since.is_some_and(|since| accepted_at < since);
+        if is_too_old { Some(HELD_TOO_LONG) } else { is_surplus.then_some(HELD_TOO_MANY) }
+    }
+}
+
+/// What a [`Queue::trim_slice`] left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// More is beyond the bounds and not under way.
+    pub has_more: bool,
+    /// Deliveries that wait now.
+    pub waiting: u64,
+}
+
+/// How what waits ends without a try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End<'n> {
+    pub state: State,
+    pub code: ReasonCode,
+    pub note: &'n str,
+}
+
+impl End<'_> {
+    pub(crate) fn next(&self) -> Next {
+        Next::Over { state: self.state, code: self.code, note: self.note.to_owned() }
+    }
+}
+
+pub(crate) const EXPIRED_HELD: End<'static> =
+    End { state: State::Expired, code: ReasonCode::ExpiredHeld, note: "its time-to-live ended while it was held" };
+
+pub(crate) const HELD_TOO_LONG: End<'static> = End {
+    state: State::Expired,
+    code: ReasonCode::HeldTooLong,
+    note: "the channel was held for longer than it keeps deliveries (breaker.held_seconds)",
+};
+
+pub(crate) const HELD_TOO_MANY: End<'static> = End {
+    state: State::Expired,
+    code: ReasonCode::HeldTooMany,
+    note: "the channel held more deliveries than it keeps (breaker.held_max), and this was the oldest",
+};
 
 /// What a [`Queue::retry`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

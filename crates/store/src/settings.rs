@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use domain::breaker::BreakerRule;
+use domain::ReasonCode;
+use domain::breaker::{BreakerRule, Drain};
 use domain::channel::{DigestRule, RateLimit, RatePeriod};
+use domain::delivery::State;
 use domain::event::Severity;
 use domain::event_type::{Variable, VariableGroup, VariableKind};
 use domain::schedule::Schedule;
@@ -15,6 +17,16 @@ use serde_json::{Value, json};
 
 pub(crate) fn as_ms(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The code of a reason; rows from before reasons had codes have none.
+pub(crate) fn read_code(code: Option<String>, otherwise: ReasonCode) -> ReasonCode {
+    code.as_deref().and_then(ReasonCode::parse).unwrap_or(otherwise)
+}
+
+/// The code of a delivery that is over. What was sent needs none to be written down.
+pub(crate) fn code_of(state: State, code: Option<String>) -> ReasonCode {
+    read_code(code, if state == State::Sent { ReasonCode::Delivered } else { ReasonCode::ReasonNotKept })
 }
 
 /// The waits of a schedule in milliseconds.
@@ -47,6 +59,9 @@ pub(crate) fn breaker_json(rule: &BreakerRule) -> String {
         "lasting_ms": as_ms(rule.lasting),
         "probe_first_ms": as_ms(rule.probe_first),
         "probe_max_ms": as_ms(rule.probe_max),
+        "held_max": rule.held_max,
+        "held_ms": rule.held_for.map(as_ms),
+        "drain": rule.drain.name(),
     })
     .to_string()
 }
@@ -59,6 +74,9 @@ pub(crate) fn read_breaker(json: &str) -> Option<BreakerRule> {
         lasting: time("lasting_ms")?,
         probe_first: time("probe_first_ms")?,
         probe_max: time("probe_max_ms")?,
+        held_max: number(&value["held_max"]),
+        held_for: time("held_ms"),
+        drain: value["drain"].as_str().and_then(Drain::parse).unwrap_or_default(),
     })
 }
 

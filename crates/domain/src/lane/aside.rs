@@ -69,6 +69,6 @@ impl<T> Lanes<T> {
     pub fn is_reading(&self, channel: ChannelId) -> bool {
         self.by_channel
             .get(&channel)
-            .is_some_and(|lane| lane.is_loading || (lane.is_spilled && lane.wants_load(&self.bounds)))
+            .is_some_and(|lane| lane.is_loading || (lane.has_more() && lane.wants_load(&self.bounds)))
     }
 }

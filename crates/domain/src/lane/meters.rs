@@ -38,6 +38,14 @@ struct Shared {
     waiting: Vec<ChannelId>,
 }
 
+/// What keeps a lane from starting.
+pub(super) enum Obstacle {
+    /// The provider asked for it.
+    Asked(Timestamp),
+    /// A rate has no room before then, or before something is answered.
+    Rate(Option<Timestamp>),
+}
+
 /// The meters of all lanes.
 #[derive(Debug)]
 pub(super) struct Meters {
@@ -183,6 +191,21 @@ impl Meters {
             }
         }
         open.into_iter().flat_map(|scope| self.wake(scope)).collect()
+    }
+
+    /// What keeps a channel from starting something now; `None`: nothing here.
+    pub(super) fn obstacle(&self, channel: ChannelId, now: Timestamp) -> Option<Obstacle> {
+        let meter = self.by_channel.get(&channel)?;
+        let shared = || meter.scopes.iter().filter_map(|scope| self.shared.get(scope));
+        if let Some(until) = shared().filter_map(|shared| shared.budget.blocked_until(now)).max() {
+            return Some(Obstacle::Asked(until));
+        }
+        let bucket = meter.bucket.into_iter().map(|mut bucket| bucket.free(now));
+        let mut free = bucket.chain(shared().map(|shared| shared.budget.clone().free(now)));
+        free.find(|free| *free != Free::Now).map(|free| match free {
+            Free::At(at) => Obstacle::Rate(Some(at)),
+            Free::Now | Free::OnceAnswered => Obstacle::Rate(None),
+        })
     }
 
     /// Nothing of this scope starts before then.

@@ -11,9 +11,11 @@
 mod aside;
 mod meters;
 mod order;
+mod pauses;
 mod slow;
 mod terms;
 mod turns;
+mod waits;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -26,6 +28,7 @@ use order::Order;
 use slow::{Pace, SlowShare};
 pub use terms::{Answer, Bounds, DueNow, LaneRules, Load, LoadWhat, Loaded, Ready, Start};
 use turns::Turns;
+pub use waits::Wait;
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent: all combinations occur")]
@@ -57,6 +60,8 @@ struct Lane<T> {
     is_paused: bool,
     /// Everything at or below was taken or is none of this lane's business.
     taken_to: DeliveryId,
+    /// Below this one more waits in the table, which is taken from the top down.
+    backlog: Option<DeliveryId>,
     blocked_until: Option<Timestamp>,
     /// Raised when the lane forgets what it holds; loads and due times of an older generation are void.
     generation: u32,
@@ -83,6 +88,7 @@ impl<T> Lane<T> {
             missed_during_load: false,
             is_paused: false,
             taken_to: DeliveryId(0),
+            backlog: None,
             blocked_until: None,
             generation: 0,
         }
@@ -118,11 +124,17 @@ impl<T> Lane<T> {
         }
     }
 
+    /// Whether the table holds more than it has taken.
+    fn has_more(&self) -> bool {
+        self.is_spilled || self.backlog.is_some()
+    }
+
     fn wants_load(&self, bounds: &Bounds) -> bool {
         let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
         let wants = !self.recalled.is_empty() && (has_room || self.order.is_held_up());
-        let takes_more = self.is_spilled && self.aside.len() < aside::ASIDE_MAX;
-        !self.is_paused && !self.is_loading && (wants || (has_room && takes_more))
+        let takes_more = self.has_more() && self.aside.len() < aside::ASIDE_MAX;
+        // A lane that may start nothing leaves what waits to the table.
+        !self.is_paused && self.share > 0 && !self.is_loading && (wants || (has_room && takes_more))
     }
 }
 
@@ -224,7 +236,7 @@ impl<T> Lanes<T> {
             lane.settled_during_load.clear();
             let items_max = self.bounds.load_items_max;
             let what = if lane.recalled.is_empty() {
-                LoadWhat::After(lane.taken_to)
+                lane.backlog.filter(|_| !lane.is_spilled).map_or(LoadWhat::After(lane.taken_to), LoadWhat::Before)
             } else {
                 let count = lane.recalled.len().min(items_max);
                 LoadWhat::These(lane.recalled.drain(..count).collect())
@@ -243,14 +255,16 @@ impl<T> Lanes<T> {
             return;
         }
         let is_again = matches!(load.what, LoadWhat::These(_));
-        if !is_again {
-            lane.taken_to = lane.taken_to.max(found.reached.unwrap_or(lane.taken_to));
-            lane.is_spilled = !found.is_drained || lane.missed_during_load;
-        }
-        if let LoadWhat::These(asked) = &load.what {
-            for delivery in asked {
-                lane.order.waits_no_longer(*delivery);
+        match &load.what {
+            LoadWhat::After(_) => {
+                lane.taken_to = lane.taken_to.max(found.reached.unwrap_or(lane.taken_to));
+                lane.is_spilled = !found.is_drained || lane.missed_during_load;
             }
+            LoadWhat::Before(_) => {
+                lane.taken_to = lane.taken_to.max(found.newest.unwrap_or(lane.taken_to));
+                lane.backlog = found.reached.filter(|_| !found.is_drained);
+            }
+            LoadWhat::These(asked) => asked.iter().for_each(|delivery| lane.order.waits_no_longer(*delivery)),
         }
         for (delivery, due) in found.later {
             if !lane.known.contains(&delivery) && !lane.settled_during_load.contains(&delivery) {
@@ -403,6 +417,7 @@ impl<T> Lanes<T> {
                 Share::Some(requests) => requests as usize,
                 Share::Everything => usize::MAX,
             };
+            self.hungry.push_back(channel);
             self.enlist(channel, now);
         }
     }
@@ -419,41 +434,6 @@ impl<T> Lanes<T> {
         {
             lane.order.go_on_with(delivery);
         }
-    }
-
-    /// Starts nothing on this channel until [`Lanes::resume`], and forgets what waits: it is safe in the table.
-    pub fn pause(&mut self, channel: ChannelId) {
-        if let Some(lane) = self.by_channel.get_mut(&channel) {
-            lane.is_paused = true;
-            self.forget(channel, DeliveryId(0));
-        }
-    }
-
-    /// Goes on with a paused channel, from the table.
-    pub fn resume(&mut self, channel: ChannelId) {
-        if let Some(lane) = self.by_channel.get_mut(&channel)
-            && lane.is_paused
-        {
-            lane.is_paused = false;
-            lane.blocked_until = None;
-            self.hungry.push_back(channel);
-        }
-    }
-
-    /// Forgets what waits at or below `up_to`; the table may hold more above it. What is under way stays known.
-    pub fn forget(&mut self, channel: ChannelId, up_to: DeliveryId) {
-        let Some(lane) = self.by_channel.get_mut(&channel) else { return };
-        for ready in lane.buffer.drain(..) {
-            lane.known.remove(&ready.delivery);
-            self.buffered_bytes -= ready.bytes;
-        }
-        lane.recalled.clear();
-        lane.aside.clear();
-        lane.order.forget();
-        lane.generation += 1;
-        lane.is_spilled = true;
-        lane.taken_to = up_to;
-        self.hungry.push_back(channel);
     }
 
     /// Moves time on: blocked lanes whose time has come may start, and due deliveries are recalled.
@@ -500,7 +480,9 @@ impl<T> Lanes<T> {
         let buffered = running().flat_map(|(_, lane)| &lane.buffer).map(|ready| since(&ready.item)).min();
         let mut in_table = Vec::new();
         for (channel, lane) in running() {
-            if lane.is_spilled {
+            if lane.backlog.is_some() {
+                in_table.push((*channel, LoadWhat::After(DeliveryId(0))));
+            } else if lane.is_spilled {
                 in_table.push((*channel, LoadWhat::After(lane.taken_to)));
             }
             if let Some(first) = lane.recalled.front() {

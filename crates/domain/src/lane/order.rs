@@ -29,6 +29,11 @@ impl Order {
         self.first.is_some() || !self.later.is_empty()
     }
 
+    /// The oldest that waits for a later try.
+    pub(super) fn oldest_later(&self) -> Option<DeliveryId> {
+        self.later.first().copied()
+    }
+
     pub(super) fn go_on_with(&mut self, delivery: DeliveryId) {
         self.first = Some(delivery);
     }

@@ -42,6 +42,8 @@ pub struct Load {
 pub enum LoadWhat {
     /// In order of id, those above this one.
     After(DeliveryId),
+    /// From the newest down, those below this one.
+    Before(DeliveryId),
     /// These, as far as they still wait.
     These(Vec<DeliveryId>),
 }
@@ -49,12 +51,14 @@ pub enum LoadWhat {
 /// What a [`Load`] found.
 #[derive(Clone, Debug)]
 pub struct Loaded<T> {
-    /// Rows that may start now, in order of id.
+    /// Rows that may start now, in the order asked for.
     pub ready: Vec<Ready<T>>,
     /// Rows that are due later.
     pub later: Vec<(DeliveryId, Timestamp)>,
     /// The last row that was looked at; `None` when there was none.
     pub reached: Option<DeliveryId>,
+    /// The newest row that was looked at.
+    pub newest: Option<DeliveryId>,
     /// Whether the table held nothing beyond `reached`.
     pub is_drained: bool,
 }

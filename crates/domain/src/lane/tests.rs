@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::channel::{RateLimit, RatePeriod};
 
 const BOUNDS: Bounds = Bounds { unsettled_max: 10, lane_items_max: 4, buffered_bytes_max: 1000, load_items_max: 3 };
 const NOW: Timestamp = Timestamp::from_ms(1_000);
@@ -40,6 +41,9 @@ impl World {
             LoadWhat::After(after) => {
                 self.table.range(after.0 + 1..).take(load.items_max).map(|(id, due)| (*id, *due)).collect()
             }
+            LoadWhat::Before(before) => {
+                self.table.range(..before.0).rev().take(load.items_max).map(|(id, due)| (*id, *due)).collect()
+            }
             LoadWhat::These(ids) => ids.iter().filter_map(|id| Some((id.0, *self.table.get(&id.0)?))).collect(),
         };
         let (ready, later): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, due)| *due <= now);
@@ -47,6 +51,7 @@ impl World {
             ready: ready.iter().map(|(id, _)| Ready { delivery: DeliveryId(*id), bytes: 1, item: *id }).collect(),
             later: later.iter().map(|(id, due)| (DeliveryId(*id), *due)).collect(),
             reached: rows.last().map(|(id, _)| DeliveryId(*id)),
+            newest: rows.iter().map(|(id, _)| DeliveryId(*id)).max(),
             is_drained: rows.len() < load.items_max,
         }
     }
@@ -291,4 +296,55 @@ fn what_is_too_much_to_set_aside_stays_in_the_table() {
     world.lanes.release(channel, DeliveryId(1));
     let load = world.lanes.next_load().unwrap();
     assert_eq!(load.what, LoadWhat::After(DeliveryId(10_000)));
+}
+
+#[test]
+fn a_lane_that_is_turned_over_starts_the_newest_first() {
+    let mut world = World::new(BOUNDS);
+    world.lanes.share(ChannelId(1), Share::Nothing, NOW);
+    (0..9).for_each(|_| world.accept());
+    assert!(world.lanes.next_load().is_none(), "what may not start is left to the table");
+    assert!(world.lanes.turn_over(ChannelId(1)));
+    world.lanes.share(ChannelId(1), Share::Some(1), NOW);
+    world.load_all(NOW);
+    // They arrive while the backlog is read, and are as good as new.
+    world.accept();
+    world.accept();
+    let order = world.run(NOW);
+    assert_eq!(order.len(), 11, "{order:?}");
+    assert_eq!(order[..3], [9, 8, 7], "{order:?}");
+    let place = |wanted: i64| order.iter().position(|id| *id == wanted).unwrap();
+    assert!(place(10) < place(1) && place(11) < place(1), "{order:?}");
+    assert_eq!(order[order.len() - 2..], [2, 1]);
+    world.accept();
+    assert_eq!(world.run(NOW), [12], "and then it goes on as usual");
+}
+
+#[test]
+fn a_lane_in_strict_order_is_not_turned_over() {
+    let mut world = World::new(BOUNDS);
+    world.lanes.open(ChannelId(1), &LaneRules { is_fifo: true, ..rules(1, 2) }, NOW);
+    (0..4).for_each(|_| world.accept());
+    assert!(!world.lanes.turn_over(ChannelId(1)));
+    assert_eq!(world.run(NOW), [1, 2, 3, 4]);
+}
+
+#[test]
+fn what_holds_a_delivery_back_is_told() {
+    let limited = |per| LaneRules {
+        metering: Metering { rate_limit: Some(RateLimit { count: 1, per, burst: None }), ..Metering::default() },
+        ..rules(1, 2)
+    };
+    let waits = |world: &World, delivery| world.lanes.waits_for(ChannelId(1), DeliveryId(delivery), NOW);
+    let mut world = World::new(BOUNDS);
+    (0..2).for_each(|_| world.accept());
+    assert_eq!(waits(&world, 2), None);
+    world.lanes.block(ChannelId(1), Timestamp::from_ms(5_000));
+    assert_eq!(waits(&world, 2), Some(Wait::Provider(Timestamp::from_ms(5_000))));
+    world.lanes.advance(Timestamp::from_ms(5_000));
+    world.lanes.open(ChannelId(1), &limited(RatePeriod::Hour), NOW);
+    assert!(matches!(waits(&world, 2), Some(Wait::RateLimit(Some(_)))));
+    world.lanes.open(ChannelId(1), &LaneRules { is_fifo: true, ..rules(1, 2) }, NOW);
+    world.load_all(NOW);
+    assert_eq!((waits(&world, 1), waits(&world, 2)), (None, Some(Wait::Predecessor)));
 }

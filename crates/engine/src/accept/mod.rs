@@ -4,6 +4,7 @@
 //! the store's business, and starting its deliveries dispatch's.
 
 pub mod filter;
+pub(crate) mod own;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

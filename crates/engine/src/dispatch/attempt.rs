@@ -16,7 +16,7 @@ use domain::lane::Answer;
 use domain::outcome::{Class, ConfigPatch, Outcome, Remedy, Scope};
 use domain::secret::MASK;
 use domain::steps::STEPS_MAX;
-use domain::{ChannelId, DeliveryId, StepsDone, Timestamp, TraceContext};
+use domain::{ChannelId, DeliveryId, ReasonCode, StepsDone, Timestamp, TraceContext};
 use http::header::LOCATION;
 use http::{HeaderName, HeaderValue};
 use providers::step::{InboxStep, Reply, SmtpReply, Step};
@@ -26,6 +26,7 @@ use store::digest::SealedDigest;
 use store::inbox::InboxEntry;
 use store::queue::Waiting;
 
+use super::announce::is_own;
 use super::due_since;
 use super::in_flight::Note;
 
@@ -90,6 +91,18 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// What it came to, for programs.
+    pub fn code(&self) -> ReasonCode {
+        let decides = |record: &&AttemptRecord| record.outcome.class == self.outcome.class;
+        let status = self.records.iter().rev().find(decides).and_then(|record| record.code);
+        ReasonCode::of_attempt(&self.outcome, status)
+    }
+
+    /// Whether it is a delivery of an operational event.
+    pub(super) fn is_own(&self) -> bool {
+        is_own(&self.flight.content.event.content.event_type)
+    }
+
     /// What the lanes are told of it.
     pub(super) fn answer(&self) -> Answer {
         let took_ms = self.records.iter().map(|record| u64::from(record.duration_ms)).sum();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use domain::channel::OnUnknown;
 use domain::delivery::{Cause, State};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{ChannelId, DeliveryId, Timestamp, schedule};
-use store::queue::{Next, Settlement};
+use domain::{ChannelId, DeliveryId, ReasonCode, Timestamp, schedule};
+use store::queue::{Cancellation, Next, Settlement};
 
 use super::attempt::{Answered, Content};
 
@@ -55,13 +55,16 @@ pub fn decide(answered: Answered, known: Circumstances, now: Timestamp, random: 
     if outcome.class != Class::Delivered && must_not_repeat(&answered) {
         let note =
             format!("gave up, because it may have been taken and the channel says not to repeat: {}", outcome.note);
-        return over(answered, attempts_before + 1, Cause::GiveUp, note, now);
+        return give_up(answered, attempts_before + 1, (ReasonCode::MayHaveBeenTaken, note), now);
     }
     match outcome.class {
         Class::Delivered if answered.has_more => wait_for_turn(answered, outcome, now),
         Class::Delivered => deliver(answered, outcome, now),
         Class::Permanent if outcome.scope != Scope::Message && !is_test => hold(answered, outcome, now),
-        Class::Permanent => over(answered, attempts_before + 1, Cause::GiveUp, outcome.note, now),
+        Class::Permanent => {
+            let code = answered.code();
+            give_up(answered, attempts_before + 1, (code, outcome.note), now)
+        }
         Class::Throttled if !is_test => throttle(answered, outcome, known.throttled_in_a_row, now, random),
         Class::Retry | Class::Unknown if known.is_tripped && !is_test => trip(answered, outcome, now),
         Class::Throttled | Class::Retry | Class::Unknown => fail(answered, &outcome, now, random),
@@ -74,25 +77,46 @@ fn must_not_repeat(answered: &Answered) -> bool {
     is_unknown && answered.flight.live.channel.settings.on_unknown == OnUnknown::GiveUp
 }
 
+/// Why a delivery ends without a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untried {
+    /// Its turn comes too late.
+    Expired,
+    ChannelDeleted,
+    ChannelSwitchedOff,
+}
+
+impl Untried {
+    const fn terms(self) -> (Cause, ReasonCode, &'static str) {
+        match self {
+            Self::Expired => {
+                (Cause::Expire, ReasonCode::ExpiredInQueue, "its time-to-live ended before it could be tried")
+            }
+            Self::ChannelDeleted => (Cause::Cancel, ReasonCode::ChannelDeleted, "the channel was deleted"),
+            Self::ChannelSwitchedOff => (Cause::Cancel, ReasonCode::ChannelSwitchedOff, "the channel was switched off"),
+        }
+    }
+}
+
 /// A settlement for a delivery whose turn comes too late, or whose channel no longer wants it.
 pub fn without_try(
     delivery: DeliveryId,
     channel: ChannelId,
     content: &Content,
-    cause: Cause,
-    note: &str,
+    untried: Untried,
     now: Timestamp,
 ) -> Settlement {
+    let (cause, code, note) = untried.terms();
     let from = if content.tries == 0 { State::Pending } else { State::Retrying };
     let state = from.next(cause).expect("an edge of the state machine");
-    settlement(delivery, channel, content, Next::Over { state, note: note.to_owned() }, now)
+    settlement(delivery, channel, content, Next::Over { state, code, note: note.to_owned() }, now)
 }
 
 /// The same try, for a delivery that was cancelled while it was under way and would otherwise wait.
-pub fn cancel(mut settlement: Settlement, reason: &str) -> Settlement {
+pub fn cancel(mut settlement: Settlement, order: &Cancellation) -> Settlement {
     if matches!(settlement.next, Next::Wait { .. }) {
         let state = State::Processing.next(Cause::Cancel).expect("an edge of the state machine");
-        settlement.next = Next::Over { state, note: reason.to_owned() };
+        settlement.next = Next::Over { state, code: order.code, note: order.reason.clone() };
     }
     settlement
 }
@@ -125,7 +149,7 @@ fn wait_for_turn(answered: Answered, outcome: Outcome, now: Timestamp) -> Decisi
 fn deliver(answered: Answered, outcome: Outcome, now: Timestamp) -> Decision {
     let attempts = answered.flight.content.attempts + 1;
     let wait = outcome.hint.filter(|_| answered.flight.content.attempts_max.is_none());
-    let decision = over(answered, attempts, Cause::Deliver, outcome.note, now);
+    let decision = over(answered, attempts, Cause::Deliver, (ReasonCode::Delivered, outcome.note), now);
     match wait {
         Some(wait) => Decision { for_channel: ForChannel::BlockUntil(outcome.scope, now.after(wait)), ..decision },
         None => decision,
@@ -149,20 +173,31 @@ fn fail(answered: Answered, outcome: &Outcome, now: Timestamp, random: u64) -> D
     let wait = answered.flight.live.schedule.wait_after(attempts, outcome.hint, random).filter(|_| may_retry);
     let Some(wait) = wait else {
         let note = format!("gave up after {attempts} attempts: {}", outcome.note);
-        return over(answered, attempts, Cause::GiveUp, note, now);
+        return give_up(answered, attempts, (ReasonCode::AttemptsUsedUp, note), now);
     };
     let due_at = now.after(wait);
     if due_at >= content.expires_at {
         let note = format!("gave up: the next attempt would come after its time-to-live: {}", outcome.note);
-        return over(answered, attempts, Cause::GiveUp, note, now);
+        return give_up(answered, attempts, (ReasonCode::NoTimeForRetry, note), now);
     }
     let next = Next::Wait { due_at, note: outcome.note.clone() };
     Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
 }
 
-fn over(answered: Answered, attempts: u32, cause: Cause, note: String, now: Timestamp) -> Decision {
+fn give_up(answered: Answered, attempts: u32, reason: (ReasonCode, String), now: Timestamp) -> Decision {
+    over(answered, attempts, Cause::GiveUp, reason, now)
+}
+
+fn over(
+    answered: Answered,
+    attempts: u32,
+    cause: Cause,
+    (code, note): (ReasonCode, String),
+    now: Timestamp,
+) -> Decision {
     let state = State::Processing.next(cause).expect("an edge of the state machine");
-    Decision { settlement: of(answered, attempts, Next::Over { state, note }, now), for_channel: ForChannel::GoOn }
+    let next = Next::Over { state, code, note };
+    Decision { settlement: of(answered, attempts, next, now), for_channel: ForChannel::GoOn }
 }
 
 fn of(answered: Answered, attempts: u32, next: Next, now: Timestamp) -> Settlement {

@@ -337,7 +337,7 @@ impl Dispatcher {
         let Some(place) = self.digests.by_channel.get(&channel) else { return };
         if place.rule.as_ref() != rule {
             self.digests.forget(channel);
-            let up_to = self.cancelled.get(&channel).map_or(DeliveryId(0), |(up_to, _)| *up_to);
+            let up_to = self.cancelled.get(&channel).map_or(DeliveryId(0), |order| order.up_to);
             self.lanes.forget(channel, up_to);
             if let Some(place) = self.digests.by_channel.get_mut(&channel) {
                 place.rule = rule.cloned();
@@ -370,9 +370,9 @@ fn with_reason(next: Next, digest: DigestId) -> Next {
     let named = |note: String| format!("digest {digest}: {note}");
     match next {
         Next::Wait { due_at, note } => Next::Wait { due_at, note: named(note) },
-        Next::Over { state: State::Sent, .. } => {
-            Next::Over { state: State::Sent, note: format!("merged in digest {digest}") }
+        Next::Over { state: State::Sent, code, .. } => {
+            Next::Over { state: State::Sent, code, note: format!("merged in digest {digest}") }
         }
-        Next::Over { state, note } => Next::Over { state, note: named(note) },
+        Next::Over { state, code, note } => Next::Over { state, code, note: named(note) },
     }
 }

@@ -3,20 +3,24 @@
 //! No tasks, no timers, no second tries: the shell runs these in tasks of their own, the simulator polls them itself.
 //! A failure goes back to the [`Dispatcher`](super::Dispatcher), which alone decides when to try again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use domain::channel::Pause;
 use domain::event::Event;
 use domain::lane::{Load, LoadWhat};
-use domain::{ChannelId, Clock, DeliveryId, RedriveId, TenantId};
+use domain::{Clock, DeliveryId, ReasonCode, RedriveId, TenantId};
 use store::digest::{DigestMember, NewDigest};
 use store::directory::ConfigChange;
-use store::queue::{Settlement, Waiting};
+use store::journal::StatsQuery;
+use store::queue::{AcceptAnswer, Settlement, Trimmed, Waiting};
 use store::{Store, StoreError};
 
+use super::announce::{Announcement, Moment};
 use super::digest::{Seal, Sealed};
 use super::{Input, Work};
-use crate::registry::Registry;
+use crate::accept::own;
+use crate::operational;
+use crate::registry::{LiveChannel, Registry};
 use crate::render::digest::DigestRow;
 use crate::upkeep;
 
@@ -50,11 +54,60 @@ impl Hands {
         Input::Loaded(load, or_warn(found, "the queue could not be read"))
     }
 
-    /// Carries out an [`Action::Pause`](super::Action::Pause).
-    pub async fn pause(&self, channel: ChannelId, pause: Pause) -> Input {
-        let saved = self.store.pause_channel(channel, pause.clone()).await;
-        let is_saved = or_warn(saved, "the pause of a channel could not be written").is_some();
-        Input::PauseDone(channel, (!is_saved).then_some(pause))
+    /// Carries out an [`Action::Announce`](super::Action::Announce), as far as the store takes it.
+    pub async fn announce(&self, announcements: Vec<Announcement>) -> Input {
+        let mut left = VecDeque::from(announcements);
+        let mut expands = false;
+        while let Some(next) = left.front() {
+            let Some(has_more) = or_warn(self.keep(next).await, "what owners are told could not be written") else {
+                break;
+            };
+            expands |= has_more;
+            left.pop_front();
+        }
+        Input::Announced(left.into(), expands)
+    }
+
+    /// Keeps an announcement: the event, and then the state that a start goes on with. Returns whether deliveries of the
+    /// event are still to be made.
+    async fn keep(&self, announcement: &Announcement) -> Result<bool, StoreError> {
+        let Announcement { moment, is_told } = announcement;
+        // Of a channel that was deleted meanwhile nobody wants to hear.
+        let Some(live) = self.registry.channel(moment.channel()) else { return Ok(false) };
+        let expands = if *is_told { self.tell(moment, &live).await? } else { false };
+        let channel = live.channel.id;
+        // Unless its owner has changed it since.
+        let Some(live) = self.registry.channel(channel) else { return Ok(expands) };
+        let tripped = live.tripped().map(|trip| trip.since);
+        match moment {
+            Moment::Tripped(.., trip) if tripped == Some(trip.since) => {
+                self.store.trip_channel(channel, Some(trip.clone())).await?;
+            }
+            Moment::Recovered(..) if tripped.is_none() => self.store.trip_channel(channel, None).await?,
+            Moment::Disabled(.., pause) if live.channel.pause.as_ref() == Some(pause) => {
+                self.store.pause_channel(channel, pause.clone()).await?;
+            }
+            _ => {}
+        }
+        Ok(expands)
+    }
+
+    async fn tell(&self, moment: &Moment, live: &LiveChannel) -> Result<bool, StoreError> {
+        let (tenant, channel, now) = (moment.tenant(), live.channel.id, self.clock.now());
+        let waiting = self.store.stats(tenant, StatsQuery { channel: Some(channel), ..StatsQuery::since(now) }).await?;
+        let shared = live
+            .scopes
+            .credential
+            .filter(|_| matches!(moment, Moment::Disabled(.., pause) if pause.code == ReasonCode::CredentialsRefused));
+        let mut tells_of = shared.map_or_else(Vec::new, |credential| self.registry.with_credential(credential));
+        tells_of.push(channel);
+        let event = operational::event_of(moment, live, waiting.pending + waiting.retrying, tells_of);
+        match self.store.accept(own::prepare(&self.registry, event, now)).await {
+            Ok(AcceptAnswer::Kept(kept)) => Ok(kept.iter().any(|event| event.expanding > 0)),
+            // Neither can become otherwise: nobody else has such keys, and a tenant that was deleted is gone.
+            Ok(AcceptAnswer::KeyReused(_)) | Err(StoreError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Carries out an [`Action::Reconfigure`](super::Action::Reconfigure).
@@ -115,6 +168,13 @@ impl Hands {
             Work::Purge => self.store.purge_slice(SLICE_ROWS).await,
             Work::Cancel(channel) => self.store.cancel_slice(channel, under_way, now, SLICE_ROWS).await,
             Work::Expire(channel) => self.store.expire_slice(channel, under_way, now, SLICE_ROWS).await,
+            Work::Trim(channel) => {
+                let Some(live) = self.registry.channel(channel) else {
+                    return Input::Trimmed(channel, Some(Trimmed { has_more: false, waiting: 0 }));
+                };
+                let trimmed = self.store.trim_slice(channel, under_way, live.held_bounds(now), now, SLICE_ROWS).await;
+                return Input::Trimmed(channel, or_warn(trimmed, "what a channel holds could not be trimmed"));
+            }
         };
         Input::WorkDone(work, or_warn(done, "a slice of work could not be done"))
     }
@@ -130,6 +190,7 @@ impl Hands {
         let now = self.clock.now();
         match &load.what {
             LoadWhat::After(after) => self.store.waiting_after(load.channel, *after, now, load.items_max).await,
+            LoadWhat::Before(before) => self.store.waiting_before(load.channel, *before, now, load.items_max).await,
             LoadWhat::These(deliveries) => self.store.waiting_these(load.channel, deliveries.clone(), now).await,
         }
     }

@@ -7,11 +7,13 @@
 //! In flight means started and not durably settled: a result that the store cannot take is kept and offered again, and
 //! meanwhile it counts against the bound on what may start.
 
+pub mod announce;
 pub mod attempt;
 pub mod breakers;
 pub mod decide;
 pub mod digest;
 pub mod hands;
+mod held;
 pub mod in_flight;
 mod reach;
 pub mod recovery;
@@ -24,24 +26,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::channel::Pause;
-use domain::delivery::Cause;
+use domain::breaker::Trip;
 use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, RedriveId, StepsDone, TenantId, Timestamp};
 use store::directory::ConfigChange;
-use store::queue::{Arrival, Cancellation, Next, Settlement, Waiting};
+use store::queue::{Arrival, Cancellation, Next, Settlement, Trimmed, Waiting};
 use store::{Store, StoreError};
 
 use crate::random::Entropy;
 use crate::registry::{Hold, Registry};
 use crate::settings::Settings;
 use crate::upkeep::redrive::Sliced;
+use announce::{Announcement, Announcements, Moment};
 use attempt::{Answered, Content, Flight};
-use breakers::{Breakers, Moment};
-use decide::{Circumstances, Decision, decide};
+use breakers::Breakers;
+use decide::{Circumstances, Decision, Untried, decide};
 use digest::{Digests, Seal, Sealed, of_each};
+use held::Held;
 use in_flight::Slots;
+use reach::Origin;
 use redrives::Redrives;
 
 pub use standing::Standing;
@@ -81,12 +85,14 @@ pub enum Input {
     Redriven(TenantId, RedriveId, Sliced),
     /// A window was sealed, or not; `None`: the store failed.
     SealDone(Seal, Option<Sealed>),
-    /// A pause was written down, or could not be: then this is it.
-    PauseDone(ChannelId, Option<Pause>),
+    /// Announcements were kept but for these, and whether a large fan-out came of one.
+    Announced(Vec<Announcement>, bool),
     /// A config that a provider changed was written down, or could not be: then this is it.
     ReconfigureDone(Option<ConfigChange>),
     /// A piece of work was done, and whether more is left; `None`: the store failed.
     WorkDone(Work, Option<bool>),
+    /// What a channel holds beyond its bounds went, or a slice of it; `None`: the store failed.
+    Trimmed(ChannelId, Option<Trimmed>),
     /// Start nothing more.
     Stop,
 }
@@ -100,13 +106,13 @@ pub enum Action {
     Settle(Vec<Settlement>),
     /// Read from the queue table; comes back as [`Input::Loaded`].
     Load(Load),
-    /// Write down that a channel is paused; comes back as [`Input::PauseDone`].
-    Pause(ChannelId, Pause),
+    /// Keep what owners are told, in this order; comes back as [`Input::Announced`].
+    Announce(Vec<Announcement>),
     /// Make one message of several deliveries; comes back as [`Input::SealDone`].
     Seal(Seal),
     /// Write down a config that a provider changed; comes back as [`Input::ReconfigureDone`].
     Reconfigure(ConfigChange),
-    /// Tell whoever wants to hear of it; nothing comes back.
+    /// Tell whoever observes this process; nothing comes back.
     Tell(Moment),
     /// Carry out a slice of a redrive; comes back as [`Input::Redriven`].
     Redrive(TenantId, RedriveId),
@@ -125,6 +131,8 @@ pub struct Found {
     pub has_purge: bool,
     /// Redrives that run.
     pub redrives: Vec<(TenantId, RedriveId)>,
+    /// Channels whose breakers were open.
+    pub tripped: Vec<(ChannelId, Trip)>,
 }
 
 impl Found {
@@ -135,6 +143,7 @@ impl Found {
             cancellations: store.cancellations().await?,
             has_purge: store.has_purge().await?,
             redrives: store.running_redrives().await?,
+            tripped: store.tripped_channels().await?,
         })
     }
 }
@@ -157,12 +166,12 @@ pub struct Dispatcher {
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
     breakers: Breakers,
-    /// What waits at or below is ordered cancelled, and why.
-    cancelled: BTreeMap<ChannelId, (DeliveryId, String)>,
+    held: Held,
+    announcements: Announcements,
+    /// Orders that are not carried out.
+    cancelled: BTreeMap<ChannelId, Cancellation>,
     /// Channels whose lanes hold what they have: paused, or their tenant suspended.
     paused: BTreeSet<ChannelId>,
-    /// Pauses that the store does not have yet and could not take the last time.
-    unsaved_pauses: BTreeMap<ChannelId, Pause>,
     /// Configs that providers changed, which the store could not take the last time.
     unsaved_configs: Vec<ConfigChange>,
     work: BTreeSet<Work>,
@@ -196,9 +205,10 @@ impl Dispatcher {
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
             breakers: Breakers::default(),
+            held: Held::default(),
+            announcements: Announcements::default(),
             cancelled: BTreeMap::new(),
             paused: BTreeSet::new(),
-            unsaved_pauses: BTreeMap::new(),
             unsaved_configs: Vec::new(),
             work: BTreeSet::from([Work::Expand]),
             work_under_way: BTreeSet::new(),
@@ -219,6 +229,9 @@ impl Dispatcher {
         for cancellation in found.cancellations {
             dispatcher.cancel(cancellation, now);
         }
+        for (channel, trip) in found.tripped {
+            dispatcher.reopen_breaker(channel, trip, now);
+        }
         dispatcher
     }
 
@@ -236,12 +249,17 @@ impl Dispatcher {
             Input::ChannelChanged(channel) => {
                 self.reset_breaker(channel, now);
                 self.channel_changed(channel, now);
+                if self.held.holds(channel) {
+                    // Its bounds may be others now.
+                    self.work.insert(Work::Trim(channel));
+                }
             }
             Input::TenantChanged(tenant) => self.tenant_changed(tenant, now),
             Input::TenantDeleted(channels) => self.tenant_deleted(channels, now),
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
             Input::RetryAsked(channel, delivery) => {
                 self.ensure_lane(channel, now);
+                self.holds_more(channel);
                 self.retry_asked(channel, delivery);
             }
             Input::ExpandAsked => {
@@ -250,9 +268,10 @@ impl Dispatcher {
             Input::RedriveAsked(tenant, redrive) => self.redrives.ask((tenant, redrive), now),
             Input::Redriven(tenant, redrive, sliced) => self.redriven((tenant, redrive), sliced, now),
             Input::SealDone(seal, result) => self.seal_done(seal, result, now),
-            Input::PauseDone(channel, failed) => self.pause_done(channel, failed, now),
+            Input::Announced(left, expands) => self.announced(left, expands, now),
             Input::ReconfigureDone(failed) => self.reconfigure_done(failed, now),
             Input::WorkDone(work, more) => self.work_done(work, more, now),
+            Input::Trimmed(channel, trimmed) => self.trimmed(channel, trimmed, now),
             Input::Stop => self.is_stopping = true,
         }
     }
@@ -261,6 +280,7 @@ impl Dispatcher {
     pub fn actions(&mut self, now: Timestamp) -> Vec<Action> {
         self.lanes.advance(now);
         self.probe(now);
+        self.end_counts(now);
         if !self.is_stopping {
             self.close_windows(now);
             self.start_all(now);
@@ -272,9 +292,7 @@ impl Dispatcher {
             if !self.unsaved.is_empty() {
                 self.actions.push(Action::Settle(std::mem::take(&mut self.unsaved)));
             }
-            while let Some((channel, pause)) = self.unsaved_pauses.pop_first() {
-                self.actions.push(Action::Pause(channel, pause));
-            }
+            self.keep_announcements();
             self.actions.extend(self.unsaved_configs.drain(..).map(Action::Reconfigure));
             if !self.is_stopping {
                 self.seal_closed();
@@ -294,14 +312,14 @@ impl Dispatcher {
         let redrive = self.redrives.wake_at().filter(|_| may_work);
         let retention = self.retention_due.filter(|_| may_work);
         let window = if self.is_stopping { None } else { self.next_end() };
-        let lanes = [self.lanes.wake_at(), self.breakers.wake_at(), window];
+        let lanes = [self.lanes.wake_at(), self.breakers.wake_at(), self.announcements.wake_at(), window];
         let work = [self.store_rest_until, expiry, redrive, retention];
         lanes.into_iter().chain(work).flatten().min()
     }
 
     /// Whether nothing is under way: after [`Input::Stop`], that everything is settled.
     pub fn is_idle(&self) -> bool {
-        self.lanes.unsettled() == 0 && self.tests.is_empty() && self.unsaved.is_empty()
+        self.lanes.unsettled() == 0 && self.tests.is_empty() && self.unsaved.is_empty() && self.announcements.is_idle()
     }
 
     /// Deliveries started and not durably settled.
@@ -338,6 +356,7 @@ impl Dispatcher {
             return;
         }
         self.ensure_lane(channel, now);
+        self.holds_more(channel);
         if !self.collect_arrival(channel, delivery, &content) {
             self.lanes.arrive(channel, ready(delivery, content), now);
         }
@@ -358,17 +377,17 @@ impl Dispatcher {
     /// Starts a delivery, unless its turn comes too late or its channel no longer wants it.
     fn start(&mut self, channel: ChannelId, delivery: DeliveryId, content: Content, now: Timestamp) {
         self.digests.started(channel, delivery, &content);
-        let (cause, note) = match self.registry.channel(channel) {
-            _ if content.expires_at <= now => (Cause::Expire, "its time-to-live ended before it could be tried"),
-            None => (Cause::Cancel, "the channel was deleted"),
-            Some(live) if !live.channel.settings.is_active => (Cause::Cancel, "the channel was switched off"),
+        let untried = match self.registry.channel(channel) {
+            _ if content.expires_at <= now => Untried::Expired,
+            None => Untried::ChannelDeleted,
+            Some(live) if !live.channel.settings.is_active => Untried::ChannelSwitchedOff,
             Some(live) => {
                 let slot = self.slots.take(delivery);
                 self.actions.push(Action::Send(Box::new(Flight { delivery, channel, live, content, slot })));
                 return;
             }
         };
-        let settlement = decide::without_try(delivery, channel, &content, cause, note, now);
+        let settlement = decide::without_try(delivery, channel, &content, untried, now);
         self.unsaved.extend(of_each(settlement, content.digest.as_deref()));
         self.lane_answered(channel, delivery, Answer { requests: 0, took: Duration::ZERO }, now);
     }
@@ -390,20 +409,21 @@ impl Dispatcher {
         }
         let in_a_row = self.throttled_in_a_row.get(&channel).copied().unwrap_or(0);
         let is_test = answered.flight.content.attempts_max.is_some();
-        let is_tripped = !is_test && self.feed_breaker(&used, delivery, &answered.outcome, now);
+        let is_tripped = !is_test && self.feed_breaker(&used, &answered, now);
         let known = Circumstances { throttled_in_a_row: in_a_row, is_tripped };
         let digest = answered.flight.content.digest.clone();
+        let origin = Origin { delivery, is_own: answered.is_own() };
         let Decision { mut settlement, for_channel } = decide(answered, known, now, self.entropy.number());
         match class {
             Class::Throttled => *self.throttled_in_a_row.entry(channel).or_default() += 1,
             Class::Delivered => drop(self.throttled_in_a_row.remove(&channel)),
             Class::Retry | Class::Permanent | Class::Unknown => {}
         }
-        self.reach(&used, delivery, for_channel, now);
-        if let Some((up_to, reason)) = self.cancelled.get(&channel)
-            && delivery <= *up_to
+        self.reach(&used, origin, for_channel, now);
+        if let Some(order) = self.cancelled.get(&channel)
+            && delivery <= order.up_to
         {
-            settlement = decide::cancel(settlement, reason);
+            settlement = decide::cancel(settlement, order);
         }
         self.unsaved.extend(of_each(settlement, digest.as_deref()));
         self.lane_answered(channel, delivery, answer, now);
@@ -412,7 +432,7 @@ impl Dispatcher {
     fn settled(&mut self, settlement: &Settlement, now: Timestamp) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
         self.slots.give_back(delivery);
-        if self.cancelled.get(&channel).is_some_and(|(up_to, _)| delivery <= *up_to) {
+        if self.cancelled.get(&channel).is_some_and(|order| delivery <= order.up_to) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }
@@ -423,6 +443,7 @@ impl Dispatcher {
             }
             return;
         }
+        self.announce_death(settlement, now);
         if self.settled_in_digest(settlement) {
             return;
         }
@@ -453,6 +474,7 @@ impl Dispatcher {
             ready: Vec::new(),
             later: Vec::new(),
             reached: rows.last().map(|row| row.delivery),
+            newest: rows.iter().map(|row| row.delivery).max(),
             is_drained: rows.len() < load.items_max,
         };
         for row in rows {
@@ -473,18 +495,22 @@ impl Dispatcher {
         let live = self.registry.channel(channel);
         let rules = live.as_ref().map_or_else(LaneRules::of_nobody, |live| live.lane_rules());
         self.lanes.open(channel, &rules, now);
-        if live.as_ref().is_none_or(|live| live.channel.pause.is_none()) {
-            self.unsaved_pauses.remove(&channel);
-        }
         // What waits for a deleted channel still has its turn, to be cancelled.
-        if live.is_some_and(|live| live.held().is_some()) {
+        if live.as_ref().is_some_and(|live| live.held().is_some()) {
             if self.paused.insert(channel) {
                 self.lanes.pause(channel);
                 self.digests.forget(channel);
+                if live.is_some_and(|live| live.channel.pause.is_some()) {
+                    self.begin_hold(channel);
+                }
             }
         } else if self.paused.remove(&channel) {
             self.throttled_in_a_row.remove(&channel);
-            self.lanes.resume(channel);
+            self.end_hold(channel);
+            // What is being trimmed must not start: the lane goes on after that.
+            if !self.work_under_way.contains(&Work::Trim(channel)) {
+                self.lanes.resume(channel);
+            }
         }
         self.digest_rule_changed(channel);
     }
@@ -512,16 +538,18 @@ impl Dispatcher {
             self.cancelled.remove(&channel);
             self.work.remove(&Work::Cancel(channel));
             self.work.remove(&Work::Expire(channel));
+            self.held.forget(channel);
+            self.work.remove(&Work::Trim(channel));
         }
         self.work.insert(Work::Purge);
     }
 
     fn cancel(&mut self, cancellation: Cancellation, now: Timestamp) {
-        let Cancellation { channel, up_to, reason } = cancellation;
+        let (channel, up_to) = (cancellation.channel, cancellation.up_to);
         self.ensure_lane(channel, now);
         self.lanes.forget(channel, up_to);
         self.digests.forget(channel);
-        self.cancelled.insert(channel, (up_to, reason));
+        self.cancelled.insert(channel, cancellation);
         self.work.insert(Work::Cancel(channel));
     }
 }

@@ -7,23 +7,38 @@ use std::sync::Arc;
 
 use domain::channel::Pause;
 use domain::outcome::{ConfigPatch, Scope};
-use domain::{ChannelId, DeliveryId, Secret, Timestamp};
+use domain::{DeliveryId, ReasonCode, Secret, Timestamp};
 use store::directory::ConfigChange;
 
-use super::breakers::Moment;
+use super::announce::Moment;
 use super::decide::ForChannel;
 use super::{Action, Dispatcher};
 use crate::registry::LiveChannel;
 
+/// What an outcome is of.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub delivery: DeliveryId,
+    /// It tells of a channel itself: what comes of it is not told.
+    pub is_own: bool,
+}
+
 impl Dispatcher {
     /// Does what follows from an outcome beyond its delivery. `used` is the channel as it was when the try began.
-    pub(super) fn reach(&mut self, used: &Arc<LiveChannel>, delivery: DeliveryId, follows: ForChannel, now: Timestamp) {
+    pub(super) fn reach(&mut self, used: &Arc<LiveChannel>, from: Origin, follows: ForChannel, now: Timestamp) {
         let channel = used.channel.id;
+        let Origin { delivery, is_own } = from;
         match follows {
             ForChannel::GoOn => {}
             ForChannel::GoOnWithThis => self.lanes.go_on_with(channel, delivery),
             ForChannel::BlockUntil(scope, until) => self.block(used, scope, until),
-            ForChannel::Pause(scope, reason) => self.pause_scope(used, scope, &Pause { reason, since: now }),
+            ForChannel::Pause(scope, reason) => {
+                let code = match scope {
+                    Scope::Credential => ReasonCode::CredentialsRefused,
+                    Scope::Message | Scope::Channel | Scope::Provider => ReasonCode::ChannelRefused,
+                };
+                self.pause_scope(used, scope, &Pause { code, reason, since: now }, !is_own);
+            }
         }
     }
 
@@ -41,19 +56,19 @@ impl Dispatcher {
     }
 
     /// Pauses a channel, and with a credential that is refused all others that use it.
-    fn pause_scope(&mut self, used: &Arc<LiveChannel>, scope: Scope, pause: &Pause) {
-        let has_paused = self.pause(used, pause.clone());
+    fn pause_scope(&mut self, used: &Arc<LiveChannel>, scope: Scope, pause: &Pause, is_told: bool) {
+        let has_paused = self.pause(used, pause.clone(), is_told);
         let Some(credential) = used.scopes.credential.filter(|_| has_paused && scope == Scope::Credential) else {
             return;
         };
         let reason = format!("{} (found out by another channel with the same credential)", pause.reason);
-        for other in self.registry.with_credential(credential) {
-            self.pause(&other, Pause { reason: reason.clone(), since: pause.since });
+        for other in self.registry.running_with_credential(credential) {
+            self.pause(&other, Pause { reason: reason.clone(), ..pause.clone() }, is_told);
         }
     }
 
     /// Pauses a channel, unless its owner has changed it since: the new config has not been tried. Returns whether it did.
-    fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause) -> bool {
+    fn pause(&mut self, used: &Arc<LiveChannel>, pause: Pause, is_told: bool) -> bool {
         let channel = used.channel.id;
         if !self.registry.pause(used, pause.clone()) {
             return false;
@@ -63,18 +78,9 @@ impl Dispatcher {
             self.lanes.pause(channel);
             self.digests.forget(channel);
         }
-        self.actions.push(Action::Tell(Moment::Disabled(used.channel.tenant, channel, pause.clone())));
-        self.actions.push(Action::Pause(channel, pause));
+        self.begin_hold(channel);
+        self.announce(Moment::Disabled(used.channel.tenant, channel, pause), is_told);
         true
-    }
-
-    pub(super) fn pause_done(&mut self, channel: ChannelId, failed: Option<Pause>, now: Timestamp) {
-        let Some(pause) = failed else { return };
-        self.rest(now);
-        // Not when its owner has ended the pause since.
-        if self.registry.channel(channel).is_some_and(|live| live.channel.pause.as_ref() == Some(&pause)) {
-            self.unsaved_pauses.insert(channel, pause);
-        }
     }
 
     /// Takes over what a provider says of a channel's config, unless its owner has changed it since.

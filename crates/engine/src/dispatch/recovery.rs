@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::delivery::{AttemptRecord, Cause};
+use domain::delivery::AttemptRecord;
 use domain::outcome::Outcome;
 use domain::{ChannelId, DeliveryId, Timestamp};
 use store::queue::{Cancellation, Settlement, Waiting};
 use store::{Store, StoreError};
 
 use super::attempt::{Answered, Content, Flight};
-use super::decide::{self, Circumstances, decide};
+use super::decide::{self, Circumstances, Untried, decide};
 use super::digest::of_each;
 use super::in_flight::Note;
 use crate::random::Entropy;
@@ -83,7 +83,7 @@ fn settlements(
     };
     let digest = content.digest.clone();
     let Some(live) = registry.channel(channel) else {
-        let untried = decide::without_try(delivery, channel, &content, Cause::Cancel, "the channel was deleted", now);
+        let untried = decide::without_try(delivery, channel, &content, Untried::ChannelDeleted, now);
         let settlement = Settlement { provider: Arc::clone(&note.provider), records: vec![record], ..untried };
         return of_each(settlement, digest.as_deref());
     };
@@ -100,7 +100,7 @@ fn settlements(
     };
     let mut settlement = decide(answered, Circumstances::default(), now, entropy.number()).settlement;
     if let Some(order) = cancellation.filter(|order| delivery <= order.up_to) {
-        settlement = decide::cancel(settlement, &order.reason);
+        settlement = decide::cancel(settlement, order);
     }
     of_each(settlement, digest.as_deref())
 }

@@ -146,7 +146,7 @@ impl Inbox {
         match message {
             Message::Input(input) => dispatcher.handle(input, now),
             // Whoever asked may have gone.
-            Message::Standing(deliveries, reply) => drop(reply.send(dispatcher.standing(&deliveries))),
+            Message::Standing(deliveries, reply) => drop(reply.send(dispatcher.standing(&deliveries, now))),
             // Whoever asked may have gone.
             Message::UnderWayCount(channels, reply) => drop(reply.send(dispatcher.under_way_count(&channels))),
             Message::Due(reply) => drop(reply.send(dispatcher.due())),
@@ -200,7 +200,7 @@ impl<T: Transport> Shell<T> {
                 Action::Send(flight) => shell.send(*flight).await,
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
-                Action::Pause(channel, pause) => shell.hands.pause(channel, pause).await,
+                Action::Announce(announcements) => shell.hands.announce(announcements).await,
                 Action::Seal(seal) => shell.hands.seal(seal).await,
                 Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
                 Action::Tell(_) => return,

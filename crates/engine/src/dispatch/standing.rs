@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::lane::Wait;
 use domain::{ChannelId, DeliveryId, Timestamp};
 
 use super::Dispatcher;
@@ -13,17 +14,21 @@ pub struct Standing {
     pub under_way: BTreeSet<DeliveryId>,
     /// Collected for a digest, and until when.
     pub collected: BTreeMap<DeliveryId, Timestamp>,
+    /// Held back by more than what is before them.
+    pub waits: BTreeMap<DeliveryId, Wait>,
 }
 
 impl Dispatcher {
     /// How these deliveries stand.
-    pub fn standing(&self, deliveries: &[(ChannelId, DeliveryId)]) -> Standing {
+    pub fn standing(&self, deliveries: &[(ChannelId, DeliveryId)], now: Timestamp) -> Standing {
         let mut standing = Standing::default();
         for (channel, delivery) in deliveries {
             if self.is_under_way(*channel, *delivery) {
                 standing.under_way.insert(*delivery);
             } else if let Some(until) = self.digests.ends_at(*channel, *delivery) {
                 standing.collected.insert(*delivery, until);
+            } else if let Some(wait) = self.lanes.waits_for(*channel, *delivery, now) {
+                standing.waits.insert(*delivery, wait);
             }
         }
         standing

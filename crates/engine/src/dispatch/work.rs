@@ -24,8 +24,10 @@ pub enum Work {
     Retain,
     /// Cancel a slice of what waits for a channel.
     Cancel(ChannelId),
-    /// Expire a slice of what waits for a paused channel.
+    /// Expire a slice of what waits for a channel that holds it, and whose time is over.
     Expire(ChannelId),
+    /// Expire a slice of what a channel holds beyond its bounds; comes back as [`Input::Trimmed`](super::Input::Trimmed).
+    Trim(ChannelId),
 }
 
 impl Dispatcher {
@@ -40,6 +42,7 @@ impl Dispatcher {
             self.expiry_due = now.after(EXPIRY_INTERVAL);
             let due: Vec<Work> = self.holding().map(Work::Expire).collect();
             self.work.extend(due);
+            self.trim_old();
         }
         if self.retention_due.is_some_and(|due| due <= now) {
             self.retention_due = Some(now.after(RETENTION_INTERVAL));
@@ -48,10 +51,15 @@ impl Dispatcher {
         let due: Vec<Work> = self.work.difference(&self.work_under_way).copied().collect();
         for work in due {
             self.work.remove(&work);
+            if let Work::Trim(channel) = work
+                && !self.begin_trim(channel)
+            {
+                continue;
+            }
             self.work_under_way.insert(work);
             let under_way = match work {
                 Work::Expand | Work::Purge | Work::Retain => Vec::new(),
-                Work::Cancel(channel) | Work::Expire(channel) => self.under_way_of(channel),
+                Work::Cancel(channel) | Work::Expire(channel) | Work::Trim(channel) => self.under_way_of(channel),
             };
             self.actions.push(Action::Work(work, under_way));
         }
@@ -82,6 +90,7 @@ impl Dispatcher {
     pub(super) fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
         for (channel, delivery) in sliced.touched {
             self.ensure_lane(channel, now);
+            self.holds_more(channel);
             self.lanes.recall(channel, delivery);
         }
         if sliced.next == NextSlice::Again {
@@ -92,8 +101,8 @@ impl Dispatcher {
 
     /// Forgets an order that is carried out: what is retried later is not covered by it.
     fn end_cancellation(&mut self, channel: ChannelId) {
-        let Some((up_to, _)) = self.cancelled.get(&channel) else { return };
-        if !self.under_way_of(channel).iter().any(|delivery| delivery <= up_to) {
+        let Some(up_to) = self.cancelled.get(&channel).map(|order| order.up_to) else { return };
+        if !self.under_way_of(channel).iter().any(|delivery| *delivery <= up_to) {
             self.cancelled.remove(&channel);
         }
     }

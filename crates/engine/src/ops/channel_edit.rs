@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::breaker::{BreakerRule, FAILURES_MAX, WAIT_MAX};
+use domain::breaker::{BreakerRule, Drain, FAILURES_MAX, HELD_MAX, WAIT_MAX};
 use domain::channel::{
     CONCURRENCY_MAX, ChannelSettings, DIGEST_ITEMS_MAX, DIGEST_WINDOW_MAX, DigestRule, OnUnknown, RATE_COUNT_MAX,
     RateLimit, TIME_TO_LIVE_MAX, shard_of,
@@ -169,6 +169,10 @@ pub(super) fn apply(settings: &mut ChannelSettings, edit: &ChannelEdit) -> Resul
     settings.rate_limit = edit.rate_limit.unwrap_or(settings.rate_limit);
     settings.is_fifo = edit.is_fifo.unwrap_or(settings.is_fifo);
     settings.on_unknown = edit.on_unknown.unwrap_or(settings.on_unknown);
+    if settings.is_fifo && settings.breaker.is_some_and(|rule| rule.drain == Drain::NewestFirst) {
+        let message = "must be oldest_first on a channel in strict order (fifo)";
+        return Err(OpsError::invalid("breaker.drain", message));
+    }
     if let Some(retry) = &edit.retry {
         settings.retry.clone_from(retry);
     }
@@ -194,6 +198,12 @@ fn wrong_breaker(rule: BreakerRule) -> Vec<FieldError> {
     }
     if rule.probe_max > WAIT_MAX {
         wrong("probe_max_seconds", format!("must be at most {}", WAIT_MAX.as_secs()));
+    }
+    if rule.held_max.is_some_and(|max| !(1..=HELD_MAX).contains(&max)) {
+        wrong("held_max", format!("must be 1 to {HELD_MAX}"));
+    }
+    if rule.held_for.is_some_and(|age| age.is_zero() || age > TIME_TO_LIVE_MAX) {
+        wrong("held_seconds", format!("must be more than 0, and at most {}", TIME_TO_LIVE_MAX.as_secs()));
     }
     errors
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::channel::{ChannelSettings, shard_of};
 use domain::schedule::Schedule;
-use domain::{ChannelId, Secret, TenantId};
+use domain::{ChannelId, ReasonCode, Secret, TenantId};
 use providers::Config;
 use serde_json::{Map, Value};
 use store::StoreError;
@@ -172,7 +172,7 @@ impl Engine {
         let changed = self.store.update_channel(change, now).await;
         let changed = self.or_take_from_store(channel, changed).await?.ok_or_else(|| OpsError::no_channel(channel))?;
         let live = self.registry.put_channel(changed.after.clone())?;
-        self.tell_dispatch(channel, &changed, "the channel was switched off");
+        self.tell_dispatch(channel, &changed, ReasonCode::ChannelSwitchedOff, "the channel was switched off");
         Ok(self.show(live))
     }
 
@@ -183,7 +183,7 @@ impl Engine {
         let changed = self.store.delete_channel(tenant, channel, self.clock.now()).await;
         let changed = self.or_take_from_store(channel, changed).await?.ok_or_else(|| OpsError::no_channel(channel))?;
         self.registry.remove_channel(channel, changed.after.config_version);
-        self.tell_dispatch(channel, &changed, "the channel was deleted");
+        self.tell_dispatch(channel, &changed, ReasonCode::ChannelDeleted, "the channel was deleted");
         Ok(())
     }
 
@@ -243,10 +243,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, reason: &str) {
+    pub(super) fn tell_dispatch(&self, channel: ChannelId, changed: &Changed, code: ReasonCode, reason: &str) {
         self.dispatch.input(Input::ChannelChanged(channel));
         if let Some(up_to) = changed.cancelled_up_to {
-            self.dispatch.input(Input::Cancelled(Cancellation { channel, up_to, reason: reason.to_owned() }));
+            let order = Cancellation { channel, up_to, code, reason: reason.to_owned() };
+            self.dispatch.input(Input::Cancelled(order));
         }
     }
 }

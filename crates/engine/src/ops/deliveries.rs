@@ -1,8 +1,9 @@
 //! Deliveries, attempts and sums: what happened, and trying again.
 
 use domain::delivery::{Attempt, Delivery, State};
+use domain::lane::Wait;
 use domain::routing::Pattern;
-use domain::{AttemptId, ChannelId, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{AttemptId, ChannelId, DeliveryId, EventId, ReasonCode, TenantId, Timestamp};
 use providers::message::rfc3339;
 use store::journal::{AttemptQuery, DeliveryQuery, Page, Span, StateFilter, StatsQuery, Text};
 use store::queue::RetryAnswer;
@@ -212,21 +213,48 @@ impl Engine {
             return deliveries;
         }
         let standing = self.dispatch.standing(waiting).await;
+        let now = self.clock.now();
         for delivery in deliveries.iter_mut().filter(|delivery| !delivery.state.is_final()) {
             let hold = self.registry.channel(delivery.channel).and_then(|live| live.holding());
             if standing.under_way.contains(&delivery.id) {
                 delivery.state = State::Processing;
+                delivery.code = ReasonCode::UnderWay;
                 delivery.next_attempt_at = None;
             } else if let Some(hold) = hold {
                 delivery.state = State::Held;
+                delivery.code = hold.code();
                 delivery.next_attempt_at = None;
                 delivery.reason = hold.to_string();
             } else if let Some(until) = standing.collected.get(&delivery.id) {
+                delivery.code = ReasonCode::WaitsForDigest;
                 delivery.next_attempt_at = Some(*until);
                 delivery.reason = format!("waits in a digest until {}", rfc3339(*until));
+            } else {
+                wait_in_lane(delivery, standing.waits.get(&delivery.id), now);
             }
         }
         deliveries
+    }
+}
+
+/// Says what a delivery waits for that waits in its lane. One that was tried keeps the words of what came of it.
+fn wait_in_lane(delivery: &mut Delivery, wait: Option<&Wait>, now: Timestamp) {
+    let due_at = delivery.next_attempt_at.filter(|at| *at > now);
+    let (code, until, words) = match wait {
+        Some(Wait::Provider(until)) if due_at.is_none_or(|due| due <= *until) => {
+            (ReasonCode::WaitsForProvider, Some(*until), "its provider asked for a pause")
+        }
+        _ if due_at.is_some() => (ReasonCode::WaitsForRetry, due_at, "a later attempt is due"),
+        Some(Wait::RateLimit(until)) => (ReasonCode::WaitsForRateLimit, *until, "a rate limit has no room"),
+        Some(Wait::Predecessor) => {
+            (ReasonCode::WaitsForPredecessor, None, "an older delivery of its channel has to settle first")
+        }
+        Some(Wait::Provider(_)) | None => (ReasonCode::WaitsForTurn, None, ""),
+    };
+    delivery.code = code;
+    delivery.next_attempt_at = until.or(due_at);
+    if delivery.reason.is_empty() {
+        words.clone_into(&mut delivery.reason);
     }
 }
 

@@ -58,6 +58,7 @@ impl Engine {
             let without_events = Timestamp::from_ms(i64::MIN);
             let rows = match what {
                 LoadWhat::After(after) => self.store.waiting_after(channel, after, without_events, 1).await?,
+                LoadWhat::Before(before) => self.store.waiting_before(channel, before, without_events, 1).await?,
                 LoadWhat::These(these) => self.store.waiting_these(channel, these, without_events).await?,
             };
             let since = rows.iter().map(|row| due_since(row, now)).filter(|since| *since <= now).min();

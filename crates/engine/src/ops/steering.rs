@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::channel::ChannelSettings;
 use domain::tenant::Tenant;
-use domain::{ChannelId, Secret, TenantId};
+use domain::{ChannelId, ReasonCode, Secret, TenantId};
 use providers::Config;
 use serde_json::{Map, Value};
 use store::directory::{ChannelChange, DialectSettings, NewChannel, SteeringChange};
@@ -192,12 +192,12 @@ impl Engine {
         for changed in steered.changed {
             let channel = changed.after.channel.id;
             self.registry.put_channel(changed.after.clone())?;
-            self.tell_dispatch(channel, &changed, SWITCHED_OFF);
+            self.tell_dispatch(channel, &changed, ReasonCode::ChannelSwitchedOff, SWITCHED_OFF);
         }
         for deleted in steered.deleted {
             let channel = deleted.after.channel.id;
             self.registry.remove_channel(channel, deleted.after.config_version);
-            self.tell_dispatch(channel, &deleted, "the channel was deleted");
+            self.tell_dispatch(channel, &deleted, ReasonCode::ChannelDeleted, "the channel was deleted");
         }
         Ok(())
     }

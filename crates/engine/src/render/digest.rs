@@ -192,6 +192,8 @@ mod tests {
             digest: None,
             schedule: Schedule::mail(),
             time_to_live: std::time::Duration::from_secs(60),
+            held_max: 100,
+            held_for: None,
             channel: Channel { id, tenant, settings, pause: None, created_at: NOW, updated_at: None, deleted_at: None },
             subscriptions: Vec::new(),
             scopes: providers::Scopes::default(),

@@ -17,6 +17,7 @@ use store::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, RedriveSlice, 
 use store::{Store, StoreError};
 
 use crate::accept::filter::{Context, Filter};
+use crate::operational;
 use crate::registry::{LiveChannel, Registry};
 
 /// Rows that one slice takes at most: it holds the writer for a few milliseconds.
@@ -213,11 +214,15 @@ impl<'c> Hearing<'c> {
         Self { live, filters }
     }
 
-    /// Whether an event would come to the channel now. One that named its channels came to those alone.
+    /// Whether an event would come to the channel now. One that named its channels came to those alone, and one that tells
+    /// of the channel never does.
     fn hears(&self, event: &Event) -> bool {
         let content = &event.content;
         if let Some(named) = &content.explicit_channels {
             return named.contains(&self.live.channel.id);
+        }
+        if operational::tells_of(content) == Some(self.live.channel.id) {
+            return false;
         }
         let mut context = None;
         self.live.subscriptions.iter().zip(&self.filters).any(|(subscription, filter)| {

@@ -1,3 +1,4 @@
 //! The engine's integration tests, one folder per module.
 
+mod reasons;
 mod transport;

@@ -34,7 +34,9 @@ pub(crate) struct AttemptOut {
     code: Option<u16>,
     /// The beginning of the provider's answer.
     body: String,
-    /// What went wrong; null when delivered.
+    /// What it came to, as a code that keeps its meaning.
+    reason_code: &'static str,
+    /// What went wrong, in words; null when delivered.
     reason: Option<String>,
     /// The provider's own id of the message.
     reference: Option<String>,
@@ -44,6 +46,7 @@ pub(crate) struct AttemptOut {
 
 impl From<Attempt> for AttemptOut {
     fn from(attempt: Attempt) -> Self {
+        let reason_code = attempt.code().name();
         let record = attempt.record;
         Self {
             id: attempt.id.0,
@@ -58,6 +61,7 @@ impl From<Attempt> for AttemptOut {
             status: record.outcome.class.name(),
             code: record.code,
             body: record.body,
+            reason_code,
             reason: Some(record.outcome.note).filter(|note| !note.is_empty()),
             reference: record.outcome.reference,
             started_at: rfc3339(record.started_at),

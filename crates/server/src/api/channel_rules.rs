@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use domain::breaker::{BreakerRule, Trip};
+use domain::breaker::{BreakerRule, Drain, Trip};
 use domain::channel::{DigestRule, OnUnknown, RateLimit, RatePeriod};
 use domain::event::Severity;
 use domain::schedule::Schedule;
+use engine::registry::LiveChannel;
 use providers::message::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -65,6 +66,13 @@ pub(super) struct BreakerIn {
     /// The wait before the first probe; it doubles with each one that fails.
     probe_seconds: Option<f64>,
     probe_max_seconds: Option<f64>,
+    /// Deliveries that it holds while it fails or is paused; what is beyond expires, the oldest first. Left out: what the
+    /// server says.
+    held_max: Option<u32>,
+    /// How old what it holds may get; left out: what the server says.
+    held_seconds: Option<f64>,
+    /// In which order what was held is sent.
+    drain: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,12 +82,17 @@ pub(super) struct BreakerOut {
     lasting_seconds: f64,
     probe_seconds: f64,
     probe_max_seconds: f64,
+    held_max: u64,
+    /// Null: as old as deliveries live.
+    held_seconds: Option<f64>,
+    drain: &'static str,
 }
 
 /// That a channel fails and holds its deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Trip)]
 pub(super) struct TripOut {
+    reason_code: &'static str,
     reason: String,
     since: String,
     /// When one of its deliveries is tried to see whether it works again.
@@ -94,29 +107,48 @@ impl BreakerIn {
             given.map_or(Ok(usual), |seconds| Duration::try_from_secs_f64(seconds).map_err(wrong))
         };
         let probe_first = time("probe_seconds", self.probe_seconds, usual.probe_first)?;
+        let held_for =
+            self.held_seconds.map(|seconds| time("held_seconds", Some(seconds), Duration::ZERO)).transpose()?;
         Ok(BreakerRule {
             failures: self.failures.unwrap_or(usual.failures),
             lasting: time("lasting_seconds", self.lasting_seconds, usual.lasting)?,
             probe_first,
             probe_max: time("probe_max_seconds", self.probe_max_seconds, usual.probe_max.max(probe_first))?,
+            held_max: self.held_max,
+            held_for,
+            drain: self.drain.as_deref().map_or(Ok(usual.drain), read_drain)?,
         })
     }
 }
 
-impl From<BreakerRule> for BreakerOut {
-    fn from(rule: BreakerRule) -> Self {
+fn read_drain(text: &str) -> Result<Drain, Problem> {
+    let names = Drain::ALL.map(Drain::name).join(", ");
+    Drain::parse(text).ok_or_else(|| Problem::invalid_field("breaker.drain", format!("must be one of {names}")))
+}
+
+impl From<&LiveChannel> for BreakerOut {
+    fn from(live: &LiveChannel) -> Self {
+        let rule = live.channel.settings.breaker.unwrap_or_default();
         Self {
             failures: rule.failures,
             lasting_seconds: rule.lasting.as_secs_f64(),
             probe_seconds: rule.probe_first.as_secs_f64(),
             probe_max_seconds: rule.probe_max.as_secs_f64(),
+            held_max: live.held_max,
+            held_seconds: live.held_for.map(|age| age.as_secs_f64()),
+            drain: rule.drain.name(),
         }
     }
 }
 
 impl From<Trip> for TripOut {
     fn from(trip: Trip) -> Self {
-        Self { reason: trip.reason, since: rfc3339(trip.since), next_probe_at: rfc3339(trip.probe_at) }
+        Self {
+            reason_code: trip.code.name(),
+            reason: trip.reason,
+            since: rfc3339(trip.since),
+            next_probe_at: rfc3339(trip.probe_at),
+        }
     }
 }
 

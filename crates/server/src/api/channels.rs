@@ -7,6 +7,7 @@ use axum::extract::State;
 use domain::ChannelId;
 use domain::outcome::Class;
 use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ChannelTest, ConfigEdit, NewChannel, TestResult};
+use engine::registry::Hold;
 use http::StatusCode;
 use providers::message::rfc3339;
 use providers::pasted;
@@ -168,8 +169,16 @@ pub(crate) struct ChannelOut {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Pause)]
 struct PauseOut {
+    reason_code: &'static str,
     reason: String,
     since: String,
+}
+
+impl From<Hold> for PauseOut {
+    fn from(hold: Hold) -> Self {
+        let (reason_code, reason) = (hold.code().name(), hold.reason().to_owned());
+        Self { reason_code, reason, since: rfc3339(hold.since()) }
+    }
 }
 
 impl From<ChannelShown> for ChannelOut {
@@ -185,7 +194,7 @@ impl From<ChannelShown> for ChannelOut {
             provider: settings.provider.clone(),
             config,
             is_active: settings.is_active,
-            paused: hold.map(|hold| PauseOut { reason: hold.reason().to_owned(), since: rfc3339(hold.since()) }),
+            paused: hold.map(Into::into),
             tripped: live.tripped().map(Into::into),
             event_types,
             filter,
@@ -194,7 +203,7 @@ impl From<ChannelShown> for ChannelOut {
             retry: (&live.schedule).into(),
             time_to_live_seconds: live.time_to_live.as_secs(),
             concurrency: settings.concurrency,
-            breaker: settings.breaker.unwrap_or_default().into(),
+            breaker: (&*live).into(),
             rate_limit: settings.rate_limit.map(Into::into),
             digest: settings.digest.as_ref().map(Into::into),
             fifo: settings.is_fifo,

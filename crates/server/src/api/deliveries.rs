@@ -30,7 +30,9 @@ pub(crate) struct DeliveryOut {
     settled_at: Option<String>,
     /// The digest that it was merged in; null when it is a message of its own.
     digest_id: Option<i64>,
-    /// Why it stands where it stands; null when there is nothing to say.
+    /// Why it stands where it stands, as a code that keeps its meaning.
+    reason_code: &'static str,
+    /// The same in words; null when there is nothing to say.
     reason: Option<String>,
 }
 
@@ -48,6 +50,7 @@ impl From<Delivery> for DeliveryOut {
             expires_at: rfc3339(delivery.expires_at),
             settled_at: delivery.settled_at.map(rfc3339),
             digest_id: delivery.digest.map(|digest| digest.0),
+            reason_code: delivery.code.name(),
             reason: Some(delivery.reason).filter(|reason| !reason.is_empty()),
         }
     }

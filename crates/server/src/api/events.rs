@@ -56,11 +56,13 @@ struct MadeOut {
 #[schema(as = Skipped)]
 struct SkippedOut {
     channel_id: i64,
+    /// The same as `reason_code`.
     reason: &'static str,
+    reason_code: &'static str,
 }
 
 fn skipped_out((channel, reason): (ChannelId, Reason)) -> SkippedOut {
-    SkippedOut { channel_id: channel.0, reason: reason.code() }
+    SkippedOut { channel_id: channel.0, reason: reason.code(), reason_code: reason.code() }
 }
 
 /// Said of an event that nobody hears of.
@@ -179,7 +181,9 @@ pub(crate) struct ExplainIn {
 pub(crate) struct ExplainedOut {
     event_id: String,
     channel_id: i64,
+    /// The status of the delivery; where there is none, the same as `reason_code`.
     reason: &'static str,
+    reason_code: &'static str,
     delivery: Option<DeliveryOut>,
 }
 
@@ -191,12 +195,12 @@ pub(crate) async fn explain(
 ) -> Result<Json<ExplainedOut>, Problem> {
     let event = event_id(&id)?;
     let explained = engine.explain(caller.tenant, event, ChannelId(query.channel_id)).await?;
-    let reason = explained.code();
+    let (reason, reason_code) = (explained.verdict(), explained.reason_code().name());
     let delivery = match explained {
         Explained::Delivery(delivery) => Some((*delivery).into()),
         _ => None,
     };
-    Ok(Json(ExplainedOut { event_id: event.public(), channel_id: query.channel_id, reason, delivery }))
+    Ok(Json(ExplainedOut { event_id: event.public(), channel_id: query.channel_id, reason, reason_code, delivery }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

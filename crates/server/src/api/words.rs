@@ -10,7 +10,7 @@ use domain::event_type::VariableKind;
 use domain::ids::ID_MAX;
 use domain::outcome::Class;
 use domain::tenant::Scope;
-use domain::{breaker, channel, redrive, schedule};
+use domain::{ReasonCode, breaker, channel, redrive, schedule};
 use engine::accept;
 use engine::ops::{EVENT_TYPES_MAX, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, TEXT_CHARS_MAX};
 use serde_json::{Map, Value, json};
@@ -130,6 +130,15 @@ fn word(schema: &str, field: &str) -> Option<Value> {
         ("BreakerIn", "failures") => json!({"minimum": 0, "maximum": breaker::FAILURES_MAX}),
         ("BreakerIn", "lasting_seconds" | "probe_seconds" | "probe_max_seconds") => {
             json!({"minimum": 0, "maximum": breaker::WAIT_MAX.as_secs()})
+        }
+        ("BreakerIn", "held_max") => json!({"minimum": 1, "maximum": breaker::HELD_MAX}),
+        ("BreakerIn", "held_seconds") => {
+            json!({"exclusiveMinimum": 0, "maximum": channel::TIME_TO_LIVE_MAX.as_secs()})
+        }
+        ("BreakerIn" | "Breaker", "drain") => json!({"enum": breaker::Drain::ALL.map(breaker::Drain::name)}),
+        (_, "reason_code") => {
+            json!({"enum": ReasonCode::ALL.iter().map(|code| code.name()).collect::<Vec<_>>(),
+                "description": "Why, as a code that keeps its meaning."})
         }
         ("RateLimitIn", "count" | "burst") => json!({"minimum": 1, "maximum": channel::RATE_COUNT_MAX}),
         ("RateLimitIn" | "RateLimit", "per") => json!({"enum": RatePeriod::ALL.map(RatePeriod::name)}),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::Timestamp;
 
-use super::client::wire::{Accepted, Attempt, Channel, Delivery, Event};
+use super::client::wire::{Accepted, Attempt, Channel, Delivery, Event, Skipped};
 use super::client::{Client, path};
 use super::exit::Failure;
 use super::output::{Tone, duration, safe, toned, when};
@@ -23,7 +23,9 @@ pub(super) fn acceptance(accepted: &Accepted) -> String {
         _ => format!("{} accepted{again}: {count} deliveries", accepted.id),
     }];
     let skipped = accepted.skipped.iter();
-    lines.extend(skipped.map(|one| format!("  not for channel {}: {}", one.channel_id, reason_in_words(&one.reason))));
+    let left_out =
+        |one: &Skipped| format!("  not for channel {}: {}", one.channel_id, reason_in_words(&one.reason_code));
+    lines.extend(skipped.map(left_out));
     lines.join("\n")
 }
 
@@ -49,20 +51,45 @@ pub(super) fn reason(delivery: &Delivery) -> String {
     delivery.reason.as_deref().map_or(String::new(), |reason| format!(" ({})", safe(reason)))
 }
 
+/// What programs and people look a delivery up by: the code of its reason, its id, and that of its digest.
+pub(super) fn labels(delivery: &Delivery) -> String {
+    let digest = delivery.digest_id.map_or(String::new(), |digest| format!(", digest {digest}"));
+    format!("{}, delivery {}{digest}", safe(&delivery.reason_code), delivery.id)
+}
+
 /// What happens next, and what a person can do about it.
 pub(super) fn next(delivery: &Delivery, now: Timestamp) -> Option<String> {
     let Delivery { id, channel_id, .. } = delivery;
     Some(match delivery.status.as_str() {
-        "pending" => "it waits for its turn".to_owned(),
+        "pending" | "retrying" => waits_for(delivery, now),
         "processing" => "it is being tried now".to_owned(),
-        "retrying" => match &delivery.next_attempt_at {
-            Some(at) => format!("it is tried again at {}", when(at, now)),
-            None => "it is tried again as soon as its channel has room".to_owned(),
-        },
+        "held" if delivery.reason_code == "channel_tripped" => {
+            format!(
+                "one delivery of its channel is tried now and then; 'postrider channel show {channel_id}' says when"
+            )
+        }
+        "held" if delivery.reason_code == "tenant_suspended" => {
+            "it waits until the platform resumes the tenant".to_owned()
+        }
         "held" => format!("mend what the reason says, then 'postrider channel on {channel_id}' lets it go on"),
         "dead" => format!("it waits for a person: 'postrider deliveries retry {id}' tries it again"),
         _ => return None,
     })
+}
+
+/// What a delivery waits for that nothing holds, and until when.
+fn waits_for(delivery: &Delivery, now: Timestamp) -> String {
+    let until = delivery.next_attempt_at.as_deref().map(|at| when(at, now));
+    let with_until = |words: &str| until.as_ref().map_or(words.to_owned(), |at| format!("{words}, until {at}"));
+    match delivery.reason_code.as_str() {
+        "waits_for_digest" => with_until("it collects with others for one message"),
+        "waits_for_predecessor" => "it waits until an older delivery of its channel is settled".to_owned(),
+        "waits_for_rate_limit" => with_until("it waits for a rate limit of its channel or provider"),
+        "waits_for_provider" => with_until("it waits because its provider asked for a pause"),
+        "waits_for_retry" => format!("it is tried again at {}", until.as_deref().unwrap_or("once")),
+        _ if delivery.status == "retrying" => "it is tried again as soon as its channel has room".to_owned(),
+        _ => "it waits for its turn".to_owned(),
+    }
 }
 
 /// One try, in a line, with its time.
@@ -76,7 +103,14 @@ pub(super) fn answer(attempt: &Attempt) -> String {
     let code = attempt.code.map_or(String::new(), |code| format!(" {code}"));
     let took = duration(std::time::Duration::from_millis(u64::from(attempt.duration_ms)));
     let reason = attempt.reason.as_deref().map_or(String::new(), |reason| format!(": {}", safe(reason)));
-    format!("{status}{code} in {took}{reason}")
+    let digest = attempt.digest_id.map_or(String::new(), |digest| format!(" in digest {digest}"));
+    // Delivered says all there is to it.
+    let label = if attempt.reason_code == attempt.status {
+        String::new()
+    } else {
+        format!(" [{}]", safe(&attempt.reason_code))
+    };
+    format!("{status}{code} in {took}{digest}{reason}{label}")
 }
 
 /// Why an event did not become a delivery, from the API's code for it.
@@ -85,6 +119,7 @@ pub(super) fn reason_in_words(code: &str) -> String {
         "filter_false" => "its filter said no",
         "filter_failed" => "its filter could not be evaluated for this event",
         "channel_inactive" => "it was switched off",
+        "tells_of_channel" => "the event tells of it, or of a channel that fails for the same reason",
         "not_named" => "the event named its channels, and not this one",
         "no_subscription" => "none of its event types matched",
         "channel_is_younger" => "it was made after the event",

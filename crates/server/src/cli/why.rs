@@ -92,7 +92,7 @@ async fn why(client: &Client, arguments: &Arguments) -> Ended {
         let explained: Explained = explained.read()?;
         if explained.delivery.is_none() {
             let name = names.of(client, channel).await?;
-            paragraphs.push(format!("Not for {name}: {}.", story::reason_in_words(&explained.reason)));
+            paragraphs.push(format!("Not for {name}: {}.", story::reason_in_words(&explained.reason_code)));
         }
     }
     for one in &told {
@@ -136,7 +136,7 @@ async fn paragraph(client: &Client, names: &mut Names, told: &Told) -> Result<St
     let status = toned(Tone::of_status(&delivery.status), &delivery.status);
     let settled = delivery.settled_at.as_deref().map_or(String::new(), |at| format!(" {}", when(at, now)));
     let mut lines =
-        vec![format!("For {name}: {status}{settled}{} [delivery {}]", story::reason(delivery), delivery.id)];
+        vec![format!("For {name}: {status}{settled}{} [{}]", story::reason(delivery), story::labels(delivery))];
     let tries: Vec<Attempt> = attempts.read()?;
     lines.extend(tries.iter().rev().map(|attempt| format!("  {}", story::attempt(attempt, now))));
     if tries.is_empty() {
@@ -163,7 +163,7 @@ async fn others(
     let mut lines = Vec::new();
     for verdict in event.verdicts.iter().take(limit) {
         let name = names.of(client, verdict.channel_id).await?;
-        lines.push(format!("Not for {name}: {}.", story::reason_in_words(&verdict.reason)));
+        lines.push(format!("Not for {name}: {}.", story::reason_in_words(&verdict.reason_code)));
     }
     let untold = event.verdicts.len().saturating_sub(limit);
     if untold > 0 {

@@ -237,12 +237,15 @@ fn admin_key(text: &str) -> Result<Secret, String> {
 
 fn engine(reader: &mut Reader<'_>) -> Settings {
     let retry_base_ms = reader.number("delivery.retry_base_ms", 0..=86_400_000);
+    let held_hours: u64 = reader.number("delivery.held_hours", 0..=720);
     Settings {
         retry_base: (retry_base_ms > 0).then(|| Duration::from_millis(retry_base_ms)),
         in_flight_max: reader.number("delivery.in_flight_max", 1..=65_536),
         lane_items_max: reader.number("delivery.lane_items_max", 1..=1_000_000),
         buffered_bytes_max: reader.number("delivery.buffered_bytes_max", 0..=1 << 40),
         keeps_provider_rates: reader.choice("delivery.provider_rates", &[("true", true), ("false", false)]),
+        held_max: reader.number("delivery.held_max", 1..=10_000_000),
+        held_for: (held_hours > 0).then(|| Duration::from_secs(held_hours * 3600)),
         retention: Retention {
             events: days(reader, "retention.events_days"),
             deliveries: days(reader, "retention.deliveries_days"),

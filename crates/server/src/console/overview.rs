@@ -266,7 +266,14 @@ impl Overview {
                         (delivery.state.name())
                     }
                 }
-                td data-label="Why" { (delivery.reason) }
+                td data-label="Why" {
+                    span {
+                        (delivery.reason) " " span.quiet {
+                            (delivery.code.name())
+                            @if let Some(digest) = delivery.digest { ", digest " (digest) }
+                        }
+                    }
+                }
             }
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::delivery::AttemptRecord;
+use engine::dispatch::announce::Moment;
 use engine::dispatch::attempt::Answered;
-use engine::dispatch::breakers::Moment;
 use engine::ops::Figures;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;

@@ -12,8 +12,8 @@ pub(crate) mod traces;
 
 use std::sync::Arc;
 
+use engine::dispatch::announce::Moment;
 use engine::dispatch::attempt::Answered;
-use engine::dispatch::breakers::Moment;
 use engine::observe::{Commit, Observer};
 
 use metrics::Metrics;

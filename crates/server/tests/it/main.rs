@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod postgres;
 mod providers;
+mod reasons;
 mod tokens;
 mod traces;
 mod v1;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use domain::breaker::BreakerRule;
+use domain::breaker::{BreakerRule, Trip};
 use domain::channel::{Channel, ChannelSettings, DigestRule, OnUnknown, Pause, RateLimit, RatePeriod, shard_of};
 use domain::event::Severity;
 use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::Scope;
-use domain::{ChannelId, KeyId, Secret, TenantId};
+use domain::{ChannelId, KeyId, ReasonCode, Secret, TenantId};
 
 use super::Factory;
 use super::fixtures::{NOW, TIME_TO_LIVE, World, later, routes, settings};
@@ -260,7 +260,12 @@ pub async fn a_deleted_channel_is_gone_and_what_waits_is_cancelled<F: Factory>(w
     assert!(load(&world).await.channels.is_empty());
     assert!(store.delete_channel(acme, id, NOW).await.unwrap().is_none());
     assert!(store.update_channel(change(acme, id), NOW).await.unwrap().is_none());
-    assert!(!store.pause_channel(id, Pause { reason: "x".to_owned(), since: NOW }).await.unwrap());
+    assert!(
+        !store
+            .pause_channel(id, Pause { code: ReasonCode::ChannelRefused, reason: "x".to_owned(), since: NOW })
+            .await
+            .unwrap()
+    );
     let orders = store.cancellations().await.unwrap();
     assert_eq!((orders[0].channel, orders[0].up_to, orders.len()), (id, arrivals[1].delivery, 1));
     assert!(!store.cancel_slice(id, vec![], NOW, 10).await.unwrap());
@@ -271,9 +276,9 @@ pub async fn a_pause_lasts_until_it_is_resumed<F: Factory>(world: World<'_, F>) 
     let acme = tenant(&world, "acme").await;
     let id = world.create_channel(acme, &["*"]).await.channel.id;
     let store = world.store();
-    let pause = Pause { reason: "401 Unauthorized".to_owned(), since: later(3) };
+    let pause = Pause { code: ReasonCode::ChannelRefused, reason: "401 Unauthorized".to_owned(), since: later(3) };
     assert!(store.pause_channel(id, pause.clone()).await.unwrap());
-    let second = Pause { reason: "another".to_owned(), since: later(4) };
+    let second = Pause { code: ReasonCode::ChannelRefused, reason: "another".to_owned(), since: later(4) };
     assert!(!store.pause_channel(id, second.clone()).await.unwrap());
     assert!(!store.pause_channel(ChannelId(99), second.clone()).await.unwrap());
     let kept = store.update_channel(change(acme, id), NOW).await.unwrap().unwrap();
@@ -284,6 +289,25 @@ pub async fn a_pause_lasts_until_it_is_resumed<F: Factory>(world: World<'_, F>) 
     assert_eq!(resumed.after.channel.pause, None);
     assert!(store.pause_channel(id, second.clone()).await.unwrap());
     assert_eq!(load(&world).await.channels[0].channel.pause, Some(second));
+}
+
+pub async fn a_trip_lasts_until_it_is_over_or_the_channel_changes<F: Factory>(mut world: World<'_, F>) {
+    let acme = tenant(&world, "acme").await;
+    let id = world.create_channel(acme, &["*"]).await.channel.id;
+    let other = world.create_channel(acme, &["*"]).await.channel.id;
+    // When it may probe is not kept.
+    let trip = Trip { code: ReasonCode::NotReached, reason: "refused".to_owned(), since: later(3), probe_at: later(3) };
+    world.store().trip_channel(id, Some(trip.clone())).await.unwrap();
+    world.store().trip_channel(other, Some(trip.clone())).await.unwrap();
+    assert_eq!(world.store().tripped_channels().await.unwrap(), [(id, trip.clone()), (other, trip.clone())]);
+    world.store().trip_channel(other, None).await.unwrap();
+    world.reopen().await;
+    assert_eq!(world.store().tripped_channels().await.unwrap(), [(id, trip.clone())]);
+    world.store().update_channel(change(acme, id), NOW).await.unwrap().unwrap();
+    assert_eq!(world.store().tripped_channels().await.unwrap(), []);
+    world.store().trip_channel(id, Some(trip.clone())).await.unwrap();
+    world.store().delete_channel(acme, id, NOW).await.unwrap().unwrap();
+    assert_eq!(world.store().tripped_channels().await.unwrap(), []);
 }
 
 pub async fn a_config_is_replaced_only_where_it_is_as_before<F: Factory>(world: World<'_, F>) {
@@ -336,7 +360,7 @@ pub async fn every_change_raises_the_version<F: Factory>(world: World<'_, F>) {
     check(load(&world).await, true, "a changed channel");
     store.update_channel(change(acme, ChannelId(99)), NOW).await.unwrap();
     check(load(&world).await, false, "no channel");
-    let pause = Pause { reason: "x".to_owned(), since: NOW };
+    let pause = Pause { code: ReasonCode::ChannelRefused, reason: "x".to_owned(), since: NOW };
     store.pause_channel(id, pause.clone()).await.unwrap();
     check(load(&world).await, true, "a pause");
     store.pause_channel(id, pause).await.unwrap();
@@ -365,7 +389,11 @@ pub async fn the_directory_survives_a_reopen<F: Factory>(mut world: World<'_, F>
     let acme = tenant(&world, "acme").await;
     world.store().create_key(key(Some(acme), 1), NOW).await.unwrap();
     let id = world.create_channel(acme, &["a", "b.*"]).await.channel.id;
-    world.store().pause_channel(id, Pause { reason: "x".to_owned(), since: NOW }).await.unwrap();
+    world
+        .store()
+        .pause_channel(id, Pause { code: ReasonCode::ChannelRefused, reason: "x".to_owned(), since: NOW })
+        .await
+        .unwrap();
     let before = load(&world).await;
     assert!(!before.instance.is_empty());
     world.reopen().await;

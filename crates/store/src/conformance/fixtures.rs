@@ -12,7 +12,7 @@ use domain::event::NewEvent;
 use domain::outcome::Outcome;
 use domain::routing::Pattern;
 use domain::verdict::Verdicts;
-use domain::{ChannelId, DeliveryId, Secret, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, ReasonCode, Secret, StepsDone, TenantId, Timestamp};
 
 use super::Factory;
 use crate::directory::{ChannelWithRoutes, NewChannel, NewRoute, NewTenant};
@@ -201,7 +201,8 @@ pub fn record(number: u32, outcome: Outcome) -> AttemptRecord {
 }
 
 pub fn over(state: State) -> Next {
-    Next::Over { state, note: format!("it is {state}") }
+    let code = if state == State::Sent { ReasonCode::Delivered } else { ReasonCode::AttemptsUsedUp };
+    Next::Over { state, code, note: format!("it is {state}") }
 }
 
 pub fn wait(due_at: Timestamp) -> Next {

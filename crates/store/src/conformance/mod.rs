@@ -105,6 +105,8 @@ cases! { $
         every_record_becomes_an_attempt,
         the_attempt_that_a_delivery_was_given_up_with_says_so,
         what_waits_is_read_in_order,
+        what_waits_is_read_from_the_newest_down,
+        the_code_of_a_reason_is_kept,
         these_are_read_as_far_as_they_wait,
         channels_that_wait_are_listed,
         a_dead_delivery_is_retried_with_a_fresh_budget,
@@ -119,6 +121,8 @@ cases! { $
         what_is_over_expires_in_slices,
         a_long_lived_delivery_in_front_blocks_nothing,
         what_is_under_way_does_not_expire,
+        what_is_held_beyond_the_count_expires_oldest_first,
+        what_is_held_for_too_long_expires,
     }
     digests {
         a_sealed_digest_is_read_with_what_it_sends,
@@ -138,6 +142,7 @@ cases! { $
         past_subscriptions_stay_known,
         a_deleted_channel_is_gone_and_what_waits_is_cancelled,
         a_pause_lasts_until_it_is_resumed,
+        a_trip_lasts_until_it_is_over_or_the_channel_changes,
         a_config_is_replaced_only_where_it_is_as_before,
         every_change_raises_the_version,
         tenants_do_not_see_each_other,

@@ -2,7 +2,7 @@
 
 use domain::delivery::{Attempt, AttemptResult, State};
 use domain::outcome::{Class, Outcome, Scope};
-use domain::{ChannelId, DeliveryId, StepsDone, Timestamp};
+use domain::{ChannelId, DeliveryId, ReasonCode, StepsDone, Timestamp};
 use std::time::Duration;
 
 use super::Factory;
@@ -162,6 +162,49 @@ pub async fn what_waits_is_read_in_order<F: Factory>(world: World<'_, F>) {
     }
     let expected: Vec<_> = [0, 1, 3, 4, 5, 6].map(|index: usize| mine[index].delivery).to_vec();
     assert_eq!(read, expected);
+}
+
+pub async fn what_waits_is_read_from_the_newest_down<F: Factory>(world: World<'_, F>) {
+    let mine = world.post_each(TENANT, 1, 5).await;
+    world.post_each(TENANT, 2, 2).await;
+    world.settle(sent(&mine[2])).await;
+    world.settle(retrying(&mine[3], later(9000))).await;
+    let mut read = Vec::new();
+    loop {
+        let before = read.last().copied().unwrap_or(DeliveryId(i64::MAX));
+        let page = world.store().waiting_before(ChannelId(1), before, NOW, 3).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for one in &page {
+            assert_eq!(one.event.is_none(), one.delivery == mine[3].delivery);
+        }
+        read.extend(page.iter().map(|one| one.delivery));
+    }
+    assert_eq!(read, [4, 3, 1, 0].map(|index: usize| mine[index].delivery));
+}
+
+pub async fn the_code_of_a_reason_is_kept<F: Factory>(world: World<'_, F>) {
+    let arrivals = world.post_each(TENANT, 1, 5).await;
+    let (state, note) = (State::Dead, "x".to_owned());
+    let next = Next::Over { state, code: ReasonCode::MessageTooLarge, note: note.clone() };
+    world.settle(Settlement { next, ..dead(&arrivals[0]) }).await;
+    let next = Next::Over { state: State::Cancelled, code: ReasonCode::ChannelDeleted, note };
+    world.settle(Settlement { next, ..sent(&arrivals[1]) }).await;
+    world.settle(sent(&arrivals[2])).await;
+    world.settle(retrying(&arrivals[3], later(9000))).await;
+    let expected = [
+        ReasonCode::MessageTooLarge,
+        ReasonCode::ChannelDeleted,
+        ReasonCode::Delivered,
+        ReasonCode::WaitsForRetry,
+        ReasonCode::WaitsForTurn,
+    ];
+    for (arrival, code) in arrivals.iter().zip(expected) {
+        assert_eq!(world.delivery(arrival.delivery).await.code, code);
+    }
+    let listed: Vec<_> = world.list(None, None, 10).await.iter().rev().map(|one| one.code).collect();
+    assert_eq!(listed, expected);
 }
 
 pub async fn these_are_read_as_far_as_they_wait<F: Factory>(world: World<'_, F>) {

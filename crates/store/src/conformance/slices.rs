@@ -1,13 +1,13 @@
 //! Cancelling and expiring what waits, slice by slice.
 
 use domain::delivery::State;
-use domain::{ChannelId, DeliveryId};
+use domain::{ChannelId, DeliveryId, ReasonCode};
 
 use super::Factory;
 use super::fixtures::{EXPIRES_AT, NOW, TENANT, World, dead, event, later, request, retrying, sent, settings};
 use crate::directory::ChannelChange;
 use crate::journal::StateFilter;
-use crate::queue::{AcceptEvent, Arrival, Cancellation, Settlement};
+use crate::queue::{AcceptEvent, Arrival, Cancellation, HeldBounds, Settlement, Trimmed};
 use crate::{Directory as _, Queue as _};
 
 /// Orders what waits for a channel cancelled, as switching it off does.
@@ -47,7 +47,8 @@ pub async fn a_cancellation_is_carried_out_in_slices<F: Factory>(world: World<'_
     let up_to = order(&world, channel, "the channel was switched off").await;
     assert_eq!(up_to, other[0].delivery);
     let reason = "the channel was switched off".to_owned();
-    assert_eq!(orders(&world).await, [Cancellation { channel, up_to, reason }]);
+    let code = ReasonCode::ChannelSwitchedOff;
+    assert_eq!(orders(&world).await, [Cancellation { channel, up_to, code, reason }]);
     let young = world.post_each(TENANT, channel.0, 2).await;
     assert!(cancel(&world, channel, &[], 3).await);
     assert_eq!(world.waiting(channel.0).await.len(), 6);
@@ -109,7 +110,8 @@ pub async fn a_newer_cancellation_widens_the_older<F: Factory>(world: World<'_, 
     order(&world, channel, "first").await;
     world.post_each(TENANT, channel.0, 1).await;
     let up_to = order(&world, channel, "second").await;
-    assert_eq!(orders(&world).await, [Cancellation { channel, up_to, reason: "second".to_owned() }]);
+    let code = ReasonCode::ChannelSwitchedOff;
+    assert_eq!(orders(&world).await, [Cancellation { channel, up_to, code, reason: "second".to_owned() }]);
     assert!(!cancel(&world, channel, &[], 2).await);
     assert_eq!(world.waiting(channel.0).await, []);
     assert_eq!(orders(&world).await, []);
@@ -129,7 +131,10 @@ pub async fn what_is_over_expires_in_slices<F: Factory>(world: World<'_, F>) {
     assert_eq!(world.waiting(1).await, ids(&young));
     for arrival in &arrivals {
         let read = world.delivery(arrival.delivery).await;
-        assert_eq!((read.state, read.settled_at), (State::Expired, Some(EXPIRES_AT)));
+        assert_eq!(
+            (read.state, read.code, read.settled_at),
+            (State::Expired, ReasonCode::ExpiredHeld, Some(EXPIRES_AT))
+        );
         assert!(read.reason.contains("time-to-live"), "{}", read.reason);
     }
     // Exactly one slice's worth leaves nothing.
@@ -160,4 +165,36 @@ pub async fn what_is_under_way_does_not_expire<F: Factory>(world: World<'_, F>) 
     assert!(!expire(&world, &[], 2).await);
     assert_eq!(world.waiting(1).await, []);
     assert_eq!(world.delivery(arrivals[0].delivery).await.state, State::Sent);
+}
+
+async fn trim<F: Factory>(world: &World<'_, F>, under_way: &[DeliveryId], bounds: HeldBounds, rows: usize) -> Trimmed {
+    world.store().trim_slice(ChannelId(1), under_way.to_vec(), bounds, later(9), rows).await.unwrap()
+}
+
+pub async fn what_is_held_beyond_the_count_expires_oldest_first<F: Factory>(world: World<'_, F>) {
+    let arrivals = world.post_each(TENANT, 1, 7).await;
+    let bounds = HeldBounds { count_max: 3, kept_since: None };
+    world.settle(retrying(&arrivals[1], later(60_000))).await;
+    let under_way = [arrivals[0].delivery];
+    assert_eq!(trim(&world, &under_way, bounds, 2).await, Trimmed { has_more: true, waiting: 5 });
+    assert_eq!(trim(&world, &under_way, bounds, 2).await, Trimmed { has_more: false, waiting: 3 });
+    assert_eq!(trim(&world, &under_way, bounds, 2).await, Trimmed { has_more: false, waiting: 3 });
+    let left: Vec<_> = [0, 5, 6].map(|place: usize| arrivals[place].delivery).into();
+    assert_eq!(world.waiting(1).await, left);
+    for arrival in &arrivals[1..5] {
+        let read = world.delivery(arrival.delivery).await;
+        assert_eq!((read.state, read.code, read.settled_at), (State::Expired, ReasonCode::HeldTooMany, Some(later(9))));
+        assert!(read.reason.contains("oldest"), "{}", read.reason);
+    }
+}
+
+pub async fn what_is_held_for_too_long_expires<F: Factory>(world: World<'_, F>) {
+    let old = world.post_each(TENANT, 1, 3).await;
+    let accepted_at = old[0].created_at;
+    let keeps =
+        |ms: i64| HeldBounds { count_max: 100, kept_since: Some(domain::Timestamp::from_ms(accepted_at.as_ms() + ms)) };
+    assert_eq!(trim(&world, &[], keeps(0), 10).await, Trimmed { has_more: false, waiting: 3 });
+    assert_eq!(trim(&world, &[], keeps(1), 2).await, Trimmed { has_more: true, waiting: 1 });
+    assert_eq!(trim(&world, &[], keeps(1), 2).await, Trimmed { has_more: false, waiting: 0 });
+    assert_eq!(world.delivery(old[0].delivery).await.code, ReasonCode::HeldTooLong);
 }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause};
-use domain::{ChannelId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, ReasonCode, Secret, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::statements::{unsigned, unsigned_opt};
-use crate::settings::{read_breaker, read_digest, read_rate_limit, read_retry};
+use crate::settings::{read_breaker, read_code, read_digest, read_rate_limit, read_retry};
 use crate::{StoreError, Vault};
 
 /// In the order in which [`read_channel`] reads them.
 pub(super) const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
                                retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
                                created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
-                               wire_config, is_managed, breaker";
+                               wire_config, is_managed, breaker, pause_code";
 
 /// A channel as its row holds it: the configs still sealed.
 pub(super) struct SealedChannel {
@@ -39,6 +39,7 @@ pub(super) fn read_channel(row: &Row) -> Result<SealedChannel, Error> {
     let time = |column: usize| row.try_get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
     let pause_reason: Option<String> = row.try_get(13)?;
     let since = time(14)?.unwrap_or_default();
+    let code = read_code(row.try_get(25)?, ReasonCode::ChannelRefused);
     let settings = ChannelSettings {
         name: row.try_get(2)?,
         provider: row.try_get(3)?,
@@ -63,7 +64,7 @@ pub(super) fn read_channel(row: &Row) -> Result<SealedChannel, Error> {
         id: ChannelId(row.try_get(0)?),
         tenant: TenantId(row.try_get(1)?),
         settings,
-        pause: pause_reason.map(|reason| Pause { reason, since }),
+        pause: pause_reason.map(|reason| Pause { code, reason, since }),
         created_at: Timestamp::from_ms(row.try_get(15)?),
         updated_at: time(16)?,
         deleted_at: time(17)?,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::breaker::Trip;
 use domain::channel::{Channel, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Subscription};
 use domain::tenant::{Key, Tenant};
-use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, KeyId, ReasonCode, SubscriptionId, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
@@ -22,7 +23,7 @@ use crate::directory::{
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, breaker_json, digest_json, rate_limit_json, read_providers, retry_json, tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, retry_json, tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -79,6 +80,14 @@ impl Directory for PostgresStore {
 
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, async move |tx| pause_channel(tx, channel, &pause).await.map_err(from_postgres)).await
+    }
+
+    async fn trip_channel(&self, channel: ChannelId, trip: Option<Trip>) -> Result<(), StoreError> {
+        self.write(1, async move |tx| trip_channel(tx, channel, trip.as_ref()).await.map_err(from_postgres)).await
+    }
+
+    async fn tripped_channels(&self) -> Result<Vec<(ChannelId, Trip)>, StoreError> {
+        self.read(|connection| Box::pin(tripped_channels(connection))).await
     }
 
     async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
@@ -311,7 +320,11 @@ pub(super) async fn update_channel(
         insert_routes(tx, tenant, channel, routes, version).await.map_err(from_postgres)?;
     }
     let cancelled_up_to = match &change.cancels {
-        Some(reason) => Some(order_cancellation(tx, tenant, channel, reason, now).await.map_err(from_postgres)?),
+        Some(reason) => Some(
+            order_cancellation(tx, tenant, channel, (ReasonCode::ChannelSwitchedOff, reason), now)
+                .await
+                .map_err(from_postgres)?,
+        ),
         None => None,
     };
     changed(tx, vault, channel, cancelled_up_to).await
@@ -326,6 +339,8 @@ async fn write_settings(tx: &Tx, vault: &Vault, change: &ChannelChange, now: Tim
              retry = $9, time_to_live_ms = $10, concurrency = $11, dialect = $12, shard = $13, updated_at = $14,
              pause_reason = CASE WHEN $15 THEN NULL ELSE pause_reason END,
              paused_at = CASE WHEN $15 THEN NULL ELSE paused_at END,
+             pause_code = CASE WHEN $15 THEN NULL ELSE pause_code END,
+             tripped_at = NULL, trip_code = NULL, trip_reason = NULL,
              rate_limit = $16, digest = $17, is_fifo = $18, on_unknown = $19, wire_config = $20, is_managed = $21,
              breaker = $22
          WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL",
@@ -368,17 +383,18 @@ async fn order_cancellation(
     tx: &Tx,
     tenant: TenantId,
     channel: ChannelId,
-    reason: &str,
+    (code, reason): (ReasonCode, &str),
     now: Timestamp,
 ) -> Result<DeliveryId, Error> {
     let up_to = tx.sequences.delivery - 1;
     execute(
         &tx.connection,
-        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at, reason_code)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (channel_id)
-         DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, asked_at = excluded.asked_at",
-        &[&channel.0, &tenant.0, &up_to, &text(reason), &now.as_ms()],
+         DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, reason_code = excluded.reason_code,
+                       asked_at = excluded.asked_at",
+        &[&channel.0, &tenant.0, &up_to, &text(reason), &now.as_ms(), &code.name()],
     )
     .await?;
     Ok(DeliveryId(up_to))
@@ -424,16 +440,40 @@ pub(super) async fn delete_channel(
     }
     tx.sequences.config_version += 1;
     end_routes(tx, channel).await.map_err(from_postgres)?;
-    let up_to = order_cancellation(tx, tenant, channel, "the channel was deleted", now).await.map_err(from_postgres)?;
+    let up_to = order_cancellation(tx, tenant, channel, (ReasonCode::ChannelDeleted, "the channel was deleted"), now)
+        .await
+        .map_err(from_postgres)?;
     changed(tx, vault, channel, Some(up_to)).await
 }
 
 async fn pause_channel(tx: &mut Tx, channel: ChannelId, pause: &Pause) -> Result<bool, Error> {
-    let sql = "UPDATE channels SET pause_reason = $2, paused_at = $3
+    let sql = "UPDATE channels SET pause_reason = $2, paused_at = $3, pause_code = $4
                WHERE id = $1 AND pause_reason IS NULL AND deleted_at IS NULL";
-    let paused = execute(&tx.connection, sql, &[&channel.0, &text(&pause.reason), &pause.since.as_ms()]).await?;
+    let (reason, since) = (text(&pause.reason), pause.since.as_ms());
+    let paused = execute(&tx.connection, sql, &[&channel.0, &reason, &since, &pause.code.name()]).await?;
     tx.sequences.config_version += i64::from(paused > 0);
     Ok(paused > 0)
+}
+
+async fn trip_channel(tx: &Tx, channel: ChannelId, trip: Option<&Trip>) -> Result<(), Error> {
+    let since = trip.map(|trip| trip.since.as_ms());
+    let code = trip.map(|trip| trip.code.name());
+    let reason = trip.map(|trip| text(&trip.reason));
+    let sql = "UPDATE channels SET tripped_at = $2, trip_code = $3, trip_reason = $4
+               WHERE id = $1 AND deleted_at IS NULL";
+    execute(&tx.connection, sql, &[&channel.0, &since, &code, &reason]).await.map(drop)
+}
+
+async fn tripped_channels(connection: &Connection) -> Result<Vec<(ChannelId, Trip)>, Error> {
+    let tripped = |row: &Row| {
+        let since = Timestamp::from_ms(row.try_get(1)?);
+        let code = read_code(row.try_get(2)?, ReasonCode::AnsweredWithFailure);
+        Ok((ChannelId(row.try_get(0)?), Trip { code, reason: row.try_get(3)?, since, probe_at: since }))
+    };
+    let sql = "SELECT id, tripped_at, trip_code, COALESCE(trip_reason, '') FROM channels
+               WHERE tripped_at IS NOT NULL AND deleted_at IS NULL
+               ORDER BY id";
+    query(connection, sql, &[]).await?.iter().map(tripped).collect()
 }
 
 async fn add_subscription(

@@ -80,6 +80,13 @@ pub(super) struct OverRow<T> {
 }
 
 impl<T> OverRow<T> {
+    fn code(&self) -> Option<&'static str> {
+        match &self.by.settlement().next {
+            Next::Over { code, .. } => Some(code.name()),
+            Next::Wait { .. } => None,
+        }
+    }
+
     fn note(&self) -> Cow<'_, str> {
         let (Next::Over { note, .. } | Next::Wait { note, .. }) = &self.by.settlement().next;
         text(note)
@@ -322,10 +329,10 @@ async fn write_settled(connection: &Connection, rows: &[OverRow<State>]) -> Resu
         return Ok(());
     }
     let sql = "INSERT INTO settled (id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at,
-                                    expires_at, settled_at, note, digest_id)
+                                    expires_at, settled_at, note, digest_id, reason_code)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
                                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                                    $12::bigint[])";
+                                    $12::bigint[], $13::text[])";
     execute(
         connection,
         sql,
@@ -342,6 +349,7 @@ async fn write_settled(connection: &Connection, rows: &[OverRow<State>]) -> Resu
             &column(rows, |row| row.by.settlement().settled_at.as_ms()),
             &column(rows, OverRow::note),
             &column(rows, |row| row.by.settlement().digest.map(|digest| digest.0)),
+            &column(rows, OverRow::code),
         ],
     )
     .await
@@ -354,10 +362,10 @@ async fn write_dead(connection: &Connection, rows: &[OverRow<u32>]) -> Result<()
     }
     let code = |row: &OverRow<u32>| row.by.settlement().records.last().and_then(|record| record.code).map(i64::from);
     let sql = "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
-                                 steps_done, code, note, died_at, digest_id)
+                                 steps_done, code, note, died_at, digest_id, reason_code)
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                                    $12::bigint[], $13::bigint[])";
+                                    $12::bigint[], $13::bigint[], $14::text[])";
     execute(
         connection,
         sql,
@@ -375,6 +383,7 @@ async fn write_dead(connection: &Connection, rows: &[OverRow<u32>]) -> Result<()
             &column(rows, OverRow::note),
             &column(rows, |row| row.by.settlement().settled_at.as_ms()),
             &column(rows, |row| row.by.settlement().digest.map(|digest| digest.0)),
+            &column(rows, OverRow::code),
         ],
     )
     .await

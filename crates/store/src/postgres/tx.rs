@@ -225,6 +225,11 @@ impl Tx {
         counts.keys().any(|key| key.0 == tenant) || shifts.values().any(|(of, _)| *of == tenant)
     }
 
+    /// How many more (or fewer) deliveries of a channel wait by this batch than its sums say yet.
+    pub(super) fn shifted(&self, channel: ChannelId) -> i64 {
+        self.happened.shifts.get(&channel).map_or(0, |(_, shift)| shift.pending + shift.retrying)
+    }
+
     /// Notes that so many more (or fewer) deliveries of a channel wait.
     pub(super) fn shift(&mut self, tenant: TenantId, channel: ChannelId, shift: Shift) {
         let (_, sum) = self.happened.shifts.entry(channel).or_insert((tenant, Shift::default()));

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use domain::channel::{CONCURRENCY_DEFAULT, Channel, ChannelSettings, OnUnknown, Pause};
-use domain::{ChannelId, Secret, TenantId, Timestamp};
+use domain::{ChannelId, ReasonCode, Secret, TenantId, Timestamp};
 use rusqlite::Row;
 
-use crate::settings::{read_breaker, read_digest, read_rate_limit, read_retry};
+use crate::settings::{read_breaker, read_code, read_digest, read_rate_limit, read_retry};
 use crate::{StoreError, Vault};
 
 /// In the order in which [`read_channel`] reads them.
 pub(super) const CHANNEL_COLUMNS: &str = "id, tenant_id, name, provider, config, is_active, subject_template, body_template, \
                                retry, time_to_live_ms, concurrency, dialect, shard, pause_reason, paused_at, \
                                created_at, updated_at, deleted_at, rate_limit, digest, is_fifo, on_unknown, \
-                               wire_config, is_managed, breaker";
+                               wire_config, is_managed, breaker, pause_code";
 
 /// A channel as its row holds it: the configs still sealed.
 pub(super) struct SealedChannel {
@@ -38,6 +38,7 @@ pub(super) fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
     let time = |column: usize| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_ms));
     let pause_reason: Option<String> = row.get(13)?;
     let since = time(14)?.unwrap_or_default();
+    let code = read_code(row.get(25)?, ReasonCode::ChannelRefused);
     let settings = ChannelSettings {
         name: row.get(2)?,
         provider: row.get(3)?,
@@ -62,7 +63,7 @@ pub(super) fn read_channel(row: &Row<'_>) -> rusqlite::Result<SealedChannel> {
         id: ChannelId(row.get(0)?),
         tenant: TenantId(row.get(1)?),
         settings,
-        pause: pause_reason.map(|reason| Pause { reason, since }),
+        pause: pause_reason.map(|reason| Pause { code, reason, since }),
         created_at: Timestamp::from_ms(row.get(15)?),
         updated_at: time(16)?,
         deleted_at: time(17)?,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::breaker::Trip;
 use domain::channel::{Channel, Pause, shard_of};
 use domain::event_type::{EventType, KeptEventType};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, Tenant};
-use domain::{ChannelId, DeliveryId, KeyId, SubscriptionId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, KeyId, ReasonCode, SubscriptionId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
@@ -19,7 +20,7 @@ use crate::directory::{
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, breaker_json, digest_json, rate_limit_json, read_providers, retry_json, tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, retry_json, tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -76,6 +77,14 @@ impl Directory for SqliteStore {
 
     async fn pause_channel(&self, channel: ChannelId, pause: Pause) -> Result<bool, StoreError> {
         self.write(1, move |tx| pause_channel(tx, channel, &pause).map_err(from_sqlite)).await
+    }
+
+    async fn trip_channel(&self, channel: ChannelId, trip: Option<Trip>) -> Result<(), StoreError> {
+        self.write(1, move |tx| trip_channel(tx, channel, trip.as_ref()).map_err(from_sqlite)).await
+    }
+
+    async fn tripped_channels(&self) -> Result<Vec<(ChannelId, Trip)>, StoreError> {
+        self.read(|connection| tripped_channels(connection).map_err(from_sqlite)).await
     }
 
     async fn replace_config(&self, change: ConfigChange, now: Timestamp) -> Result<bool, StoreError> {
@@ -286,7 +295,10 @@ pub(super) fn update_channel(
         insert_routes(tx, tenant, channel, routes, ConfigVersion(tx.sequences.config_version)).map_err(from_sqlite)?;
     }
     let cancelled_up_to = match &change.cancels {
-        Some(reason) => Some(order_cancellation(tx, tenant, channel, reason, now).map_err(from_sqlite)?),
+        Some(reason) => Some(
+            order_cancellation(tx, tenant, channel, (ReasonCode::ChannelSwitchedOff, reason), now)
+                .map_err(from_sqlite)?,
+        ),
         None => None,
     };
     changed(tx, vault, channel, cancelled_up_to)
@@ -300,6 +312,8 @@ fn write_settings(tx: &Tx<'_>, vault: &Vault, change: &ChannelChange, now: Times
              retry = ?9, time_to_live_ms = ?10, concurrency = ?11, dialect = ?12, shard = ?13, updated_at = ?14,
              pause_reason = CASE WHEN ?15 THEN NULL ELSE pause_reason END,
              paused_at = CASE WHEN ?15 THEN NULL ELSE paused_at END,
+             pause_code = CASE WHEN ?15 THEN NULL ELSE pause_code END,
+             tripped_at = NULL, trip_code = NULL, trip_reason = NULL,
              rate_limit = ?16, digest = ?17, is_fifo = ?18, on_unknown = ?19, wire_config = ?20, is_managed = ?21,
              breaker = ?22
          WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL",
@@ -345,15 +359,17 @@ fn order_cancellation(
     tx: &Tx<'_>,
     tenant: TenantId,
     channel: ChannelId,
-    reason: &str,
+    (code, reason): (ReasonCode, &str),
     now: Timestamp,
 ) -> rusqlite::Result<DeliveryId> {
     let up_to = tx.sequences.delivery - 1;
     tx.connection.execute(
-        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at)
-         VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, asked_at = excluded.asked_at",
-        params![channel.0, tenant.0, up_to, reason, now.as_ms()],
+        "INSERT INTO cancellations (channel_id, tenant_id, up_to, reason, asked_at, reason_code)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT
+         DO UPDATE SET up_to = excluded.up_to, reason = excluded.reason, reason_code = excluded.reason_code,
+                       asked_at = excluded.asked_at",
+        params![channel.0, tenant.0, up_to, reason, now.as_ms(), code.name()],
     )?;
     Ok(DeliveryId(up_to))
 }
@@ -402,18 +418,50 @@ pub(super) fn delete_channel(
     }
     tx.sequences.config_version += 1;
     end_routes(tx, channel).map_err(from_sqlite)?;
-    let up_to = order_cancellation(tx, tenant, channel, "the channel was deleted", now).map_err(from_sqlite)?;
+    let up_to = order_cancellation(tx, tenant, channel, (ReasonCode::ChannelDeleted, "the channel was deleted"), now)
+        .map_err(from_sqlite)?;
     changed(tx, vault, channel, Some(up_to))
 }
 
 fn pause_channel(tx: &mut Tx<'_>, channel: ChannelId, pause: &Pause) -> rusqlite::Result<bool> {
     let paused = tx.connection.execute(
-        "UPDATE channels SET pause_reason = ?2, paused_at = ?3
+        "UPDATE channels SET pause_reason = ?2, paused_at = ?3, pause_code = ?4
          WHERE id = ?1 AND pause_reason IS NULL AND deleted_at IS NULL",
-        params![channel.0, pause.reason, pause.since.as_ms()],
+        params![channel.0, pause.reason, pause.since.as_ms(), pause.code.name()],
     )?;
     tx.sequences.config_version += i64::from(paused > 0);
     Ok(paused > 0)
+}
+
+fn trip_channel(tx: &Tx<'_>, channel: ChannelId, trip: Option<&Trip>) -> rusqlite::Result<()> {
+    let trip = trip.map(|trip| (trip.since.as_ms(), trip.code.name(), trip.reason.as_str()));
+    tx.connection
+        .prepare_cached(
+            "UPDATE channels SET tripped_at = ?2, trip_code = ?3, trip_reason = ?4 WHERE id = ?1 AND deleted_at IS NULL",
+        )?
+        .execute(params![
+            channel.0,
+            trip.map(|(since, ..)| since),
+            trip.map(|(_, code, _)| code),
+            trip.map(|(.., reason)| reason),
+        ])
+        .map(drop)
+}
+
+fn tripped_channels(connection: &Connection) -> rusqlite::Result<Vec<(ChannelId, Trip)>> {
+    let tripped = |row: &Row<'_>| {
+        let since = Timestamp::from_ms(row.get(1)?);
+        let code = read_code(row.get(2)?, ReasonCode::AnsweredWithFailure);
+        Ok((ChannelId(row.get(0)?), Trip { code, reason: row.get(3)?, since, probe_at: since }))
+    };
+    connection
+        .prepare_cached(
+            "SELECT id, tripped_at, trip_code, COALESCE(trip_reason, '') FROM channels
+             WHERE tripped_at IS NOT NULL AND deleted_at IS NULL
+             ORDER BY id",
+        )?
+        .query_map([], tripped)?
+        .collect()
 }
 
 fn add_subscription(

@@ -20,14 +20,14 @@ use crate::StoreError;
 /// segments would make the schema long, which every reader reads again after each new one.
 pub(super) const ROWS_MAX: u64 = 8_192;
 
-/// What every kind began with.
-const FORM_FIRST: i64 = 1;
-
 /// Events with their place in the producer's trace.
 const FORM_WITH_TRACE: i64 = 2;
 
 /// Attempts that say whether the delivery was given up with them.
 const FORM_WITH_GAVE_UP: i64 = 2;
+
+/// Settled deliveries whose reason has a code.
+const FORM_WITH_REASON_CODE: i64 = 2;
 
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,8 @@ impl Kind {
                  expires_at   INTEGER NOT NULL,
                  settled_at   INTEGER NOT NULL,
                  note         TEXT    NOT NULL,
-                 digest_id    INTEGER"
+                 digest_id    INTEGER,
+                 reason_code  TEXT"
             }
             Self::Attempts => {
                 "id           INTEGER PRIMARY KEY,
@@ -114,7 +115,7 @@ impl Kind {
         match self {
             Self::Events => FORM_WITH_TRACE,
             Self::Attempts => FORM_WITH_GAVE_UP,
-            Self::Settled => FORM_FIRST,
+            Self::Settled => FORM_WITH_REASON_CODE,
         }
     }
 
@@ -123,6 +124,7 @@ impl Kind {
         match (self, form) {
             (Self::Events, FORM_WITH_TRACE) => &["trace BLOB"],
             (Self::Attempts, FORM_WITH_GAVE_UP) => &["gave_up INTEGER NOT NULL DEFAULT 0"],
+            (Self::Settled, FORM_WITH_REASON_CODE) => &["reason_code TEXT"],
             _ => &[],
         }
     }
@@ -412,6 +414,11 @@ impl Segment {
     /// The column of attempts that says whether the delivery was given up with them; older segments know of none.
     pub(super) const fn gave_up(&self) -> &'static str {
         if self.form >= FORM_WITH_GAVE_UP { "gave_up" } else { "0" }
+    }
+
+    /// The column of settled deliveries that has the code of their reason; older segments know of none.
+    pub(super) const fn reason_code(&self) -> &'static str {
+        if self.form >= FORM_WITH_REASON_CODE { "reason_code" } else { "NULL" }
     }
 
     /// Of events: whether they have their place in a trace.

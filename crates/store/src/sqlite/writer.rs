@@ -304,6 +304,12 @@ impl Tx<'_> {
         counts.iter().any(|count| count.0 == tenant) || shifts.iter().any(|shift| shift.0 == tenant)
     }
 
+    /// How many more (or fewer) deliveries of a channel wait by this batch than its sums say yet.
+    pub(super) fn shifted(&self, channel: ChannelId) -> i64 {
+        let of_channel = self.happened.shifts.iter().filter(|(_, of, _)| *of == channel);
+        of_channel.map(|(.., shift)| shift.pending + shift.retrying).sum()
+    }
+
     /// Notes that so many more (or fewer) deliveries of a channel wait.
     pub(super) fn shift(&mut self, tenant: TenantId, channel: ChannelId, shift: Shift) {
         self.happened.shifts.push((tenant, channel, shift));

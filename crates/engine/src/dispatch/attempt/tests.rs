@@ -78,6 +78,8 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         digest: None,
         schedule: Schedule::mail(),
         time_to_live: SPEC.time_to_live,
+        held_max: 100,
+        held_for: None,
         channel,
         subscriptions: Vec::new(),
         scopes: Scopes::default(),

@@ -217,7 +217,8 @@ fn channel() -> Value {
         "is_active": true, "paused": null, "tripped": null, "event_types": ["invoice.*"], "filter": "amount > 10",
         "subject_template": null, "body_template": null, "retry": {"delays_seconds": [5.0, 300.0]},
         "time_to_live_seconds": 345_600, "concurrency": 8, "rate_limit": {"count": 20, "per": "minute", "burst": null},
-        "breaker": {"failures": 10, "lasting_seconds": 60.0, "probe_seconds": 30.0, "probe_max_seconds": 600.0},
+        "breaker": {"failures": 10, "lasting_seconds": 60.0, "probe_seconds": 30.0, "probe_max_seconds": 600.0,
+            "held_max": 100_000, "drain": "oldest_first"},
         "digest": null, "fifo": false, "on_unknown": "retry", "dialect": null, "managed": false, "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
     })
 }

@@ -71,7 +71,8 @@ pub(super) fn example() -> Value {
     json!({
         "id": 4, "event_id": "evt_3", "event_type": "invoice.paid", "channel_id": 2, "status": "retrying", "attempts": 1,
         "next_attempt_at": "2026-11-22T08:46:26.550Z", "created_at": "2026-11-22T08:46:21.550Z",
-        "expires_at": "2026-11-26T08:46:21.550Z", "settled_at": null, "digest_id": null, "reason": "HTTP 503 Service Unavailable",
+        "expires_at": "2026-11-26T08:46:21.550Z", "settled_at": null, "digest_id": null,
+        "reason_code": "waits_for_retry", "reason": "HTTP 503 Service Unavailable",
     })
 }
 
@@ -80,7 +81,7 @@ pub(super) fn attempt() -> Value {
     json!({
         "id": 4, "delivery_id": 4, "event_id": "evt_3", "event_type": "invoice.paid", "channel_id": 2,
         "digest_id": null, "provider": "webhook", "number": 1, "step": 0, "status": "failed", "code": 503, "body": "come back later",
-        "reason": "HTTP 503 Service Unavailable", "reference": null, "started_at": "2026-11-22T08:46:21.557Z",
+        "reason_code": "answered_with_failure", "reason": "HTTP 503 Service Unavailable", "reference": null, "started_at": "2026-11-22T08:46:21.557Z",
         "duration_ms": 12,
     })
 }

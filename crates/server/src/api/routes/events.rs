@@ -90,7 +90,8 @@ fn show() -> Operation {
             json!({
                 "id": "evt_3", "type": "invoice.paid", "data": {"amount": 50}, "occurred_at": TIME, "accepted_at": TIME,
                 "severity": "info", "channels": null, "deliveries": [super::deliveries::example()],
-                "deliveries_total": 1, "expanding": 0, "verdicts": [{"channel_id": 2, "reason": "filter_false"}],
+                "deliveries_total": 1, "expanding": 0,
+                "verdicts": [{"channel_id": 2, "reason": "filter_false", "reason_code": "filter_false"}],
                 "verdicts_more": 0,
             }),
         )
@@ -99,14 +100,15 @@ fn show() -> Operation {
 fn explain() -> Operation {
     operation("explainEvent", "Tells why a channel did or did not get an event.")
         .detail(
-            "`reason` is the state of the delivery, or `expanding`, `filter_false`, `filter_failed`, `channel_inactive`, \
-             `not_named`, `no_subscription`, `channel_is_younger` or `reason_not_kept`.",
+            "`reason_code` says why it stands where it stands, or why there is none. `reason` is the status of the \
+             delivery; where there is none, the same as `reason_code`.",
         )
         .scope(EventsRead)
         .query::<ExplainIn>()
         .answers::<ExplainedOut>(
             200,
             "The reason.",
-            json!({"event_id": "evt_2", "channel_id": 2, "reason": "filter_false", "delivery": null}),
+            json!({"event_id": "evt_2", "channel_id": 2, "reason": "filter_false", "reason_code": "filter_false",
+                "delivery": null}),
         )
 }

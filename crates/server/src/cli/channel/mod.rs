@@ -158,8 +158,12 @@ fn hears(event_types: &[String]) -> String {
 }
 
 fn told(channel: &Channel, client: &Client) -> String {
-    let state = match &channel.paused {
-        Some(pause) if channel.is_active => {
+    let state = match (&channel.paused, &channel.tripped) {
+        (None, Some(trip)) if channel.is_active => {
+            let (since, next) = (when(&trip.since, client.now()), when(&trip.next_probe_at, client.now()));
+            format!("tripped since {since}: {}\n            one delivery is tried at {next}", safe(&trip.reason))
+        }
+        (Some(pause), _) if channel.is_active => {
             let since = when(&pause.since, client.now());
             let id = channel.id;
             format!(

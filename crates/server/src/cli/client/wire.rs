@@ -24,7 +24,7 @@ pub(in crate::cli) struct Made {
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::cli) struct Skipped {
     pub(in crate::cli) channel_id: i64,
-    pub(in crate::cli) reason: String,
+    pub(in crate::cli) reason_code: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -45,7 +45,7 @@ pub(in crate::cli) struct Event {
 /// Why a channel did or did not get an event.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::cli) struct Explained {
-    pub(in crate::cli) reason: String,
+    pub(in crate::cli) reason_code: String,
     pub(in crate::cli) delivery: Option<Delivery>,
 }
 
@@ -61,6 +61,8 @@ pub(in crate::cli) struct Delivery {
     pub(in crate::cli) created_at: String,
     pub(in crate::cli) expires_at: String,
     pub(in crate::cli) settled_at: Option<String>,
+    pub(in crate::cli) digest_id: Option<i64>,
+    pub(in crate::cli) reason_code: String,
     pub(in crate::cli) reason: Option<String>,
 }
 
@@ -112,6 +114,8 @@ pub(in crate::cli) struct Attempt {
     pub(in crate::cli) number: u32,
     pub(in crate::cli) status: String,
     pub(in crate::cli) code: Option<u16>,
+    pub(in crate::cli) digest_id: Option<i64>,
+    pub(in crate::cli) reason_code: String,
     pub(in crate::cli) reason: Option<String>,
     pub(in crate::cli) started_at: String,
     pub(in crate::cli) duration_ms: u32,
@@ -125,6 +129,7 @@ pub(in crate::cli) struct Channel {
     pub(in crate::cli) config: Map<String, Value>,
     pub(in crate::cli) is_active: bool,
     pub(in crate::cli) paused: Option<Pause>,
+    pub(in crate::cli) tripped: Option<Trip>,
     pub(in crate::cli) event_types: Vec<String>,
     pub(in crate::cli) filter: Option<String>,
     #[serde(default)]
@@ -137,13 +142,22 @@ pub(in crate::cli) struct Pause {
     pub(in crate::cli) since: String,
 }
 
+/// That a channel fails, and is tried now and then.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::cli) struct Trip {
+    pub(in crate::cli) reason: String,
+    pub(in crate::cli) since: String,
+    pub(in crate::cli) next_probe_at: String,
+}
+
 impl Channel {
     /// What it does now, in a word.
     pub(in crate::cli) fn state(&self) -> &'static str {
-        match (self.is_active, &self.paused) {
-            (false, _) => "off",
-            (true, Some(_)) => "paused",
-            (true, None) => "on",
+        match (self.is_active, &self.paused, &self.tripped) {
+            (false, ..) => "off",
+            (true, Some(_), _) => "paused",
+            (true, None, Some(_)) => "tripped",
+            (true, None, None) => "on",
         }
     }
 }

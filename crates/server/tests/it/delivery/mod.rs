@@ -4,6 +4,7 @@ mod digests;
 mod holding;
 mod limits;
 mod order;
+mod owners;
 mod rates;
 mod retries;
 mod trips;

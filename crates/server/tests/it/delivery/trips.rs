@@ -66,7 +66,8 @@ async fn a_change_by_its_owner_closes_a_breaker() {
 async fn a_rule_for_trips_is_checked_and_shown() {
     let (server, receiver) = start().await;
     let usual = server.client.webhook(&receiver.url("/"), json!({})).await;
-    let expected = json!({"failures": 10, "lasting_seconds": 60.0, "probe_seconds": 30.0, "probe_max_seconds": 600.0});
+    let expected = json!({"failures": 10, "lasting_seconds": 60.0, "probe_seconds": 30.0, "probe_max_seconds": 600.0,
+        "held_max": 100_000, "held_seconds": null, "drain": "oldest_first"});
     assert_eq!(usual.breaker, expected);
     let off = server.client.patch_channel(usual.id, &json!({"breaker": {"failures": 0}})).await;
     assert_eq!(off.breaker["failures"], 0);
@@ -75,10 +76,36 @@ async fn a_rule_for_trips_is_checked_and_shown() {
         (json!({"probe_seconds": 0}), "breaker.probe_seconds"),
         (json!({"lasting_seconds": -1}), "breaker.lasting_seconds"),
         (json!({"probe_max_seconds": 86_401}), "breaker.probe_max_seconds"),
+        (json!({"held_max": 0}), "breaker.held_max"),
+        (json!({"held_seconds": 0}), "breaker.held_seconds"),
+        (json!({"drain": "sideways"}), "breaker.drain"),
     ] {
         let path = format!("/v1/channels/{}", usual.id);
         let answer = server.client.patch(&path, &json!({"breaker": wrong})).await;
         assert_eq!(answer.status, 422, "{}", answer.text());
         assert!(answer.text().contains(field), "{}", answer.text());
     }
+    let both = json!({"fifo": true, "breaker": {"drain": "newest_first"}});
+    let answer = server.client.patch(&format!("/v1/channels/{}", usual.id), &both).await;
+    assert!(answer.problem(422).errors.iter().any(|error| error.field == "breaker.drain"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_was_held_goes_out_newest_first_when_its_owner_says_so() {
+    let (server, receiver) = start().await;
+    receiver.always("/", Reply::status(503));
+    let breaker = json!({"failures": 1, "lasting_seconds": 0, "probe_seconds": 0.5, "probe_max_seconds": 0.5,
+        "drain": "newest_first"});
+    let id = server.client.webhook(&receiver.url("/"), json!({"concurrency": 1, "breaker": breaker})).await.id;
+    server.client.accept_one("a", json!({"n": 0})).await;
+    eventually("a trip", async || server.client.channel(id).await.tripped).await;
+    for n in 1..6 {
+        server.client.accept_one("a", json!({"n": n})).await;
+    }
+    receiver.always("/", Reply::status(200));
+    let seen = receiver.count("/");
+    eventually("all are sent", async || (server.client.deliveries("status=sent").await.len() == 6).then_some(())).await;
+    let all: Vec<_> = receiver.received("/").iter().map(|one| one.json()["data"]["n"].as_i64().unwrap()).collect();
+    // A probe may have failed just before the receiver came back.
+    assert_eq!(all[all.len() - 6..], [5, 4, 3, 2, 1, 0], "{all:?} {seen}");
 }

@@ -15,6 +15,7 @@ pub(crate) struct Made {
 pub(crate) struct Skipped {
     pub(crate) channel_id: i64,
     pub(crate) reason: String,
+    pub(crate) reason_code: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub(crate) struct Delivery {
     pub(crate) expires_at: String,
     pub(crate) settled_at: Option<String>,
     pub(crate) digest_id: Option<i64>,
+    pub(crate) reason_code: String,
     pub(crate) reason: Option<String>,
 }
 
@@ -93,6 +95,7 @@ pub(crate) struct Attempt {
     pub(crate) status: String,
     pub(crate) code: Option<u16>,
     pub(crate) body: String,
+    pub(crate) reason_code: String,
     pub(crate) reason: Option<String>,
     pub(crate) reference: Option<String>,
     pub(crate) started_at: String,
@@ -143,6 +146,7 @@ impl Channel {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pause {
+    pub(crate) reason_code: String,
     pub(crate) reason: String,
     pub(crate) since: String,
 }
@@ -150,6 +154,7 @@ pub(crate) struct Pause {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trip {
+    pub(crate) reason_code: String,
     pub(crate) reason: String,
     pub(crate) since: String,
     pub(crate) next_probe_at: String,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::queue::{EventRow, event_row};
@@ -15,6 +15,7 @@ use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
 use crate::journal::{DeliveryQuery, Page, StateFilter};
+use crate::settings::{code_of, read_code};
 
 pub(super) async fn deliveries_of(
     connection: &Connection,
@@ -312,29 +313,33 @@ const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, creat
 fn read_waiting(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     let (tries, due_at): (i64, i64) = (row.try_get(10)?, row.try_get(11)?);
-    delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
+    if tries > 0 {
+        (delivery.state, delivery.code) = (State::Retrying, ReasonCode::WaitsForRetry);
+    }
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
 pub(in crate::postgres) const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, \
                             coalesce((SELECT type FROM known_events AS known WHERE known.tenant_id = dead.tenant_id \
-                                      AND known.id = dead.event_id LIMIT 1), ''), digest_id, died_at";
+                                      AND known.id = dead.event_id LIMIT 1), ''), digest_id, died_at, reason_code";
 
 pub(in crate::postgres) fn read_dead(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
     delivery.settled_at = Some(Timestamp::from_ms(row.try_get(10)?));
+    delivery.code = read_code(row.try_get(11)?, ReasonCode::ReasonNotKept);
     Ok(delivery)
 }
 
 const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, event_type, digest_id, state, \
-     settled_at";
+     settled_at, reason_code";
 
 fn read_settled(row: &Row) -> Result<Delivery, Error> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::parse(row.try_get(10)?).unwrap_or(State::Sent);
     delivery.settled_at = Some(Timestamp::from_ms(row.try_get(11)?));
+    delivery.code = code_of(delivery.state, row.try_get(12)?);
     Ok(delivery)
 }
 
@@ -346,6 +351,7 @@ fn read_delivery(row: &Row) -> Result<Delivery, Error> {
         event: EventId(row.try_get(3)?),
         event_type: row.try_get(8)?,
         state: State::Pending,
+        code: ReasonCode::WaitsForTurn,
         attempts: unsigned(row, 6)?,
         next_attempt_at: None,
         created_at: Timestamp::from_ms(row.try_get(4)?),

@@ -19,12 +19,14 @@ use super::writer::{Asked, Job};
 use super::{PostgresStore, tenants};
 use crate::StoreError;
 use crate::digest::NewDigest;
-use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
+use crate::queue::{
+    AcceptAnswer, AcceptRequest, Cancellation, HeldBounds, Queue, RetryAnswer, Settlement, Trimmed, Waiting,
+};
 use accept::{expand, rows_of};
 use digests::seal_digest;
 use retry::retry;
-use slices::{cancel_slice, cancellations, expire_slice};
-use waiting::{waiting_after, waiting_channels, waiting_these};
+use slices::{cancel_slice, cancellations, expire_slice, trim_slice};
+use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 
 pub(super) use accept::{accept_all, deliver_past};
 pub(super) use events::{EVENT_COLUMNS, EventRow, event_row, expanding, expanding_each, is_expanding_to, read_event};
@@ -59,6 +61,16 @@ impl Queue for PostgresStore {
         rows_max: usize,
     ) -> Result<Vec<Waiting>, StoreError> {
         self.read(move |connection| Box::pin(waiting_after(connection, channel, after, now, rows_max))).await
+    }
+
+    async fn waiting_before(
+        &self,
+        channel: ChannelId,
+        before: DeliveryId,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |connection| Box::pin(waiting_before(connection, channel, before, now, rows_max))).await
     }
 
     async fn waiting_these(
@@ -101,6 +113,20 @@ impl Queue for PostgresStore {
     ) -> Result<bool, StoreError> {
         self.write(rows_max, async move |tx| {
             expire_slice(tx, channel, &under_way, now, rows_max).await.map_err(from_postgres)
+        })
+        .await
+    }
+
+    async fn trim_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        bounds: HeldBounds,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Trimmed, StoreError> {
+        self.write(rows_max, async move |tx| {
+            trim_slice(tx, channel, &under_way, bounds, now, rows_max).await.map_err(from_postgres)
         })
         .await
     }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::delivery::State;
-use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, StepsDone, TenantId, Timestamp};
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, execute, limit, query, query_opt, unsigned};
 use super::super::tx::Tx;
 use super::digests::together;
 use super::settle::settle_all;
-use crate::queue::{Cancellation, Next, Settlement};
+use crate::queue::{Cancellation, EXPIRED_HELD, End, HELD_TOO_LONG, HELD_TOO_MANY, HeldBounds, Settlement, Trimmed};
+use crate::settings::read_code;
 
 pub(super) async fn cancel_slice(
     tx: &mut Tx,
@@ -20,15 +21,17 @@ pub(super) async fn cancel_slice(
     now: Timestamp,
     rows_max: usize,
 ) -> Result<bool, Error> {
-    let sql = "SELECT up_to, reason FROM cancellations WHERE channel_id = $1";
+    let sql = "SELECT up_to, reason, reason_code FROM cancellations WHERE channel_id = $1";
     let Some(order) = query_opt(&tx.connection, sql, &[&channel.0]).await? else { return Ok(false) };
     let (up_to, reason): (i64, String) = (order.try_get(0)?, order.try_get(1)?);
+    let code = read_code(order.try_get(2)?, ReasonCode::ChannelSwitchedOff);
+    let end = End { state: State::Cancelled, code, note: &reason };
     // One more than is wanted tells whether any is left.
     let rows = rows_from_front(&tx.connection, channel, up_to, rows_max + under_way.len() + 1).await?;
     let found = rows.len();
     let idle: Vec<_> = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).collect();
     let rows = whole_digests(&tx.connection, channel, &idle[..idle.len().min(rows_max)]).await?;
-    settle_idle(tx, channel, &rows, State::Cancelled, &reason, now).await?;
+    settle_idle(tx, channel, &rows, &end, now).await?;
     // The order stands until what was under way has come back and is cancelled or over.
     if found <= rows_max && found == idle.len() {
         execute(&tx.connection, "DELETE FROM cancellations WHERE channel_id = $1", &[&channel.0]).await?;
@@ -39,9 +42,10 @@ pub(super) async fn cancel_slice(
 pub(super) async fn cancellations(connection: &Connection) -> Result<Vec<Cancellation>, Error> {
     let cancellation = |row: &Row| {
         let (channel, up_to) = (ChannelId(row.try_get(0)?), DeliveryId(row.try_get(1)?));
-        Ok(Cancellation { channel, up_to, reason: row.try_get(2)? })
+        let code = read_code(row.try_get(3)?, ReasonCode::ChannelSwitchedOff);
+        Ok(Cancellation { channel, up_to, code, reason: row.try_get(2)? })
     };
-    let sql = "SELECT channel_id, up_to, reason FROM cancellations ORDER BY channel_id";
+    let sql = "SELECT channel_id, up_to, reason, reason_code FROM cancellations ORDER BY channel_id";
     query(connection, sql, &[]).await?.iter().map(cancellation).collect()
 }
 
@@ -56,10 +60,40 @@ pub(super) async fn expire_slice(
     let rows = rows_from_front(&tx.connection, channel, i64::MAX, look_max).await?;
     let is_over = |row: &IdleRow| row.expires_at <= now && !under_way.contains(&row.delivery);
     let over: Vec<_> = rows.into_iter().filter(is_over).collect();
-    let reason = "its time-to-live ended while it was held";
     let rows = whole_digests(&tx.connection, channel, &over[..over.len().min(rows_max)]).await?;
-    settle_idle(tx, channel, &rows, State::Expired, reason, now).await?;
+    settle_idle(tx, channel, &rows, &EXPIRED_HELD, now).await?;
     Ok(over.len() > rows_max)
+}
+
+pub(super) async fn trim_slice(
+    tx: &mut Tx,
+    channel: ChannelId,
+    under_way: &[DeliveryId],
+    bounds: HeldBounds,
+    now: Timestamp,
+    rows_max: usize,
+) -> Result<Trimmed, Error> {
+    let surplus = usize::try_from(waiting(tx, channel).await?.saturating_sub(bounds.count_max)).unwrap_or(usize::MAX);
+    let rows = rows_from_front(&tx.connection, channel, i64::MAX, rows_max + under_way.len() + 1).await?;
+    let idle = rows.into_iter().filter(|row| !under_way.contains(&row.delivery)).enumerate();
+    let over = idle.filter_map(|(place, row)| Some((bounds.end(row.created_at, place < surplus)?, row)));
+    let mut over: Vec<_> = over.collect();
+    let has_more = over.len() > rows_max;
+    over.truncate(rows_max);
+    for end in [HELD_TOO_LONG, HELD_TOO_MANY] {
+        let rows: Vec<_> = over.iter().filter(|(of, _)| of.code == end.code).map(|(_, row)| row.clone()).collect();
+        let rows = whole_digests(&tx.connection, channel, &rows).await?;
+        settle_idle(tx, channel, &rows, &end, now).await?;
+    }
+    Ok(Trimmed { has_more, waiting: waiting(tx, channel).await? })
+}
+
+/// How many deliveries of a channel wait, as this transaction leaves it.
+async fn waiting(tx: &Tx, channel: ChannelId) -> Result<u64, Error> {
+    let sql = "SELECT pending + retrying FROM waiting WHERE channel_id = $1";
+    let kept = query_opt(&tx.connection, sql, &[&channel.0]).await?;
+    let kept: i64 = kept.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(u64::try_from(kept + tx.shifted(channel)).unwrap_or(0))
 }
 
 /// How many rows a slice looks at. Deliveries of a channel expire in about the order of their ids, but one that a
@@ -130,8 +164,7 @@ async fn settle_idle(
     tx: &mut Tx,
     channel: ChannelId,
     rows: &[IdleRow],
-    state: State,
-    note: &str,
+    end: &End<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let types = types_of(&tx.connection, rows).await?;
@@ -152,7 +185,7 @@ async fn settle_idle(
         inbox: Vec::new(),
         attempts: row.attempts,
         steps_done: row.steps_done,
-        next: Next::Over { state, note: note.to_owned() },
+        next: end.next(),
     };
     settle_all(tx, vec![rows.iter().map(settlement).collect()]).await
 }

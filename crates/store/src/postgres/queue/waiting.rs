@@ -43,6 +43,23 @@ pub(super) async fn waiting_after(
     with_events(connection, &rows, |row| row.due_at <= now && row.digest.is_none()).await
 }
 
+pub(super) async fn waiting_before(
+    connection: &Connection,
+    channel: ChannelId,
+    before: DeliveryId,
+    now: Timestamp,
+    rows_max: usize,
+) -> Result<Vec<Waiting>, Error> {
+    let sql = format!(
+        "SELECT {WAITING_COLUMNS} FROM queue
+         WHERE channel_id = $1 AND delivery_id < $2
+         ORDER BY delivery_id DESC
+         LIMIT $3"
+    );
+    let rows = query(connection, &sql, &[&channel.0, &before.0, &limit(rows_max)]).await?;
+    with_events(connection, &rows, |row| row.due_at <= now && row.digest.is_none()).await
+}
+
 pub(super) async fn waiting_these(
     connection: &Connection,
     channel: ChannelId,

@@ -31,7 +31,7 @@ pub(super) async fn dead_after(
         None => query(connection, &sql, &[&tenant.0, &after, &up_to, &rows_max]).await?,
         Some(channel) => query(connection, &sql, &[&tenant.0, &after, &up_to, &rows_max, &channel.0]).await?,
     };
-    let letter = |row: &Row| Ok(DeadLetter { delivery: read_dead(row)?, code: unsigned_opt(row, 11)? });
+    let letter = |row: &Row| Ok(DeadLetter { delivery: read_dead(row)?, code: unsigned_opt(row, 12)? });
     let rows: Vec<DeadLetter> = rows.iter().map(letter).collect::<Result<_, Error>>()?;
     let is_end = rows.len() < look.rows_max;
     let last = rows.last().map_or(after, |letter| letter.delivery.id.0);

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use domain::delivery::{Delivery, State};
-use domain::{ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
+use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
@@ -16,6 +16,7 @@ use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
 use crate::journal::{DeliveryQuery, Page, StateFilter};
+use crate::settings::{code_of, read_code};
 
 pub(super) fn deliveries_of(
     connection: &Connection,
@@ -103,7 +104,8 @@ pub(in crate::sqlite) fn settled(
 ) -> rusqlite::Result<Option<Delivery>> {
     // Oldest first: most deliveries settle soon, into the first segment that reaches as far as their id.
     for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)?.into_iter().rev() {
-        let sql = format!("SELECT {SETTLED_COLUMNS} FROM {} WHERE id = ?1 AND tenant_id = ?2", segment.table);
+        let (columns, code, table) = (SETTLED_COLUMNS, segment.reason_code(), &segment.table);
+        let sql = format!("SELECT {columns}, {code} FROM {table} WHERE id = ?1 AND tenant_id = ?2");
         let found = connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
         if found.is_some() {
             return Ok(found);
@@ -232,7 +234,8 @@ impl<'c> Merge<'c> {
         if has(&[]) {
             // In order of settling, so their ids overlap.
             for segment in segments::list(connection, Kind::Settled, 0, before)? {
-                sources.push(source(SETTLED_COLUMNS, &segment.table, "id", read_settled, segment.last_id));
+                let columns = format!("{SETTLED_COLUMNS}, {}", segment.reason_code());
+                sources.push(source(&columns, &segment.table, "id", read_settled, segment.last_id));
             }
         }
         sources.sort_by_key(|source| std::cmp::Reverse(source.top));
@@ -279,21 +282,25 @@ const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, creat
 fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     let (tries, due_at): (u32, i64) = (row.get(9)?, row.get(10)?);
-    delivery.state = if tries == 0 { State::Pending } else { State::Retrying };
+    if tries > 0 {
+        (delivery.state, delivery.code) = (State::Retrying, ReasonCode::WaitsForRetry);
+    }
     delivery.next_attempt_at = (due_at > 0).then_some(Timestamp::from_ms(due_at));
     Ok(delivery)
 }
 
-pub(in crate::sqlite) const DEAD_COLUMNS: &str =
-    "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at";
+pub(in crate::sqlite) const DEAD_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, died_at, \
+     reason_code";
 
 pub(in crate::sqlite) fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;
     delivery.state = State::Dead;
     delivery.settled_at = Some(Timestamp::from_ms(row.get(9)?));
+    delivery.code = read_code(row.get(10)?, ReasonCode::ReasonNotKept);
     Ok(delivery)
 }
 
+/// The code of the reason follows.
 const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, event_type, state, \
      settled_at";
 
@@ -303,6 +310,7 @@ fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     delivery.event_type = row.get(9)?;
     delivery.state = State::parse(&state).unwrap_or(State::Sent);
     delivery.settled_at = Some(Timestamp::from_ms(row.get(11)?));
+    delivery.code = code_of(delivery.state, row.get(12)?);
     Ok(delivery)
 }
 
@@ -314,6 +322,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         event: EventId(row.get(3)?),
         event_type: String::new(),
         state: State::Pending,
+        code: ReasonCode::WaitsForTurn,
         attempts: row.get(6)?,
         next_attempt_at: None,
         created_at: Timestamp::from_ms(row.get(4)?),

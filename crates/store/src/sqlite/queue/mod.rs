@@ -17,13 +17,15 @@ use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 use super::{SqliteStore, from_sqlite, tenants};
 use crate::StoreError;
 use crate::digest::NewDigest;
-use crate::queue::{AcceptAnswer, AcceptRequest, Cancellation, Queue, RetryAnswer, Settlement, Waiting};
+use crate::queue::{
+    AcceptAnswer, AcceptRequest, Cancellation, HeldBounds, Queue, RetryAnswer, Settlement, Trimmed, Waiting,
+};
 use accept::{accept, expand, rows_of};
 use digests::seal_digest;
 use retry::retry;
 use settle::settle;
-use slices::{cancel_slice, cancellations, expire_slice};
-use waiting::{waiting_after, waiting_channels, waiting_these};
+use slices::{cancel_slice, cancellations, expire_slice, trim_slice};
+use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 
 pub(super) use accept::deliver_past;
 pub(super) use events::{EventRow, event_columns, event_row, event_type, expanding, is_expanding_to, read_event};
@@ -62,6 +64,17 @@ impl Queue for SqliteStore {
         self.read(move |connection| waiting_after(connection, channel, after, now, rows_max).map_err(from_sqlite)).await
     }
 
+    async fn waiting_before(
+        &self,
+        channel: ChannelId,
+        before: DeliveryId,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |connection| waiting_before(connection, channel, before, now, rows_max).map_err(from_sqlite))
+            .await
+    }
+
     async fn waiting_these(
         &self,
         channel: ChannelId,
@@ -98,6 +111,18 @@ impl Queue for SqliteStore {
         rows_max: usize,
     ) -> Result<bool, StoreError> {
         self.write(rows_max, move |tx| expire_slice(tx, channel, &under_way, now, rows_max).map_err(from_sqlite)).await
+    }
+
+    async fn trim_slice(
+        &self,
+        channel: ChannelId,
+        under_way: Vec<DeliveryId>,
+        bounds: HeldBounds,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Trimmed, StoreError> {
+        self.write(rows_max, move |tx| trim_slice(tx, channel, &under_way, bounds, now, rows_max).map_err(from_sqlite))
+            .await
     }
 
     async fn purge_slice(&self, rows_max: usize) -> Result<bool, StoreError> {

@@ -1,5 +1,6 @@
 //! Settling: what became of a try is written down, and the delivery waits on or leaves the queue.
 
+use domain::ReasonCode;
 use domain::delivery::{AttemptRecord, State};
 use domain::outcome::Class;
 use rusqlite::params;
@@ -29,13 +30,13 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
     match &settlement.next {
         Next::Wait { .. } if tries == 0 => shift.pending += 1,
         Next::Wait { .. } => shift.retrying += 1,
-        Next::Over { state, note } => {
+        Next::Over { state, code, note } => {
             tx.count(tenant, channel, &settlement.event_type, state.name(), settlement.settled_at);
             if *state == State::Dead {
                 shift.dead += 1;
-                insert_dead(tx, settlement, tries, note)?;
+                insert_dead(tx, settlement, tries, (*code, note))?;
             } else {
-                insert_settled(tx, settlement, *state, note)?;
+                insert_settled(tx, settlement, *state, (*code, note))?;
                 settlement.digest.map_or(Ok(()), |digest| digests::forget(tx.connection, digest))?;
             }
         }
@@ -110,12 +111,17 @@ fn insert_attempt(
     Ok(())
 }
 
-fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> rusqlite::Result<()> {
+fn insert_dead(
+    tx: &Tx<'_>,
+    settlement: &Settlement,
+    tries: u32,
+    (code, note): (ReasonCode, &str),
+) -> rusqlite::Result<()> {
     tx.connection
         .prepare_cached(
             "INSERT INTO dead (delivery_id, channel_id, tenant_id, event_id, created_at, expires_at, attempts, tries,
-                               steps_done, code, note, died_at, digest_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                               steps_done, code, note, died_at, digest_id, reason_code)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             settlement.delivery.0,
@@ -131,11 +137,17 @@ fn insert_dead(tx: &Tx<'_>, settlement: &Settlement, tries: u32, note: &str) -> 
             note,
             settlement.settled_at.as_ms(),
             settlement.digest.map(|digest| digest.0),
+            code.name(),
         ])
         .map(drop)
 }
 
-fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: &str) -> rusqlite::Result<()> {
+fn insert_settled(
+    tx: &mut Tx<'_>,
+    settlement: &Settlement,
+    state: State,
+    (code, note): (ReasonCode, &str),
+) -> rusqlite::Result<()> {
     tx.connection
         .prepare_cached(tx.segments.insert_sql(Kind::Settled))?
         .execute(params![
@@ -151,6 +163,7 @@ fn insert_settled(tx: &mut Tx<'_>, settlement: &Settlement, state: State, note: 
             settlement.settled_at.as_ms(),
             note,
             settlement.digest.map(|digest| digest.0),
+            code.name(),
         ])
         .map(drop)
 }

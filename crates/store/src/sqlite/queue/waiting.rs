@@ -43,6 +43,26 @@ pub(super) fn waiting_after(
     with_events(connection, rows.collect::<Result<_, _>>()?, is_wanted)
 }
 
+pub(super) fn waiting_before(
+    connection: &Connection,
+    channel: ChannelId,
+    before: DeliveryId,
+    now: Timestamp,
+    rows_max: usize,
+) -> rusqlite::Result<Vec<Waiting>> {
+    let sql = format!(
+        "SELECT {WAITING_COLUMNS} FROM queue
+         WHERE channel_id = ?1 AND delivery_id < ?2
+         ORDER BY delivery_id DESC
+         LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![channel.0, before.0, rows_max], read_waiting)?;
+    let is_wanted = |row: &Waiting| row.due_at <= now && row.digest.is_none();
+    with_events(connection, rows.collect::<Result<_, _>>()?, is_wanted)
+}
+
 pub(super) fn waiting_these(
     connection: &Connection,
     channel: ChannelId,

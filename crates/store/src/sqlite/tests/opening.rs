@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::TraceContext;
+use domain::delivery::State;
 use domain::event::NewEvent;
+use domain::{ReasonCode, TraceContext};
 use rusqlite::Connection;
 
 use super::{OneDirectory, Stepped, options, vault};
@@ -70,7 +71,7 @@ fn a_database_of_a_newer_version_is_refused_untouched() {
     drop(connection);
     let before = std::fs::read(&path).unwrap();
     let error = open(&factory).err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 4711, known: 6 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4711, known: 9 }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -97,7 +98,7 @@ fn dropping_leaves_one_whole_file() {
 /// Takes away what later schemas added, so that the file is as the first version left it.
 fn age(database: &Path) {
     let connection = Connection::open(database).unwrap();
-    for (kind, column) in [("events", "trace"), ("attempts", "gave_up")] {
+    for (kind, column) in [("events", "trace"), ("settled", "reason_code"), ("attempts", "gave_up")] {
         let numbers: Vec<i64> = connection
             .prepare("SELECT number FROM segments WHERE kind = ?1")
             .and_then(|mut statement| statement.query_map([kind], |row| row.get(0))?.collect())
@@ -114,6 +115,13 @@ fn age(database: &Path) {
              DROP INDEX segments_ending;
              ALTER TABLE segments DROP COLUMN is_ending;
              DROP INDEX channels_deleted;
+             DROP INDEX channels_tripped;
+             ALTER TABLE channels DROP COLUMN pause_code;
+             ALTER TABLE channels DROP COLUMN tripped_at;
+             ALTER TABLE channels DROP COLUMN trip_code;
+             ALTER TABLE channels DROP COLUMN trip_reason;
+             ALTER TABLE dead DROP COLUMN reason_code;
+             ALTER TABLE cancellations DROP COLUMN reason_code;
              DROP TABLE redrives;
              DROP TABLE kept_events;
              DROP INDEX inbox_by_recipient;
@@ -136,6 +144,9 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
             let posted = world.post_each(TENANT, 1, count).await;
             world.store().settle(posted.iter().map(dead).collect()).await.unwrap();
             arrivals.extend(posted);
+            let posted = world.post_each(TENANT, 1, count).await;
+            world.store().settle(posted.iter().map(sent).collect()).await.unwrap();
+            arrivals.extend(posted);
         }
         arrivals
     });
@@ -152,6 +163,9 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
             assert_eq!(trace_of(kept.id).await, trace);
             for arrival in &before {
                 assert_eq!(trace_of(arrival.event.id).await, None);
+                let read = world.delivery(arrival.delivery).await;
+                let was_sent = read.state == State::Sent;
+                assert_eq!(read.code, if was_sent { ReasonCode::Delivered } else { ReasonCode::ReasonNotKept });
             }
             world.store().settle(world.heard().iter().map(dead).collect()).await.unwrap();
             let attempts = world.store().attempts(TENANT, AttemptQuery::newest(100)).await.unwrap().rows;

@@ -6,11 +6,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use domain::breaker::Trip;
 use domain::delivery::State;
 use domain::event_type::EventType;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::routing::{ConfigVersion, Pattern};
-use domain::{ChannelId, DeliveryId, EventId, Secret};
+use domain::{ChannelId, DeliveryId, EventId, ReasonCode, Secret};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
@@ -22,7 +23,7 @@ use crate::conformance::fixtures::{
 use crate::directory::{ChannelChange, ConfigChange, DialectSettings, NewChannel, NewTenant, SteeringChange};
 use crate::inbox::{Inbox as _, InboxQuery};
 use crate::journal::{AttemptPageQuery, AttemptQuery, DeliveryQuery, EventQuery, Span, StateFilter, StatsQuery, Text};
-use crate::queue::{AcceptEvent, AcceptRequest, Arrival, Settlement};
+use crate::queue::{AcceptEvent, AcceptRequest, Arrival, HeldBounds, Settlement};
 use crate::redrives::{DeadLook, EventLook, NewRedrive, RedriveSlice, Redrives as _, Steer, Take};
 use crate::retention::{KeptSince, Retention as _};
 use crate::sqlite::writer::Writer;
@@ -113,6 +114,12 @@ fn work(stepped: &Stepped, channel: ChannelId) {
     purge(stepped);
     stepped.run(store.cancel_slice(channel, vec![], NOW, 10)).unwrap();
     stepped.run(store.expire_slice(ChannelId(101), vec![], EXPIRES_AT, 10)).unwrap();
+    let bounds = HeldBounds { count_max: 1, kept_since: Some(NOW) };
+    stepped.run(store.trim_slice(ChannelId(102), vec![], bounds, NOW, 10)).unwrap();
+    let trip = Trip { code: ReasonCode::NotReached, reason: "x".to_owned(), since: NOW, probe_at: NOW };
+    stepped.run(store.trip_channel(channel, Some(trip))).unwrap();
+    stepped.run(store.tripped_channels()).unwrap();
+    stepped.run(store.waiting_before(channel, DeliveryId(9), NOW, 10)).unwrap();
     read(stepped, channel, &heard[0]);
     retain(stepped);
 }

@@ -11,6 +11,7 @@ struct Explained {
     event_id: String,
     channel_id: i64,
     reason: String,
+    reason_code: String,
     delivery: Option<Delivery>,
 }
 
@@ -39,6 +40,8 @@ async fn every_channel_has_an_answer(setup: Setup) {
         assert_eq!(explained.reason, expected, "{explained:?}");
         assert_eq!((explained.event_id.as_str(), explained.channel_id), (event, channel));
         assert_eq!(explained.delivery.is_some(), has_delivery);
+        let code = explained.delivery.map_or(expected, |_| "delivered");
+        assert_eq!(explained.reason_code, code);
     };
     check(&event.id, hears, "sent", true).await;
     check(&event.id, filtered, "filter_false", false).await;
