@@ -54,6 +54,8 @@ static SPEC: Spec = Spec {
     rates: &[
         Rate { count: 5, window: Duration::from_secs(2), scope: RateScope::Webhook },
         Rate { count: 30, window: Duration::from_secs(60), scope: RateScope::Chat },
+        // Whoever sends without a bot's token is counted by where it sends from.
+        Rate { count: 50, window: Duration::from_secs(1), scope: RateScope::Address },
     ],
     base_url: Some("https://discord.com"),
 };
@@ -104,6 +106,13 @@ impl Provider for Discord {
             chat::post(target.clone(), &body)
         };
         Ok(bodies.into_iter().map(step).collect())
+    }
+
+    fn counted_by(&self, scope: RateScope, config: &Config) -> Option<String> {
+        match scope {
+            RateScope::Address => Some(String::new()),
+            _ => chat::webhook_place(config),
+        }
     }
 
     fn judge(&self, reply: &Reply, now: Timestamp) -> Outcome {

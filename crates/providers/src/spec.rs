@@ -72,6 +72,8 @@ pub enum RateScope {
     Space,
     User,
     App,
+    /// Everything that this server sends to the provider, whoever it is for.
+    Address,
 }
 
 impl RateScope {
@@ -85,6 +87,7 @@ impl RateScope {
             Self::Space => "space",
             Self::User => "user",
             Self::App => "app",
+            Self::Address => "address",
         }
     }
 }

@@ -5,14 +5,29 @@ use engine::accept::EventIn;
 use engine::ops::{Accepted, OpsError};
 use serde_json::value::RawValue;
 
+use crate::dice::Dice;
 use crate::faults::Fault;
-use crate::model::Item;
-use crate::world::{Done, Event, Sabotage, World, us};
+use crate::model::{Broken, Item};
+use crate::oracle::{self, Expected, amount};
+use crate::world::{Done, Event, Sabotage, World};
 
 const EVENT_TYPES: [&str; 4] = ["order.paid", "order.failed", "user.created", "ping"];
 
 /// How often a client tries before it gives up.
 const TRIES_MAX: u32 = 40;
+
+/// Requests and their events that wait when a world with a backlog begins.
+const BACKLOG_REQUESTS: usize = 12;
+const BACKLOG_EVENTS: u64 = 100;
+
+/// Beyond those of what is planned.
+const BACKLOG_SERIAL: u64 = 1_000_000;
+
+/// What an event of the plan is known by.
+fn serial(number: usize, place: usize) -> u64 {
+    // A request has six events at most. Multiples of 7 reach every amount.
+    (number * 7 + place + 1) as u64
+}
 
 /// One request, and whoever sends it until it is answered.
 pub(crate) struct Client {
@@ -24,14 +39,35 @@ pub(crate) struct Client {
     may_conflict: bool,
     tries: u32,
     is_waiting: bool,
+    /// Who is to hear of each of its events, as it was when they were posted last.
+    expected: Vec<Expected>,
 }
 
 impl Client {
+    fn new(tenant: TenantId, items: Vec<Item>) -> Self {
+        Self {
+            tenant,
+            is_list: items.len() > 1,
+            items,
+            key: None,
+            may_conflict: false,
+            tries: 0,
+            is_waiting: false,
+            expected: Vec::new(),
+        }
+    }
+
+    /// Whether the answer may be that for an earlier request.
+    fn may_be_known(&self) -> bool {
+        let has_key = self.key.is_some() || self.items.iter().any(|item| item.key.is_some());
+        has_key && (self.tries > 1 || self.may_conflict)
+    }
+
     fn request(&self) -> Vec<EventIn> {
         let event = |item: &Item| EventIn {
             tenant: self.tenant,
             event_type: item.event_type.to_owned(),
-            data: RawValue::from_string(format!(r#"{{"n":{},"amount":{}}}"#, item.serial, item.serial % 100))
+            data: RawValue::from_string(format!(r#"{{"n":{},"amount":{}}}"#, item.serial, amount(item.serial)))
                 .expect("it is JSON"),
             occurred_at: None,
             severity: None,
@@ -44,86 +80,65 @@ impl Client {
 }
 
 impl World {
-    /// Draws what is posted when.
-    pub(crate) fn plan_posts(&mut self) {
-        let trouble_us = us(self.scenario.trouble);
-        let is_burst = self.dice.chance(400);
-        let last_us = if is_burst { trouble_us / 10 } else { trouble_us - trouble_us / 10 };
-        let mut made = 0;
-        while made < self.scenario.events {
-            let length = if self.dice.chance(800) { 1 } else { self.dice.position(6) + 1 };
-            made += length;
-            let client = self.draw_client(length);
-            let at = self.dice.between(0, last_us);
-            self.at(at, Event::Post(client));
-        }
-    }
-
-    /// A few events that nothing stands in the way of.
-    pub(crate) fn post_in_peace(&mut self) {
-        let posts = if self.scenario.has_large_fan_out { 0 } else { self.tenants.len() * 3 };
-        for position in 0..posts {
-            let tenant = self.tenants[position % self.tenants.len()];
-            let item = self.draw_item(tenant, None);
-            self.model.posted_in_peace.insert(item.serial);
-            let items = vec![Item { channels: None, event_type: "order.paid", ..item }];
-            self.model.items.insert(items[0].serial, (tenant, items[0].clone()));
-            self.clients.push(Client {
-                tenant,
-                items,
-                is_list: false,
-                key: None,
-                may_conflict: false,
-                tries: 0,
-                is_waiting: false,
-            });
-            let wait_us = self.dice.between(2_000_000, 3_000_000);
-            self.after(wait_us, Event::Post(self.clients.len() - 1));
-        }
-    }
-
-    fn draw_client(&mut self, length: usize) -> usize {
-        let tenant = if self.scenario.has_large_fan_out {
-            self.tenants[0]
-        } else {
-            let position = self.dice.position(self.tenants.len());
-            self.tenants[position]
-        };
-        let number = self.clients.len();
-        let kind = self.dice.between(0, 3);
-        let items = (0..length)
-            .map(|place| {
-                let key = (kind == 1).then(|| format!("item-{number}-{place}"));
-                self.draw_item(tenant, key)
-            })
-            .collect();
-        self.clients.push(Client {
-            tenant,
-            items,
-            is_list: length > 1,
-            key: (kind == 2).then(|| format!("request-{number}")),
-            may_conflict: false,
-            tries: 0,
-            is_waiting: false,
+    /// A client with a request of so many events. `number` is that of the plan.
+    pub(crate) fn draw_client(&mut self, tenant: TenantId, number: usize, length: usize, dice: &mut Dice) -> usize {
+        let kind = dice.between(0, 3);
+        let items = (0..length).map(|place| {
+            let key = (kind == 1).then(|| format!("item-{number}-{place}"));
+            self.draw_item(tenant, serial(number, place), key, dice)
         });
-        if length == 1 && self.dice.chance(60) {
-            self.share_a_key(number);
+        let items = items.collect();
+        let key = (kind == 2).then(|| format!("request-{number}"));
+        self.clients.push(Client { key, ..Client::new(tenant, items) });
+        let client = self.clients.len() - 1;
+        if length == 1 && dice.chance(60) {
+            self.share_a_key(client);
         }
-        number
+        client
     }
 
-    fn draw_item(&mut self, tenant: TenantId, key: Option<String>) -> Item {
-        let serial = self.model.items.len() as u64 + 1;
+    /// A client whose event nothing stands in the way of.
+    pub(crate) fn draw_client_in_peace(&mut self, tenant: TenantId, number: usize) -> usize {
+        let serial = serial(number, 0);
+        let item = Item { serial, event_type: "order.paid", channels: None, key: None };
+        self.model.posted_in_peace.insert(serial);
+        self.model.items.insert(serial, (tenant, item.clone()));
+        self.clients.push(Client::new(tenant, vec![item]));
+        self.clients.len() - 1
+    }
+
+    fn draw_item(&mut self, tenant: TenantId, serial: u64, key: Option<String>, dice: &mut Dice) -> Item {
         let mine: Vec<_> =
             self.model.channels.iter().filter(|(_, one)| one.tenant == tenant).map(|(id, _)| *id).collect();
-        let names_channels = !mine.is_empty() && self.dice.chance(150);
+        let names_channels = !mine.is_empty() && dice.chance(150);
         let channels = names_channels.then(|| {
-            let count = self.dice.position(3) + 1;
-            (0..count).map(|_| mine[self.dice.position(mine.len())]).collect()
+            let count = dice.position(3) + 1;
+            (0..count).map(|_| mine[dice.position(mine.len())]).collect()
         });
-        let item = Item { serial, event_type: self.dice.pick(&EVENT_TYPES), channels, key };
+        let item = Item { serial, event_type: dice.pick(&EVENT_TYPES), channels, key };
         self.model.items.insert(serial, (tenant, item.clone()));
         item
+    }
+
+    /// More than the process can hold, kept before it starts.
+    pub(crate) fn make_backlog(&mut self) -> anyhow::Result<()> {
+        let Some(tenant) = self.tenants.first().copied() else { return Ok(()) };
+        for number in 0..BACKLOG_REQUESTS {
+            let first = BACKLOG_SERIAL + number as u64 * BACKLOG_EVENTS;
+            let items = (first..first + BACKLOG_EVENTS).map(|serial| {
+                let item = Item { serial, event_type: "order.paid", channels: None, key: None };
+                self.model.items.insert(serial, (tenant, item.clone()));
+                item
+            });
+            let client = Client { is_waiting: true, ..Client::new(tenant, items.collect()) };
+            let events = client.request();
+            self.clients.push(client);
+            let engine = self.engine();
+            let kept = self.drive(async move { engine.accept_events(tenant, events, true, None).await });
+            self.posted(self.clients.len() - 1, kept);
+        }
+        self.die();
+        self.start_process()
     }
 
     /// This client uses the key of an earlier one by mistake.
@@ -144,7 +159,8 @@ impl World {
 
     pub(crate) fn post(&mut self, number: usize) {
         let client = &mut self.clients[number];
-        if client.is_waiting {
+        // The keys of a deleted tenant are refused.
+        if client.is_waiting || self.model.gone.contains(&client.tenant) {
             return;
         }
         client.tries += 1;
@@ -159,8 +175,11 @@ impl World {
             self.breaks(checked);
             return;
         }
+        let client = &self.clients[number];
+        let expected = client.items.iter().map(|item| oracle::expect(&self.model, client.tenant, item)).collect();
         let client = &mut self.clients[number];
         client.is_waiting = true;
+        client.expected = expected;
         let (tenant, events, is_list, key) = (client.tenant, client.request(), client.is_list, client.key.clone());
         let serials: Vec<_> = client.items.iter().map(|item| item.serial).collect();
         self.note(format_args!("post {number}: {serials:?}"));
@@ -184,11 +203,16 @@ impl World {
                     self.post_again(number);
                 }
                 if ids.len() == serials.len() {
-                    let mut events = serials.iter().zip(accepted);
-                    events.try_for_each(|(serial, one)| self.model.keeps(*serial, one.event.id, &one.event.deliveries))
+                    self.kept(number, &accepted)
                 } else {
                     Err(format!("{} events were posted and {} kept", serials.len(), ids.len()))
                 }
+            }
+            // Its tenant is no more, or will not be.
+            Err(_) if self.model.leaving.contains(&client.tenant) => Ok(()),
+            Err(OpsError::Conflict(_)) if self.model.may_be_suspended(client.tenant) => {
+                self.post_again(number);
+                Ok(())
             }
             Err(OpsError::Unavailable(_)) => {
                 self.post_again(number);
@@ -200,6 +224,19 @@ impl World {
             Err(error) => Err(format!("post {number} was refused: {error}")),
         };
         self.breaks(checked);
+    }
+
+    fn kept(&mut self, number: usize, accepted: &[Accepted]) -> Result<(), Broken> {
+        let client = &self.clients[number];
+        // Of a large fan-out the answer names the beginning.
+        let is_certain = !client.may_be_known() && !self.scenario.has_large_fan_out;
+        for (place, (item, one)) in client.items.iter().zip(accepted).enumerate() {
+            self.model.keeps(item.serial, one.event.id, &one.event.deliveries)?;
+            if let Some(expected) = client.expected.get(place).filter(|_| is_certain) {
+                oracle::check(&self.model, item.serial, expected, &one.event.deliveries)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whoever is not sure posts again. Without a key that may make a second event, which is the client's affair.

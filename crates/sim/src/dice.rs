@@ -13,6 +13,15 @@ impl Dice {
         Self(seed)
     }
 
+    /// The source that belongs to these numbers, whatever was drawn before.
+    pub fn of(numbers: &[u64]) -> Self {
+        let mut dice = Self(0x2545_f491_4f6c_dd1d);
+        for number in numbers {
+            dice.0 = dice.number() ^ number;
+        }
+        dice.fork()
+    }
+
     /// A source of its own, so that more choices in one place change none in another.
     #[must_use]
     pub fn fork(&mut self) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::dice::Dice;
+use crate::shrink::{Only, Part};
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,8 @@ pub enum Fault {
     Crash,
     /// The process is gone when a commit is durable and nobody has been told.
     CrashAfterCommit,
+    /// The machine is without power between two steps: notes of sends under way are lost or torn.
+    PowerLoss,
     /// The process is told to stop, and started again.
     Stop,
     /// A commit fails.
@@ -23,6 +26,8 @@ pub enum Fault {
     Outage,
     /// A result of the store reaches the dispatcher late.
     LateResult,
+    /// The dispatcher hears of arrivals later than readers see their rows.
+    LateArrival,
     /// The wall clock jumps ahead.
     ClockForward,
     /// The wall clock jumps back.
@@ -43,20 +48,26 @@ pub enum Fault {
     ThrottledWithHint,
     /// 500 or 503.
     ServerError,
+    /// The answer does not follow the protocol.
+    Garbled,
+    /// A status that a receiver has no business with.
+    OddStatus,
     /// 410.
     Gone,
 }
 
 impl Fault {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Crash,
         Self::CrashAfterCommit,
+        Self::PowerLoss,
         Self::Stop,
         Self::CommitFailed,
         Self::CommitAnswerLost,
         Self::SlowCommit,
         Self::Outage,
         Self::LateResult,
+        Self::LateArrival,
         Self::ClockForward,
         Self::ClockBack,
         Self::ClientAnswerLost,
@@ -67,26 +78,29 @@ impl Fault {
         Self::Throttled,
         Self::ThrottledWithHint,
         Self::ServerError,
+        Self::Garbled,
+        Self::OddStatus,
         Self::Gone,
     ];
 
     /// How often it strikes at most, in a thousand chances.
     const fn per_mille_max(self) -> u64 {
         match self {
-            Self::Crash | Self::Stop | Self::Outage => 2,
+            Self::Crash | Self::PowerLoss | Self::Stop | Self::Outage => 2,
             Self::CrashAfterCommit | Self::ClockForward | Self::ClockBack => 6,
             Self::CommitFailed | Self::SlowCommit => 80,
             Self::CommitAnswerLost => 250,
             Self::ClientAnswerLost => 100,
-            Self::Gone => 20,
-            Self::LateResult => 300,
+            Self::Gone | Self::OddStatus => 20,
+            Self::LateResult | Self::LateArrival => 300,
             Self::Refused
             | Self::Silent
             | Self::DroppedAnswer
             | Self::Slow
             | Self::Throttled
             | Self::ThrottledWithHint
-            | Self::ServerError => 150,
+            | Self::ServerError
+            | Self::Garbled => 150,
         }
     }
 }
@@ -95,28 +109,41 @@ impl Fault {
 /// also seen without the others.
 #[derive(Debug)]
 pub struct Faults {
-    dice: Dice,
-    rates: BTreeMap<Fault, u64>,
-    struck: BTreeMap<Fault, u64>,
+    kinds: BTreeMap<Fault, Kind>,
+    only: Only,
     is_over: bool,
 }
 
+/// One kind of fault. It has dice of its own, so that one that does not strike changes nothing of the others.
+#[derive(Debug)]
+struct Kind {
+    dice: Dice,
+    per_mille: u64,
+    /// How often it would have struck.
+    drawn: u64,
+    struck: Vec<Part>,
+}
+
 impl Faults {
-    pub fn new(mut dice: Dice) -> Self {
-        let rates = Fault::ALL
-            .into_iter()
-            .map(|fault| (fault, if dice.chance(550) { dice.between(1, fault.per_mille_max()) } else { 0 }))
-            .collect();
-        Self { dice, rates, struck: BTreeMap::new(), is_over: false }
+    pub fn new(mut dice: Dice, only: Only) -> Self {
+        let kind = |fault: Fault| {
+            let mut dice = dice.fork();
+            let per_mille = if dice.chance(550) { dice.between(1, fault.per_mille_max()) } else { 0 };
+            (fault, Kind { dice, per_mille, drawn: 0, struck: Vec::new() })
+        };
+        Self { kinds: Fault::ALL.into_iter().map(kind).collect(), only, is_over: false }
     }
 
     /// Whether it strikes now.
     pub fn strikes(&mut self, fault: Fault) -> bool {
-        let strikes = !self.is_over && self.dice.chance(self.rates[&fault]);
-        if strikes {
-            *self.struck.entry(fault).or_default() += 1;
-        }
-        strikes
+        let Some(kind) = self.kinds.get_mut(&fault).filter(|_| !self.is_over) else { return false };
+        kind.dice.chance(kind.per_mille) && kind.strike(fault, &self.only)
+    }
+
+    /// It strikes, whatever its rate: unless this world goes without that.
+    pub fn strikes_surely(&mut self, fault: Fault) -> bool {
+        let Some(kind) = self.kinds.get_mut(&fault).filter(|_| !self.is_over) else { return false };
+        kind.strike(fault, &self.only)
     }
 
     /// Nothing goes wrong from now on.
@@ -125,7 +152,25 @@ impl Faults {
     }
 
     /// How often each has struck.
-    pub fn struck(&self) -> &BTreeMap<Fault, u64> {
-        &self.struck
+    pub fn struck(&self) -> BTreeMap<Fault, usize> {
+        let struck = self.kinds.iter().map(|(fault, kind)| (*fault, kind.struck.len()));
+        struck.filter(|(_, times)| *times > 0).collect()
+    }
+
+    /// Each time that one has struck.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        self.kinds.values().flat_map(|kind| kind.struck.iter().copied())
+    }
+}
+
+impl Kind {
+    fn strike(&mut self, fault: Fault, only: &Only) -> bool {
+        let part = Part::Strike(fault, self.drawn);
+        self.drawn += 1;
+        let strikes = only.has(part);
+        if strikes {
+            self.struck.push(part);
+        }
+        strikes
     }
 }

@@ -7,17 +7,26 @@
 //!
 //! Start reading at [`world::simulate`].
 
+pub mod burst;
 mod clients;
+mod clock;
 pub mod dice;
 pub mod faults;
+mod kept;
 mod limits;
 mod lives;
+mod mail;
 pub mod model;
+mod oracle;
 mod owners;
+mod plan;
 mod process;
 mod properties;
 mod receivers;
+mod redriven;
 mod scenario;
+mod services;
+pub mod shrink;
 mod slots;
 mod telling;
 pub mod trace;

@@ -1,12 +1,10 @@
 //! The lives of the process: how it starts, and the ways in which it ends.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, TenantId};
 use store::Journal as _;
-use store::queue::Arrival;
 
 use crate::faults::Fault;
 use crate::process::{Process, Start, read};
@@ -18,14 +16,6 @@ impl World {
         if self.process.is_some() {
             return Ok(());
         }
-        let deaf = Arc::clone(&self.deaf);
-        let hears = move |mut arrivals: Vec<Arrival>| {
-            let mut deaf = deaf.lock().unwrap_or_else(PoisonError::into_inner);
-            if std::mem::take(&mut *deaf) {
-                arrivals.pop();
-            }
-            arrivals
-        };
         self.process = Some(Process::start(Start {
             data_dir: self.data_dir.path(),
             settings: self.scenario.settings,
@@ -33,7 +23,6 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.entropy) as Arc<_>,
             slots: Arc::clone(&self.slots) as Arc<_>,
-            hears: Box::new(hears),
         })?);
         let store = Arc::clone(&self.process.as_ref().expect("running").store);
         let is_over = |delivery| {
@@ -70,6 +59,19 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.note(format_args!("crash"));
         self.die();
+        self.start_later();
+    }
+
+    /// The machine is without power: what was noted of sends under way may be lost.
+    fn lose_power(&mut self) {
+        self.note(format_args!("no power"));
+        self.model.forgets();
+        self.die();
+        self.slots.lose_power(&mut self.dice);
+        self.start_later();
+    }
+
+    fn start_later(&mut self) {
         let wait_us = self.dice.between(1_000, 5_000_000);
         self.after(wait_us, Event::Restart);
     }
@@ -78,6 +80,8 @@ impl World {
     pub(crate) fn maybe_interrupt(&mut self) {
         if self.faults.strikes(Fault::Crash) {
             self.crash();
+        } else if self.faults.strikes(Fault::PowerLoss) {
+            self.lose_power();
         } else if self.faults.strikes(Fault::Stop) {
             self.stop();
         } else if !self.is_disk_out && self.faults.strikes(Fault::Outage) {
@@ -97,7 +101,7 @@ impl World {
     fn turn_clock(&mut self, sign: i64) {
         let most_ms = self.dice.pick(&[10, 1_000, 30_000]);
         let by_ms = sign * i64::try_from(self.dice.between(1, most_ms)).unwrap_or(0);
-        self.clock.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+        self.clock.turn(by_ms);
         self.note(format_args!("the clock is turned by {by_ms} ms"));
     }
 

@@ -12,6 +12,7 @@ use engine::dispatch::attempt::Flight;
 use store::queue::{Next, Settlement};
 
 use crate::limits::Limits;
+use crate::oracle::RouteWish;
 
 /// Something that must not be.
 pub type Broken = String;
@@ -31,8 +32,10 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
-    /// Never changed in a simulation.
+    /// Neither is changed in a simulation.
     pub on_unknown: OnUnknown,
+    /// Steps of a message: a mail has one for each recipient.
+    pub steps: u32,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -42,6 +45,19 @@ pub struct ChannelBelief {
     pub throttled_until: Option<Timestamp>,
     /// Raised with every change that its owner asks for.
     pub changes: u32,
+    /// What its owner wants it to hear of; `None` when that is not followed.
+    pub routes: Option<RouteWish>,
+    /// Changes of what it hears of that are asked for and not answered.
+    pub asking: u32,
+    /// Whether nobody knows what became of the last of them.
+    pub is_doubtful: bool,
+}
+
+impl ChannelBelief {
+    /// Whether its owner knows what it hears of.
+    pub fn is_certain(&self) -> bool {
+        self.asking == 0 && !self.is_doubtful && self.routes.is_some()
+    }
 }
 
 /// One request on the wire.
@@ -51,8 +67,9 @@ pub struct Exchange {
     pub deliveries: Vec<DeliveryId>,
     pub channel: ChannelId,
     pub life: u32,
-    /// Which try of the delivery.
+    /// Which try of the delivery, and which step of it.
     pub number: u32,
+    pub step: u32,
     pub is_test: bool,
     /// The channel's [`ChannelBelief::changes`] when it began.
     pub changes: u32,
@@ -84,8 +101,8 @@ pub struct Model {
     pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
     pub channels: BTreeMap<ChannelId, ChannelBelief>,
     pub exchanges: BTreeMap<u64, Exchange>,
-    /// The id of the message that a delivery is, or is part of.
-    pub wire: BTreeMap<DeliveryId, String>,
+    /// The id of the message that each step of a delivery is, or is part of.
+    pub wire: BTreeMap<(DeliveryId, u32), String>,
     /// What the message with an id looks like: its deliveries, and its body.
     pub messages: BTreeMap<String, (Vec<DeliveryId>, Bytes)>,
     /// What a receiver has got at least once.
@@ -100,8 +117,24 @@ pub struct Model {
     pub over: BTreeMap<DeliveryId, State>,
     /// Retried by a person.
     pub retried: BTreeSet<DeliveryId>,
-    /// Tenants whose dead letters somebody has asked to try again: any of them may be, from then on.
-    pub redriving: BTreeSet<TenantId>,
+    /// How often redrives have brought a dead letter back.
+    pub redriven: BTreeMap<DeliveryId, usize>,
+    /// Whose each delivery is that was sent or that a client was told of.
+    pub owners: BTreeMap<DeliveryId, (TenantId, ChannelId)>,
+    /// The event of each delivery that a client was told of, by its serial.
+    pub serials: BTreeMap<DeliveryId, u64>,
+    /// Tries whose notes may be lost or torn: nobody may know that they were made.
+    pub forgotten: BTreeSet<(DeliveryId, u32)>,
+    /// Of these tenants nothing starts.
+    pub held_tenants: BTreeSet<TenantId>,
+    /// Tenants that somebody has asked to suspend, and that are not known to be resumed.
+    maybe_suspended: BTreeSet<TenantId>,
+    /// Tenants that somebody has asked to resume since.
+    resuming: BTreeSet<TenantId>,
+    /// Tenants that somebody has asked to delete.
+    pub leaving: BTreeSet<TenantId>,
+    /// Those that are known to be deleted.
+    pub gone: BTreeSet<TenantId>,
     /// Retries that are asked for and not answered.
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
@@ -137,6 +170,7 @@ impl Model {
             channel,
             life: bounds.life,
             number: flight.content.tries + 1,
+            step: 0,
             is_test,
             changes,
             has_arrived: false,
@@ -151,6 +185,8 @@ impl Model {
         }
         self.counts.sends += 1;
         self.exchanges.insert(id, exchange);
+        let tenant = flight.content.event.content.tenant;
+        self.owners.extend(deliveries.iter().map(|delivery| (*delivery, (tenant, channel))));
         self.under_way.extend(deliveries.into_iter().map(|delivery| (delivery, id)));
         Ok(())
     }
@@ -163,10 +199,10 @@ impl Model {
             return Err(format!("{what} while it is under way"));
         }
         let tenant = flight.content.event.content.tenant;
-        let is_over = |delivery| {
-            self.over.get(delivery).filter(|state| !(**state == State::Dead && self.redriving.contains(&tenant)))
-        };
-        if let Some(state) = deliveries.iter().find_map(is_over) {
+        if self.held_tenants.contains(&tenant) || self.gone.contains(&tenant) {
+            return Err(format!("{what} for tenant {tenant}, which is suspended or deleted"));
+        }
+        if let Some(state) = deliveries.iter().find_map(|delivery| self.over.get(delivery)) {
             return Err(format!("{what} after it was {state}"));
         }
         if flight.content.expires_at <= bounds.now && !self.clock_went_back {
@@ -206,6 +242,14 @@ impl Model {
         Ok(())
     }
 
+    /// The try of one exchange goes on with another: its next step.
+    pub fn goes_on(&mut self, id: u64, next: u64) {
+        let Some(exchange) = self.exchanges.get(&id).cloned() else { return };
+        self.under_way.extend(exchange.deliveries.iter().map(|delivery| (*delivery, next)));
+        self.exchanges.insert(next, Exchange { has_arrived: false, answer: None, heard: None, ..exchange });
+        self.counts.sends += 1;
+    }
+
     /// A request reaches its receiver.
     pub fn arrives(&mut self, id: u64, answer: Option<u16>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
@@ -218,9 +262,17 @@ impl Model {
     }
 
     /// A delivery is part of one message and of no other, and a message never changes.
-    pub fn on_the_wire(&mut self, deliveries: &[DeliveryId], wire_id: &str, body: &Bytes) -> Result<(), Broken> {
+    pub fn on_the_wire(
+        &mut self,
+        deliveries: &[DeliveryId],
+        wire_id: &str,
+        step: u32,
+        body: &Bytes,
+    ) -> Result<(), Broken> {
+        // Each step has a message of its own.
+        let wire_id = &*if step == 0 { wire_id.to_owned() } else { format!("{wire_id} of step {step}") };
         for delivery in deliveries {
-            let known = self.wire.entry(*delivery).or_insert_with(|| wire_id.to_owned());
+            let known = self.wire.entry((*delivery, step)).or_insert_with(|| wire_id.to_owned());
             if known != wire_id {
                 return Err(format!("delivery {delivery} went out in {known} and then in {wire_id}"));
             }
@@ -281,13 +333,21 @@ impl Model {
     /// A person asks for another try.
     pub fn retries(&mut self, delivery: DeliveryId) {
         // A message that is merged is sent again as it was.
-        let message = self.wire.get(&delivery).and_then(|wire_id| self.messages.get(wire_id));
+        let message = self.wire.get(&(delivery, 0)).and_then(|wire_id| self.messages.get(wire_id));
         let together = message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone());
         for delivery in together {
             self.retried.insert(delivery);
             self.over.remove(&delivery);
             self.due.remove(&delivery);
             self.seen.remove(&delivery);
+        }
+    }
+
+    /// Nobody may ever know of the tries under way.
+    pub fn forgets(&mut self) {
+        for id in self.under_way.values() {
+            let Exchange { deliveries, number, .. } = &self.exchanges[id];
+            self.forgotten.extend(deliveries.iter().map(|delivery| (*delivery, *number)));
         }
     }
 
@@ -303,6 +363,7 @@ impl Model {
             // Both are known in memory only, at least until the store has them.
             belief.throttled_until = None;
             belief.is_refused = false;
+            belief.is_doubtful |= std::mem::take(&mut belief.asking) > 0;
         }
         self.due.clear();
         self.limits.die();
@@ -310,9 +371,54 @@ impl Model {
         self.counts.lives += 1;
     }
 
-    /// Somebody saw a delivery in a state.
-    pub fn sees(&mut self, delivery: DeliveryId, state: State) -> Result<(), Broken> {
-        let may_come_back = self.retried.contains(&delivery) || !self.redriving.is_empty();
+    /// A redrive has brought back what was dead.
+    pub fn is_redriven(&mut self, delivery: DeliveryId) {
+        *self.redriven.entry(delivery).or_default() += 1;
+        self.over.remove(&delivery);
+        self.due.remove(&delivery);
+    }
+
+    /// Somebody asks to suspend a tenant.
+    pub fn suspension_asked(&mut self, tenant: TenantId) {
+        self.maybe_suspended.insert(tenant);
+        self.resuming.remove(&tenant);
+    }
+
+    /// It is suspended, unless somebody has asked to resume it since.
+    pub fn suspended(&mut self, tenant: TenantId) {
+        if !self.resuming.contains(&tenant) {
+            self.held_tenants.insert(tenant);
+        }
+    }
+
+    /// Somebody asks to resume it.
+    pub fn resumption_asked(&mut self, tenant: TenantId) {
+        self.resuming.insert(tenant);
+        self.held_tenants.remove(&tenant);
+    }
+
+    pub fn resumed(&mut self, tenant: TenantId) {
+        if self.resuming.contains(&tenant) {
+            self.maybe_suspended.remove(&tenant);
+        }
+    }
+
+    /// Whether its requests may be refused because it is suspended.
+    pub fn may_be_suspended(&self, tenant: TenantId) -> bool {
+        self.maybe_suspended.contains(&tenant)
+    }
+
+    /// A tenant is deleted, with all it had.
+    pub fn gone(&mut self, tenant: TenantId) {
+        self.gone.insert(tenant);
+        for belief in self.channels.values_mut().filter(|belief| belief.tenant == tenant) {
+            belief.is_deleted = true;
+        }
+    }
+
+    /// Somebody saw a delivery in a state. `is_redriven` says whether a redrive may have brought it back.
+    pub fn sees(&mut self, delivery: DeliveryId, state: State, is_redriven: bool) -> Result<(), Broken> {
+        let may_come_back = self.retried.contains(&delivery) || is_redriven;
         match self.seen.insert(delivery, state) {
             Some(before) if !leads_to(before, state, may_come_back) => {
                 Err(format!("delivery {delivery} was {before} and then {state}"))
@@ -329,6 +435,9 @@ impl Model {
             return Err(format!("event {event} was the answer for {other} and for {serial}"));
         }
         self.kept.insert(event, (serial, deliveries.to_vec()));
+        self.serials.extend(deliveries.iter().map(|(delivery, _)| (*delivery, serial)));
+        let tenant = self.items[&serial].0;
+        self.owners.extend(deliveries.iter().map(|(delivery, channel)| (*delivery, (tenant, *channel))));
         Ok(())
     }
 }

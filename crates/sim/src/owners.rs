@@ -15,9 +15,13 @@ use serde_json::{Map, Value};
 use store::Directory as _;
 use store::directory::NewRoute;
 
+use crate::dice::Dice;
+use crate::mail;
 use crate::model::ChannelBelief;
+use crate::oracle::{AMOUNT_MIN, RouteWish};
 use crate::process::{Task, poll};
-use crate::receivers::Mood;
+use crate::properties::receiver_of;
+use crate::receivers::{Mood, Receiver};
 use crate::world::{Done, Event, World};
 
 /// Channels of a world with a large fan-out: more than an accepting transaction writes.
@@ -32,13 +36,17 @@ pub(crate) enum Order {
     /// A new config, which ends a pause.
     Mend(ChannelId),
     /// Other event types and another filter.
-    Reroute(ChannelId),
+    Reroute(ChannelId, RouteWish),
     Narrow(ChannelId),
     /// Another way to merge deliveries.
     Merge(ChannelId),
     Create,
-    /// It was made; what it is.
-    Made(Arc<LiveChannel>),
+    /// It was made; what it is, and what its owner wants it to hear of.
+    Made(Arc<LiveChannel>, RouteWish),
+    /// What the platform does with a tenant.
+    Suspend(TenantId),
+    Resume(TenantId),
+    DeleteTenant(TenantId),
     Test(ChannelId),
     Look(State),
     /// What the look found.
@@ -56,100 +64,66 @@ pub(crate) struct Owner {
 }
 
 impl World {
-    pub(crate) fn draw_channel(&mut self) -> (TenantId, NewChannel) {
-        // Everyone has one before somebody has two.
-        let tenant = self.tenants[self.model.channels.len() % self.tenants.len()];
-        let receiver = self.new_receiver();
-        let mut edit = self.draw_routes();
-        let waits = self.dice.pick(&[&[][..], &[], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
+    fn draw_channel(&mut self, dice: &mut Dice) -> (NewChannel, RouteWish) {
+        let receiver = self.new_receiver(dice);
+        let is_mail = dice.chance(200);
+        let wish = draw_routes(dice);
+        let mut edit = route_edit(wish);
+        let waits = dice.pick(&[&[][..], &[], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
         let schedule = Schedule::new(waits.iter().map(|seconds| Duration::from_secs(*seconds)).collect());
         edit.retry = Some(Some(schedule.expect("a schedule")));
-        edit.time_to_live = Some(Some(Duration::from_secs(self.dice.pick(&[600, 1_800, 7_200]))));
-        edit.concurrency = Some(self.dice.pick(&[1, 1, 2, 8]));
-        edit.on_unknown = Some(self.dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
-        self.wish(&mut edit);
-        edit.digest = self.dice.chance(350).then(|| Some(self.draw_digest()));
+        edit.time_to_live = Some(Some(Duration::from_secs(dice.pick(&[600, 1_800, 7_200]))));
+        edit.concurrency = Some(dice.pick(&[1, 1, 2, 8]));
+        edit.on_unknown = Some(dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
+        limit(&mut edit, dice);
+        edit.digest = dice.chance(350).then(|| Some(draw_digest(dice)));
         let new = NewChannel {
             name: "C".to_owned(),
-            provider: "webhook".to_owned(),
-            config: config(receiver, "first"),
+            provider: if is_mail { "email" } else { "webhook" }.to_owned(),
+            config: if is_mail { mail::config(receiver) } else { config(receiver, "first") },
             edit,
             dialect: None,
             is_managed: false,
         };
-        (tenant, new)
+        (new, wish)
     }
 
-    /// Some owners limit the rate of a channel, and some want what it gets in order.
-    fn wish(&mut self, edit: &mut ChannelEdit) {
-        if self.wishes.chance(300) {
-            let (count, per) =
-                self.wishes.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
-            let burst = self.wishes.pick(&[None, Some(1), Some(3)]);
-            edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
-        }
-        let failures = self.wishes.pick(&[0, 1, 2, 5]);
-        let (lasting, probe_first) = self.wishes.pick(&[(0, 1), (0, 5), (20, 5)]);
-        let is_fifo = self.wishes.chance(250);
-        let drain = if is_fifo { Drain::OldestFirst } else { self.wishes.pick(&Drain::ALL) };
-        edit.breaker = Some(Some(BreakerRule {
-            failures,
-            lasting: Duration::from_secs(lasting),
-            probe_first: Duration::from_secs(probe_first),
-            probe_max: Duration::from_secs(20),
-            held_max: self.wishes.pick(&[None, None, None, Some(2), Some(6)]),
-            held_for: self.wishes.pick(&[None, None, None, Some(Duration::from_secs(40))]),
-            drain,
-        }));
-        edit.is_fifo = Some(is_fifo);
-        if self.wishes.chance(250) {
-            edit.event_types.get_or_insert_default().push("postrider.*".to_owned());
-        }
-    }
-
-    fn draw_routes(&mut self) -> ChannelEdit {
-        let patterns =
-            self.dice.pick(&[&["*"][..], &["*"], &["*"], &["order.*"], &["order.*"], &["user.created", "ping"], &[]]);
-        let filter = self.dice.chance(250).then(|| "amount >= 50".to_owned());
-        ChannelEdit {
-            event_types: Some(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
-            filter: Some(filter),
-            ..ChannelEdit::default()
-        }
-    }
-
-    fn draw_digest(&mut self) -> DigestRule {
-        DigestRule {
-            is_enabled: self.dice.chance(900),
-            window: Duration::from_secs(self.dice.pick(&[1, 5, 30, 120])),
-            items_max: self.dice.pick(&[0, 1, 2, 3, 10]),
-            immediate_from: None,
-            group_by: self.dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
-        }
+    /// Makes a channel before anything can go wrong.
+    pub(crate) fn make_channel(&mut self, tenant: TenantId, dice: &mut Dice) -> anyhow::Result<()> {
+        let (new, wish) = self.draw_channel(dice);
+        let engine = self.engine();
+        let shown = self.drive(async move { engine.create_channel(tenant, new).await })?;
+        self.learn_channel(&shown.live, Some(wish));
+        Ok(())
     }
 
     /// Takes note of a channel that was made.
-    pub(crate) fn learn_channel(&mut self, live: &LiveChannel) {
-        let receiver = live.config.text("url").and_then(crate::properties::receiver_of).unwrap_or(usize::MAX);
+    fn learn_channel(&mut self, live: &LiveChannel, routes: Option<RouteWish>) {
+        let place = live.config.text("url").or(live.config.text("smtp_host"));
+        let receiver = place.and_then(receiver_of).unwrap_or(usize::MAX);
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
             on_unknown: live.channel.settings.on_unknown,
+            steps: if live.channel.settings.provider == "email" { mail::RECIPIENTS } else { 1 },
             is_deleted: false,
             is_off: false,
             is_refused: false,
             throttled_until: None,
             changes: 0,
+            routes,
+            asking: 0,
+            is_doubtful: false,
         };
         self.model.channels.insert(live.channel.id, belief);
     }
 
     /// More channels than one transaction fans out to, all of one tenant and one receiver.
     pub(crate) fn make_many_channels(&mut self) -> anyhow::Result<()> {
-        let tenant = self.tenants[0];
+        let Some(tenant) = self.tenants.first().copied() else { return Ok(()) };
         // It stays well: what is looked for here is the fan-out.
         let receiver = self.receivers.len();
-        self.receivers.push(Mood::Healthy);
+        self.receivers.push(Receiver { mood: Mood::Healthy, dice: self.dice.fork() });
         let config = Secret::new(Value::from(config(receiver, "first")).to_string());
         let settings = ChannelSettings {
             time_to_live: Some(Duration::from_hours(1)),
@@ -179,106 +153,112 @@ impl World {
         let registry = Arc::clone(&self.process.as_ref().expect("running").registry);
         for live in registry.channels(tenant, ChannelId(0), usize::MAX) {
             if !self.model.channels.contains_key(&live.channel.id) {
-                self.learn_channel(&live);
+                self.learn_channel(&live, None);
             }
         }
         Ok(())
     }
 
     /// An owner wants something.
-    pub(crate) fn order(&mut self) {
+    pub(crate) fn order(&mut self, mut dice: Dice) {
         let order = match &self.owner.waiting {
             // It asks for what it is not sure of.
             Some(order) => order.clone(),
-            None => self.draw_order(),
+            None => self.draw_order(&mut dice),
         };
-        self.give(order);
+        self.give(order, dice);
     }
 
-    /// Owners mend half of what is paused; the rest expires.
+    /// Owners mend half of what is paused, the rest expires; and no tenant stays suspended.
     pub(crate) fn order_in_peace(&mut self) {
         let Some(process) = &self.process else { return };
         let registry = Arc::clone(&process.registry);
         let channels: Vec<_> = self.model.channels.keys().copied().collect();
         if let Some(order) = self.owner.waiting.clone() {
-            self.give(order);
+            let dice = self.dice.fork();
+            self.give(order, dice);
+        }
+        for tenant in self.tenants.clone() {
+            if self.model.may_be_suspended(tenant) {
+                self.spawn_order(Order::Resume(tenant), Dice::of(&[]));
+            }
         }
         for channel in channels {
             let is_paused = registry.channel(channel).is_some_and(|live| live.channel.pause.is_some());
             if is_paused && self.dice.chance(500) {
-                let engine = self.engine();
-                let Some(tenant) = self.prepare_for(&Order::Mend(channel)) else { continue };
-                let edit = edit(&Order::Mend(channel), self.model.channels[&channel].receiver);
-                let Some(process) = &mut self.process else { return };
-                process.spawn(async move {
-                    let result = engine.update_channel(tenant, channel, edit).await;
-                    Done::Ordered(result.map(|_| Order::Mend(channel)).map_err(|error| (Order::Mend(channel), error)))
-                });
+                self.spawn_order(Order::Mend(channel), Dice::of(&[]));
             }
         }
     }
 
-    fn draw_order(&mut self) -> Order {
-        let channels: Vec<_> =
-            self.model.channels.iter().filter(|(_, one)| !one.is_deleted).map(|(id, _)| *id).collect();
+    fn draw_order(&mut self, dice: &mut Dice) -> Order {
+        let is_there = |one: &ChannelBelief| !one.is_deleted && !self.model.leaving.contains(&one.tenant);
+        let channels: Vec<_> = self.model.channels.iter().filter(|(_, one)| is_there(one)).map(|(id, _)| *id).collect();
         if channels.is_empty() {
             return Order::Create;
         }
-        let channel = channels[self.dice.position(channels.len())];
-        match self.dice.between(0, 30) {
+        let channel = channels[dice.position(channels.len())];
+        let tenant = self.model.channels[&channel].tenant;
+        match dice.between(0, 34) {
             0..=2 => Order::Off(channel),
             3..=6 => Order::On(channel),
             7 => Order::Delete(channel),
             8..=10 => Order::Mend(channel),
-            11 => Order::Reroute(channel),
+            11 => Order::Reroute(channel, draw_routes(dice)),
             12 => Order::Narrow(channel),
             13 => Order::Create,
             14..=17 => Order::Test(channel),
             18..=24 => Order::Look(State::Dead),
-            25 => Order::Redrive(self.model.channels[&channel].tenant, None),
-            26 => Order::Redrive(self.model.channels[&channel].tenant, Some(channel)),
+            25 => Order::Redrive(tenant, None),
+            26 => Order::Redrive(tenant, Some(channel)),
             27 => {
-                let to = self.dice.pick(&[Progress::Paused, Progress::Running, Progress::Running, Progress::Cancelled]);
-                Order::Steer(self.model.channels[&channel].tenant, to)
+                let to = dice.pick(&[Progress::Paused, Progress::Running, Progress::Running, Progress::Cancelled]);
+                Order::Steer(tenant, to)
             }
             28 => Order::Merge(channel),
+            31 => Order::Suspend(tenant),
+            32 | 33 => Order::Resume(tenant),
+            // Somebody stays, or there is nothing to see any more.
+            34 if tenant != self.tenants[0] && dice.chance(400) => Order::DeleteTenant(tenant),
             _ => Order::Look(State::Retrying),
         }
     }
 
-    fn give(&mut self, order: Order) {
+    fn give(&mut self, order: Order, mut dice: Dice) {
         if self.process.as_ref().is_none_or(|process| process.is_stopping) {
-            self.after(300_000, Event::Order);
+            self.after(300_000, Event::Order(dice.fork()));
             return;
         }
-        self.note(format_args!("order: {}", name(&order)));
-        let draw = self.dice.number();
-        let tenant = self.tenants[self.dice.position(self.tenants.len())];
-        let mut made = matches!(order, Order::Create).then(|| self.draw_channel());
-        let mut drawn = match order {
-            Order::Reroute(_) => Some(self.draw_routes()),
-            Order::Merge(_) => Some(ChannelEdit { digest: Some(Some(self.draw_digest())), ..ChannelEdit::default() }),
-            _ => None,
-        };
-        let owner = self.prepare_for(&order);
-        let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
-        let engine = self.engine();
         if let Order::Retry(_, Some(delivery)) = order {
             self.model.retries(delivery);
-        } else if let Order::Redrive(tenant, None) = order {
-            self.model.redriving.insert(tenant);
         } else if is_change(&order) {
             self.owner.waiting = Some(order.clone());
         }
+        self.spawn_order(order, dice);
+    }
+
+    fn spawn_order(&mut self, order: Order, mut dice: Dice) {
+        self.note(format_args!("order: {}", name(&order)));
+        let draw = dice.number();
+        let present: Vec<_> = self.tenants.iter().filter(|one| !self.model.leaving.contains(one)).copied().collect();
+        let Some(tenant) = present.get(dice.position(present.len().max(1))).copied() else { return };
+        let made = matches!(order, Order::Create).then(|| self.draw_channel(&mut dice));
+        let merges = ChannelEdit { digest: Some(Some(draw_digest(&mut dice))), ..ChannelEdit::default() };
+        let owner = self.prepare_for(&order).unwrap_or(tenant);
+        let belief = channel_of(&order).and_then(|channel| self.model.channels.get(&channel));
+        let edit = edit(&order, belief);
+        let engine = self.engine();
         let Some(process) = &mut self.process else { return };
         process.spawn(async move {
-            let owner = owner.unwrap_or(tenant);
             let result = match &order {
                 Order::Create => {
-                    let (tenant, new) = made.take().expect("drawn above");
-                    engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live))
+                    let (new, wish) = made.expect("drawn above");
+                    engine.create_channel(tenant, new).await.map(|shown| Order::Made(shown.live, wish))
                 }
                 Order::Delete(channel) => engine.delete_channel(owner, *channel).await.map(|()| order.clone()),
+                Order::Suspend(tenant) => engine.suspend_tenant(*tenant).await.map(|_| order.clone()),
+                Order::Resume(tenant) => engine.resume_tenant(*tenant).await.map(|_| order.clone()),
+                Order::DeleteTenant(tenant) => engine.delete_tenant(*tenant).await.map(|()| order.clone()),
                 Order::Test(channel) => {
                     engine.test_channel(owner, *channel, ChannelTest::default()).await.map(|_| order.clone())
                 }
@@ -307,16 +287,13 @@ impl World {
                     },
                     Err(error) => Err(error),
                 },
-                Order::Retry(_, None) | Order::Made(_) => Ok(order.clone()),
+                Order::Retry(_, None) | Order::Made(..) => Ok(order.clone()),
+                Order::Merge(channel) => engine.update_channel(owner, *channel, merges).await.map(|_| order.clone()),
                 Order::Off(channel)
                 | Order::On(channel)
                 | Order::Mend(channel)
-                | Order::Reroute(channel)
-                | Order::Narrow(channel)
-                | Order::Merge(channel) => {
-                    let edit = drawn.take().unwrap_or_else(|| edit(&order, receiver.unwrap_or(0)));
-                    engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
-                }
+                | Order::Reroute(channel, _)
+                | Order::Narrow(channel) => engine.update_channel(owner, *channel, edit).await.map(|_| order.clone()),
             };
             Done::Ordered(result.map_err(|error| (order, error)))
         });
@@ -324,11 +301,18 @@ impl World {
 
     /// What changes in the owner's mind when it asks; whose the channel is.
     fn prepare_for(&mut self, order: &Order) -> Option<TenantId> {
+        match order {
+            Order::Suspend(tenant) => self.model.suspension_asked(*tenant),
+            Order::Resume(tenant) => self.model.resumption_asked(*tenant),
+            Order::DeleteTenant(tenant) => drop(self.model.leaving.insert(*tenant)),
+            _ => {}
+        }
         let channel = channel_of(order)?;
         let belief = self.model.channels.get_mut(&channel)?;
         if !matches!(order, Order::Test(_)) {
             belief.changes += 1;
         }
+        belief.asking += u32::from(changes_hearing(order));
         if matches!(order, Order::On(_) | Order::Mend(_)) {
             belief.is_refused = false;
             belief.throttled_until = None;
@@ -340,11 +324,22 @@ impl World {
     }
 
     pub(crate) fn ordered(&mut self, result: Result<Order, (Order, OpsError)>) {
+        let (order, is_known) = match &result {
+            Ok(order) => (order, true),
+            Err((order, error)) => (order, !matches!(error, OpsError::Unavailable(_))),
+        };
+        if let Some(belief) = channel_of(order).and_then(|channel| self.model.channels.get_mut(&channel))
+            && changes_hearing(order)
+        {
+            belief.asking = belief.asking.saturating_sub(1);
+            belief.is_doubtful = !is_known;
+        }
         let checked = match result {
             Ok(Order::Retry(tenant, Some(delivery))) if !self.model.asked.remove(&delivery) => {
                 // Found by a look: now it is asked for.
                 self.model.asked.insert(delivery);
-                self.give(Order::Retry(tenant, Some(delivery)));
+                let dice = self.dice.fork();
+                self.give(Order::Retry(tenant, Some(delivery)), dice);
                 Ok(())
             }
             Ok(order) => {
@@ -360,7 +355,8 @@ impl World {
             }
             Err((order, OpsError::Unavailable(_))) => {
                 if is_change(&order) {
-                    self.after(100_000, Event::Order);
+                    let dice = self.dice.fork();
+                    self.after(100_000, Event::Order(dice));
                 } else {
                     self.believe(&order);
                 }
@@ -374,17 +370,26 @@ impl World {
             }
             // Its channel was deleted meanwhile.
             Err((Order::Redrive(..), OpsError::Invalid(_))) => Ok(()),
+            // Its tenant is leaving.
+            Err((order, _)) if self.tenant_of(&order).is_some_and(|tenant| self.model.leaving.contains(&tenant)) => {
+                self.believe(&order);
+                Ok(())
+            }
             Err((order, error)) => Err(format!("{order:?} was refused: {error}")),
         };
         self.breaks(checked);
     }
 
     fn believe(&mut self, order: &Order) {
-        if is_change(order) || matches!(order, Order::Made(_)) {
+        if is_change(order) || matches!(order, Order::Made(..)) {
             self.owner.waiting = None;
         }
         match order {
-            Order::Made(live) => self.learn_channel(live),
+            Order::Made(live, wish) => self.learn_channel(live, Some(*wish)),
+            Order::Reroute(channel, wish) => self.change(*channel, |belief| belief.routes = Some(*wish)),
+            Order::Suspend(tenant) => self.model.suspended(*tenant),
+            Order::Resume(tenant) => self.model.resumed(*tenant),
+            Order::DeleteTenant(tenant) => self.model.gone(*tenant),
             Order::Off(channel) => self.change(*channel, |belief| belief.is_off = true),
             // Answers come in the order in which things are done.
             Order::On(channel) => self.change(*channel, |belief| belief.is_off = false),
@@ -394,6 +399,18 @@ impl World {
                 self.model.retries(*delivery);
             }
             _ => {}
+        }
+    }
+
+    fn tenant_of(&self, order: &Order) -> Option<TenantId> {
+        match order {
+            Order::Retry(tenant, _)
+            | Order::Redrive(tenant, _)
+            | Order::Steer(tenant, _)
+            | Order::Suspend(tenant)
+            | Order::Resume(tenant)
+            | Order::DeleteTenant(tenant) => Some(*tenant),
+            _ => self.model.channels.get(&channel_of(order)?).map(|belief| belief.tenant),
         }
     }
 
@@ -408,7 +425,10 @@ impl World {
         self.model.asked.clear();
         match &self.owner.waiting {
             Some(Order::Create) => self.owner.waiting = None,
-            Some(_) => self.after(500_000, Event::Order),
+            Some(_) => {
+                let dice = self.dice.fork();
+                self.after(500_000, Event::Order(dice));
+            }
             None => {}
         }
     }
@@ -418,36 +438,102 @@ fn is_change(order: &Order) -> bool {
     !matches!(order, Order::Test(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..))
 }
 
+/// Whether it changes what a channel hears of.
+fn changes_hearing(order: &Order) -> bool {
+    matches!(order, Order::Off(_) | Order::On(_) | Order::Delete(_) | Order::Reroute(..))
+}
+
 fn channel_of(order: &Order) -> Option<ChannelId> {
     match order {
         Order::Off(channel)
         | Order::On(channel)
         | Order::Delete(channel)
         | Order::Mend(channel)
-        | Order::Reroute(channel)
+        | Order::Reroute(channel, _)
         | Order::Narrow(channel)
         | Order::Merge(channel)
         | Order::Test(channel) => Some(*channel),
-        Order::Create | Order::Made(_) | Order::Look(_) | Order::Retry(..) | Order::Redrive(..) | Order::Steer(..) => {
-            None
-        }
+        Order::Create
+        | Order::Made(..)
+        | Order::Look(_)
+        | Order::Retry(..)
+        | Order::Redrive(..)
+        | Order::Steer(..)
+        | Order::Suspend(_)
+        | Order::Resume(_)
+        | Order::DeleteTenant(_) => None,
     }
 }
 
 fn name(order: &Order) -> String {
     match order {
-        Order::Made(live) => format!("Made({})", live.channel.id),
+        Order::Made(live, _) => format!("Made({})", live.channel.id),
         other => format!("{other:?}"),
     }
 }
 
-fn edit(order: &Order, receiver: usize) -> ChannelEdit {
+/// Some owners limit the rate of a channel, and some want what it gets in order.
+fn limit(edit: &mut ChannelEdit, dice: &mut Dice) {
+    if dice.chance(300) {
+        let (count, per) = dice.pick(&[(1, RatePeriod::Second), (5, RatePeriod::Second), (60, RatePeriod::Minute)]);
+        let burst = dice.pick(&[None, Some(1), Some(3)]);
+        edit.rate_limit = Some(Some(RateLimit { count, per, burst }));
+    }
+    let failures = dice.pick(&[0, 1, 2, 5]);
+    let (lasting, probe_first) = dice.pick(&[(0, 1), (0, 5), (20, 5)]);
+    let is_fifo = dice.chance(250);
+    let drain = if is_fifo { Drain::OldestFirst } else { dice.pick(&Drain::ALL) };
+    edit.breaker = Some(Some(BreakerRule {
+        failures,
+        lasting: Duration::from_secs(lasting),
+        probe_first: Duration::from_secs(probe_first),
+        probe_max: Duration::from_secs(20),
+        held_max: dice.pick(&[None, None, None, Some(2), Some(6)]),
+        held_for: dice.pick(&[None, None, None, Some(Duration::from_secs(40))]),
+        drain,
+    }));
+    edit.is_fifo = Some(is_fifo);
+    if dice.chance(250) {
+        edit.event_types.get_or_insert_default().push("postrider.*".to_owned());
+    }
+}
+
+fn draw_routes(dice: &mut Dice) -> RouteWish {
+    let patterns = dice.pick(&[&["*"][..], &["*"], &["*"], &["order.*"], &["order.*"], &["user.created", "ping"], &[]]);
+    RouteWish { patterns, is_filtered: dice.chance(250) }
+}
+
+fn route_edit(wish: RouteWish) -> ChannelEdit {
+    ChannelEdit {
+        event_types: Some(wish.patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
+        filter: Some(wish.is_filtered.then(|| format!("amount >= {AMOUNT_MIN}"))),
+        ..ChannelEdit::default()
+    }
+}
+
+fn draw_digest(dice: &mut Dice) -> DigestRule {
+    DigestRule {
+        is_enabled: dice.chance(900),
+        window: Duration::from_secs(dice.pick(&[1, 5, 30, 120])),
+        items_max: dice.pick(&[0, 1, 2, 3, 10]),
+        immediate_from: None,
+        group_by: dice.pick(&[None, None, Some("event.type"), Some("amount")]).map(ToOwned::to_owned),
+    }
+}
+
+fn edit(order: &Order, belief: Option<&ChannelBelief>) -> ChannelEdit {
     match order {
         Order::Off(_) => ChannelEdit { is_active: Some(false), ..ChannelEdit::default() },
         Order::On(_) => ChannelEdit { is_active: Some(true), ..ChannelEdit::default() },
         Order::Mend(_) => {
-            ChannelEdit { config: Some(ConfigEdit::Patch(config(receiver, "mended"))), ..ChannelEdit::default() }
+            // A mail is the same whatever port takes it.
+            let port = || Map::from_iter([("smtp_port".to_owned(), Value::from(2525))]);
+            let is_mail = belief.is_some_and(|belief| belief.steps > 1);
+            let receiver = belief.map_or(0, |belief| belief.receiver);
+            let patch = if is_mail { port() } else { config(receiver, "mended") };
+            ChannelEdit { config: Some(ConfigEdit::Patch(patch)), ..ChannelEdit::default() }
         }
+        Order::Reroute(_, wish) => route_edit(*wish),
         _ => ChannelEdit { concurrency: Some(1), ..ChannelEdit::default() },
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use domain::{Clock, Timestamp};
@@ -15,7 +15,7 @@ use engine::dispatch::hands::Hands;
 use engine::dispatch::in_flight::{InFlight, SlotFile};
 use engine::dispatch::recovery::recover;
 use engine::dispatch::run::{self, Handle, Inbox};
-use engine::dispatch::{Action, Dispatcher, Found};
+use engine::dispatch::{Action, Dispatcher, Found, Input};
 use engine::random::Entropy;
 use engine::registry::Registry;
 use engine::{Engine, Settings};
@@ -54,6 +54,20 @@ fn write<T>(store: &SqliteStore, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Carries out what the dispatcher wants of the store.
+pub(crate) async fn carry_out(hands: &Hands, action: Action) -> Input {
+    match action {
+        Action::Settle(settlements) => hands.settle(settlements).await,
+        Action::Load(load) => hands.load(load).await,
+        Action::Announce(announcements) => hands.announce(announcements).await,
+        Action::Seal(seal) => hands.seal(seal).await,
+        Action::Reconfigure(change) => hands.reconfigure(change).await,
+        Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
+        Action::Work(work, under_way) => hands.work(work, under_way).await,
+        Action::Send(_) | Action::Tell(_) => unreachable!("a send goes over the wire, and nothing is done when told"),
+    }
+}
+
 /// What a process is started with.
 pub(crate) struct Start<'a> {
     pub data_dir: &'a Path,
@@ -63,8 +77,6 @@ pub(crate) struct Start<'a> {
     pub entropy: Arc<dyn Entropy>,
     /// Where sends under way are noted.
     pub slots: Arc<dyn SlotFile>,
-    /// Looks at what the store announces before the dispatcher does.
-    pub hears: Box<dyn Fn(Vec<Arrival>) -> Vec<Arrival> + Send + Sync>,
 }
 
 pub(crate) struct Process<T> {
@@ -79,6 +91,8 @@ pub(crate) struct Process<T> {
     pub runs: BTreeMap<u64, AttemptRun>,
     /// Told to stop: takes no requests.
     pub is_stopping: bool,
+    /// What the store has announced and the dispatcher has not heard yet.
+    announced: Arc<Mutex<Vec<Arrival>>>,
     inbox: Inbox,
     tasks: BTreeMap<u64, Task<T>>,
     tasks_started: u64,
@@ -94,12 +108,13 @@ pub(crate) struct Moved<T> {
 
 impl<T> Process<T> {
     pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
-        let Start { data_dir, settings, segment_rows_max, clock, entropy, slots, hears } = start;
+        let Start { data_dir, settings, segment_rows_max, clock, entropy, slots } = start;
         let (handle, inbox) = run::channel();
         let bytes = Arc::clone(&entropy);
         let vault = Vault::new([7; 32], move |buffer: &mut [u8]| bytes.fill(buffer));
-        let announce = handle.clone();
-        let feed = Box::new(move |arrivals| announce.arrived(hears(arrivals)));
+        let announced = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&announced);
+        let feed = Box::new(move |arrivals| keep.lock().unwrap_or_else(PoisonError::into_inner).extend(arrivals));
         let options = Options { segment_rows_max, ..Options::new(data_dir) };
         let store = Arc::new(SqliteStore::open_stepped(&options, Arc::new(vault), feed)?);
         let registry = Arc::new(Registry::new(read(store.load())?, settings, Operator::default())?);
@@ -122,6 +137,7 @@ impl<T> Process<T> {
             in_flight,
             runs: BTreeMap::new(),
             is_stopping: false,
+            announced,
             inbox,
             tasks: BTreeMap::new(),
             tasks_started: 0,
@@ -131,6 +147,11 @@ impl<T> Process<T> {
     pub(crate) fn spawn(&mut self, task: impl Future<Output = T> + 'static) {
         self.tasks_started += 1;
         self.tasks.insert(self.tasks_started, Box::pin(task));
+    }
+
+    /// What the store has announced since this was asked last, in its order.
+    pub(crate) fn take_announced(&self) -> Vec<Arrival> {
+        std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets tasks and dispatcher go on as far as they get without anything new.

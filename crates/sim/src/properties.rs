@@ -7,11 +7,13 @@ use domain::delivery::{Attempt, Delivery, State};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, EventId, ReasonCode, TenantId, Timestamp};
 use engine::ops::{Explained, OpsError};
+use engine::settings::Retention;
 use providers::step::HttpStep;
 use serde_json::Value;
 use store::journal::{AttemptQuery, DeliveryQuery, EventRecord, StateFilter, StatsQuery};
 use store::{Journal as _, StoreError};
 
+use crate::kept::{Kept, ROWS_MAX, needs_its_event, nothing_is_left_of_the_gone};
 use crate::model::{Broken, Exchange, Model};
 use crate::process::read;
 use crate::telling;
@@ -20,12 +22,10 @@ use crate::world::World;
 /// Pairs of event and channel that are asked for at the end of a simulation.
 const EXPLAINED_MAX: usize = 150;
 
-/// More rows than any world has.
-const ROWS_MAX: usize = 1_000_000;
-
-/// The receiver that a URL leads to.
-pub(crate) fn receiver_of(url: &str) -> Option<usize> {
-    url.strip_prefix("https://r")?.split('.').next()?.parse().ok()
+/// The receiver that a URL, a host or an address leads to.
+pub(crate) fn receiver_of(place: &str) -> Option<usize> {
+    let (before, _) = place.split_once(".example.com")?;
+    before.rsplit('r').next()?.parse().ok()
 }
 
 /// What a receiver reads of a request: which receiver it is, the wire id, and the serial of each event.
@@ -47,14 +47,9 @@ pub(crate) fn right_events(model: &Model, deliveries: &[DeliveryId], serials: &[
     if deliveries.len() != serials.len() {
         return Err(format!("{deliveries:?} went out with the events {serials:?}"));
     }
-    for (serial, made) in model.kept.values() {
-        for (delivery, _) in made {
-            let place = deliveries.iter().position(|sent| sent == delivery);
-            if let Some(sent) = place.map(|place| serials[place])
-                && sent != *serial
-            {
-                return Err(format!("delivery {delivery} is of the event {serial} and went out with {sent}"));
-            }
+    for (delivery, sent) in deliveries.iter().zip(serials) {
+        if let Some(serial) = model.serials.get(delivery).filter(|serial| *serial != sent) {
+            return Err(format!("delivery {delivery} is of the event {serial} and went out with {sent}"));
         }
     }
     Ok(())
@@ -70,46 +65,13 @@ pub(crate) fn right_receiver(model: &Model, channel: ChannelId, receiver: usize)
     }
 }
 
-/// Every question has an answer, and it is never that the reason was lost: worlds are too small for that.
-pub(crate) fn explained(result: &Result<Explained, OpsError>) -> Result<(), Broken> {
+/// Every question has an answer. Where everything is kept, it is never that the reason was lost: worlds are too small for
+/// that.
+pub(crate) fn explained(result: &Result<Explained, OpsError>, has_all: bool) -> Result<(), Broken> {
     match result {
-        Ok(Explained::NotKept) => Err("explain has no reason for an event and a channel".to_owned()),
+        Ok(Explained::NotKept) if has_all => Err("explain has no reason for an event and a channel".to_owned()),
         Ok(_) | Err(OpsError::NotFound(_) | OpsError::Unavailable(_)) => Ok(()),
         Err(error) => Err(format!("explain failed: {error}")),
-    }
-}
-
-/// Everything that the store has of the tenants.
-struct Kept {
-    events: BTreeMap<EventId, (TenantId, EventRecord)>,
-    deliveries: BTreeMap<DeliveryId, Delivery>,
-    attempts: BTreeMap<DeliveryId, Vec<Attempt>>,
-}
-
-impl Kept {
-    fn read(world: &World) -> Result<Self, StoreError> {
-        let store = &world.process.as_ref().expect("running").store;
-        let mut kept = Self { events: BTreeMap::new(), deliveries: BTreeMap::new(), attempts: BTreeMap::new() };
-        // Event ids have no gaps.
-        for id in (1..).map(EventId) {
-            let mut found = None;
-            for tenant in &world.tenants {
-                found = found.or(read(store.event(*tenant, id))?.map(|record| (*tenant, record)));
-            }
-            let Some((tenant, record)) = found else { break };
-            for delivery in read(store.deliveries_of(tenant, id, DeliveryId(0), usize::MAX))? {
-                kept.deliveries.insert(delivery.id, delivery);
-            }
-            kept.events.insert(id, (tenant, record));
-        }
-        for tenant in &world.tenants {
-            let query = AttemptQuery::newest(ROWS_MAX);
-            for attempt in read(store.attempts(*tenant, query))?.rows {
-                kept.attempts.entry(attempt.delivery).or_default().push(attempt);
-            }
-        }
-        kept.attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.record.number));
-        Ok(kept)
     }
 }
 
@@ -122,6 +84,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     let kept = Kept::read(world).map_err(|error| format!("the store cannot be read: {error}"))?;
     events(world, &kept)?;
     once(&kept)?;
+    nothing_is_left_of_the_gone(world)?;
     telling::once_and_to_others(world, &kept.events)?;
     let mut exchanges: BTreeMap<DeliveryId, Vec<&Exchange>> = BTreeMap::new();
     for exchange in world.model.exchanges.values() {
@@ -134,13 +97,26 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
         let attempts = kept.attempts.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
         let exchanges = exchanges.get(&delivery.id).map(Vec::as_slice).unwrap_or_default();
         attempts_fit(&world.model, delivery, attempts, exchanges)?;
+        if kept.retention.attempts.is_none() {
+            let is_redriven = world.redrives_reaching(delivery.id) > 0;
+            tries_fit(&world.model, delivery, attempts, exchanges, is_redriven)?;
+        }
     }
-    if let Some(stray) = world.model.wire.keys().find(|id| !kept.deliveries.contains_key(id)) {
+    let is_missing = |id: &&DeliveryId| !kept.deliveries.contains_key(id) && !is_of_the_leaving(world, **id);
+    if let Some(stray) = world.model.wire.keys().map(|(delivery, _)| delivery).find(is_missing)
+        && kept.retention.deliveries.is_none()
+    {
         return Err(format!("delivery {stray} was sent and is not in the store"));
     }
     explains(world, &kept)?;
     count(world, &kept);
     Ok(())
+}
+
+/// Whether a delivery was of a tenant that is deleted.
+fn is_of_the_leaving(world: &World, delivery: DeliveryId) -> bool {
+    let owner = world.model.owners.get(&delivery);
+    owner.is_none_or(|(tenant, _)| world.model.leaving.contains(tenant))
 }
 
 /// An event comes to a channel once, whatever was redriven and crashed meanwhile.
@@ -158,17 +134,25 @@ fn once(kept: &Kept) -> Result<(), Broken> {
 /// Nothing that was accepted is lost, and no key made two events.
 fn events(world: &World, kept: &Kept) -> Result<(), Broken> {
     for (event, (serial, deliveries)) in &world.model.kept {
-        let Some((tenant, record)) = kept.events.get(event) else {
-            return Err(format!("event {event} was accepted and is not in the store"));
-        };
-        if (*tenant, serial_of(record)) != (world.model.items[serial].0, *serial) {
-            return Err(format!("event {event} is not what was accepted"));
+        let owner = world.model.items[serial].0;
+        if world.model.leaving.contains(&owner) {
+            continue;
         }
-        for (delivery, channel) in deliveries {
+        match kept.events.get(event) {
+            Some((tenant, record)) if (*tenant, serial_of(record)) == (owner, *serial) => {}
+            Some(_) => return Err(format!("event {event} is not what was accepted")),
+            None if kept.retention.events.is_some() => was_let_go(world, owner, *event)?,
+            None => return Err(format!("event {event} was accepted and is not in the store")),
+        }
+        for (delivery, channel) in deliveries.iter().filter(|_| kept.retention.deliveries.is_none()) {
             if kept.deliveries.get(delivery).is_none_or(|one| (one.event, one.channel) != (*event, *channel)) {
                 return Err(format!("delivery {delivery} of event {event} was accepted and is not in the store"));
             }
         }
+    }
+    let waits = |delivery: &&Delivery| needs_its_event(delivery.state) && !kept.events.contains_key(&delivery.event);
+    if let Some(Delivery { id, event, .. }) = kept.deliveries.values().find(waits) {
+        return Err(format!("delivery {id} waits or is dead, and its event {event} is gone"));
     }
     let mut by_key: BTreeMap<(TenantId, &str), BTreeSet<EventId>> = BTreeMap::new();
     for (event, (tenant, record)) in &kept.events {
@@ -183,6 +167,14 @@ fn events(world: &World, kept: &Kept) -> Result<(), Broken> {
     match by_key.into_iter().find(|(_, events)| events.len() > 1) {
         Some(((_, key), events)) => Err(format!("the key {key} made {events:?}")),
         None => Ok(()),
+    }
+}
+
+/// Whoever asks for an event that is gone is told that it was there.
+fn was_let_go(world: &World, tenant: TenantId, event: EventId) -> Result<(), Broken> {
+    match read(world.engine().event(tenant, event, 1)) {
+        Err(OpsError::NotFound(why)) if why.contains("any more: events are kept for") => Ok(()),
+        other => Err(format!("event {event} is gone, and whoever asks is told {:?}", other.map(|shown| shown.record))),
     }
 }
 
@@ -214,7 +206,7 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
     Ok(())
 }
 
-/// What is written down of tries is what happened on the wire.
+/// What is written down of a try is what happened on the wire.
 fn attempts_fit(
     model: &Model,
     delivery: &Delivery,
@@ -222,16 +214,14 @@ fn attempts_fit(
     exchanges: &[&Exchange],
 ) -> Result<(), Broken> {
     let id = delivery.id;
-    let mut tries: BTreeMap<u32, Vec<&Exchange>> = BTreeMap::new();
+    let mut tries: BTreeMap<(u32, u32), Vec<&Exchange>> = BTreeMap::new();
     for exchange in exchanges {
-        tries.entry(exchange.number).or_default().push(exchange);
+        tries.entry((exchange.number, exchange.step)).or_default().push(exchange);
     }
-    for (attempt, number) in attempts.iter().zip(1..) {
+    for attempt in attempts {
         let record = &attempt.record;
-        if record.number != number {
-            return Err(format!("delivery {id} has an attempt {} where {number} was due", record.number));
-        }
-        let sends = tries.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let number = record.number;
+        let sends = tries.get(&(number, record.step)).map(Vec::as_slice).unwrap_or_default();
         let heard = record.code.unwrap_or(0);
         // The process ended before the result was written, whatever it was.
         let is_lost = record.outcome.class == Class::Unknown && model.interrupted.contains(&(id, number));
@@ -243,24 +233,73 @@ fn attempts_fit(
             return Err(format!("attempt {number} of delivery {id} is delivered, and nobody got it"));
         }
     }
-    let last = attempts.last().map(|attempt| attempt.record.outcome.class);
-    if (delivery.state == State::Sent) != (last == Some(Class::Delivered)) {
-        return Err(format!("delivery {id} is {}, and its last attempt {last:?}", delivery.state));
+    Ok(())
+}
+
+/// Tries are recorded without gaps, and each is one request and one attempt: so what a receiver gets again, it gets
+/// because an attempt is on record that may have reached it.
+fn tries_fit(
+    model: &Model,
+    delivery: &Delivery,
+    attempts: &[Attempt],
+    exchanges: &[&Exchange],
+    is_redriven: bool,
+) -> Result<(), Broken> {
+    let id = delivery.id;
+    let is_gap = |pair: &&[Attempt]| pair[1].record.number > pair[0].record.number + 1;
+    let begins_late = attempts.first().is_some_and(|attempt| attempt.record.number != 1);
+    if begins_late || attempts.windows(2).any(|pair| is_gap(&pair)) {
+        return Err(format!("delivery {id} has attempts with gaps: {attempts:?}"));
     }
-    // One try is one request and one attempt, whatever crashed: so what a receiver gets again, it gets because an attempt
-    // is on record that may have reached it.
-    for (number, sends) in tries {
-        let is_recorded = attempts.len() >= number as usize;
-        if sends.len() != 1 || !is_recorded {
-            let count = sends.len();
-            return Err(format!("try {number} of delivery {id} went out {count} times; recorded: {is_recorded}"));
+    every_step_once(model, delivery, attempts)?;
+    let steps = model.channels.get(&delivery.channel).map_or(1, |belief| belief.steps);
+    let mut tries: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for exchange in exchanges {
+        *tries.entry((exchange.number, exchange.step)).or_default() += 1;
+    }
+    for ((number, step), count) in tries {
+        let is_of = |attempt: &&Attempt| (attempt.record.number, attempt.record.step) == (number, step);
+        let recorded = attempts.iter().filter(is_of).count();
+        // After a loss of power nobody may know of a try, which is then made again under its number.
+        let is_forgotten = model.forgotten.contains(&(id, number));
+        // What was heard of the steps before the last one is lost with the process: that they are done is noted.
+        let is_interrupted = steps > 1 && model.interrupted.contains(&(id, number));
+        if (count, recorded) != (1, 1) && !is_forgotten && !is_interrupted {
+            return Err(format!(
+                "step {step} of try {number} of delivery {id} went out {count} times and is recorded {recorded} times"
+            ));
         }
     }
     let may_repeat = model.channels.get(&delivery.channel).is_none_or(|belief| belief.on_unknown == OnUnknown::Retry);
-    let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown;
-    let is_asked = model.retried.contains(&id) || model.redriving.contains(&delivery.tenant);
-    if !may_repeat && !is_asked && attempts.iter().rev().skip(1).any(is_unknown) {
+    let last = attempts.last().map_or(0, |attempt| attempt.record.number);
+    let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown && attempt.record.number < last;
+    let is_asked = model.retried.contains(&id) || is_redriven;
+    if !may_repeat && !is_asked && attempts.iter().any(is_unknown) {
         return Err(format!("delivery {id} was sent again after an unknown answer, and its channel forbids that"));
+    }
+    Ok(())
+}
+
+/// A step that was taken is not tried again, and a delivery is sent when all are.
+fn every_step_once(model: &Model, delivery: &Delivery, attempts: &[Attempt]) -> Result<(), Broken> {
+    let id = delivery.id;
+    // Nobody knows how many there are of a channel whose making was not answered.
+    let Some(belief) = model.channels.get(&delivery.channel) else { return Ok(()) };
+    let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+    for Attempt { record, .. } in attempts {
+        if let Some(number) = taken.get(&record.step) {
+            return Err(format!("step {} of delivery {id} was taken in try {number}, and tried again", record.step));
+        }
+        if record.outcome.class == Class::Delivered {
+            taken.insert(record.step, record.number);
+        }
+    }
+    let is_heard = |number: &(DeliveryId, u32)| number.0 == id;
+    // Of a try that was cut off, what was heard before is noted and not recorded.
+    let is_all = taken.len() == belief.steps as usize || (belief.steps > 1 && model.interrupted.iter().any(is_heard));
+    if delivery.state == State::Sent && !is_all || delivery.state != State::Sent && taken.len() == belief.steps as usize
+    {
+        return Err(format!("delivery {id} is {}, and of {} steps were taken {taken:?}", delivery.state, belief.steps));
     }
     Ok(())
 }
@@ -281,7 +320,7 @@ fn explains(world: &mut World, kept: &Kept) -> Result<(), Broken> {
             continue;
         }
         let result = read(engine.explain(tenant, event, channel));
-        explained(&result).map_err(|broken| format!("event {event}, channel {channel}: {broken}"))?;
+        explained(&result, kept.has_all()).map_err(|broken| format!("event {event}, channel {channel}: {broken}"))?;
         let has_delivery = pairs.contains(&(event, channel));
         if result.is_ok_and(|explained| matches!(explained, Explained::Delivery(_)) != has_delivery) {
             return Err(format!("explain and the store disagree on event {event} and channel {channel}"));
@@ -293,7 +332,10 @@ fn explains(world: &mut World, kept: &Kept) -> Result<(), Broken> {
 /// Sums equal what they are sums of.
 pub(crate) fn sums(world: &World) -> Result<(), Broken> {
     let Some(process) = &world.process else { return Ok(()) };
-    for tenant in &world.tenants {
+    // Sums outlive the rows that they were made of.
+    let has_all = world.scenario.settings.retention == Retention::default();
+    let lasting = if has_all { usize::MAX } else { 3 };
+    for tenant in world.tenants.iter().filter(|tenant| !world.model.leaving.contains(tenant)) {
         let rows = |state| {
             let query = DeliveryQuery { state: Some(state), ..DeliveryQuery::newest(ROWS_MAX) };
             read(process.store.deliveries(*tenant, query)).map(|found| found.rows.len() as u64)
@@ -315,7 +357,7 @@ pub(crate) fn sums(world: &World) -> Result<(), Broken> {
             Ok(sums)
         };
         let sums = check().map_err(|error| format!("the store cannot be read: {error}"))?;
-        if let Some((what, sum, rows)) = sums.into_iter().find(|(_, sum, rows)| sum != rows) {
+        if let Some((what, sum, rows)) = sums.into_iter().take(lasting).find(|(_, sum, rows)| sum != rows) {
             return Err(format!("the sum of {what} of tenant {tenant} is {sum}, and there are {rows}"));
         }
     }

@@ -18,7 +18,14 @@ pub(crate) enum Mood {
     Mixed,
 }
 
-const MOODS: [Fault; 7] = [
+/// A receiver, and what its moods are drawn from.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub mood: Mood,
+    pub dice: Dice,
+}
+
+const MOODS: [Fault; 8] = [
     Fault::Refused,
     Fault::Silent,
     Fault::DroppedAnswer,
@@ -26,6 +33,7 @@ const MOODS: [Fault; 7] = [
     Fault::Throttled,
     Fault::ThrottledWithHint,
     Fault::ServerError,
+    Fault::Garbled,
 ];
 
 impl Mood {
@@ -55,8 +63,8 @@ pub(crate) struct Fate {
 pub(crate) fn draw_fate(mood: Mood, timeout_us: u64, dice: &mut Dice, faults: &mut Faults) -> Fate {
     let fault = match mood {
         Mood::Healthy => None,
-        Mood::Always(fault) => Some(fault),
-        Mood::Mixed => MOODS.into_iter().chain([Fault::Gone]).find(|fault| faults.strikes(*fault)),
+        Mood::Always(fault) => faults.strikes_surely(fault).then_some(fault),
+        Mood::Mixed => MOODS.into_iter().chain([Fault::OddStatus, Fault::Gone]).find(|fault| faults.strikes(*fault)),
     };
     let arrives_us = dice.between(100, 3_000);
     let replies_us = arrives_us + dice.between(100, 30_000);
@@ -83,6 +91,8 @@ pub(crate) fn draw_fate(mood: Mood, timeout_us: u64, dice: &mut Dice, faults: &m
             let hint_s = dice.chance(300).then(|| dice.between(1, 20));
             answered(dice.pick(&[500, 503]), hint_s)
         }
+        Some(Fault::Garbled) => Fate { reply: failed(FailureKind::Garbled), ..answered(200, None) },
+        Some(Fault::OddStatus) => answered(dice.pick(&[301, 400, 404, 418, 451, 599]), None),
         Some(Fault::Gone) => answered(410, None),
         Some(_) => unanswered(&Fate { answer: None, ..answered(200, None) }, timeout_us),
     }

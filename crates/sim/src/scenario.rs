@@ -18,12 +18,22 @@ pub(crate) struct Scenario {
     /// How long things go wrong.
     pub trouble: Duration,
     pub has_large_fan_out: bool,
+    /// The process starts with more waiting than it can hold.
+    pub has_backlog: bool,
 }
 
 impl Scenario {
     pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Self {
         let has_large_fan_out = seed % 50 == 49;
+        let has_backlog = seed % 50 == 24;
         let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
+        let retention = if has_large_fan_out || has_backlog { Retention::default() } else { draw_retention(dice) };
+        // Segments of a row or two, each looked through for hours of virtual time, take longer than they show.
+        let segments: &[u64] = match retention {
+            _ if has_large_fan_out => &[700],
+            _ if retention == Retention::default() => &[1, 2, 7, 16, 32_768],
+            _ => &[7, 16, 32],
+        };
         Self {
             settings: Settings {
                 retry_base: None,
@@ -34,14 +44,25 @@ impl Scenario {
                 keeps_provider_rates: true,
                 held_max: 100_000,
                 held_for: None,
-                retention: Retention::default(),
+                retention,
             },
-            segment_rows_max: dice.pick(if has_large_fan_out { &[700] } else { &[1, 2, 7, 16, 32_768] }),
+            segment_rows_max: dice.pick(segments),
             tenants: dice.position(3) + 1,
-            channels: dice.position(8) + 1,
+            channels: if has_backlog { 2 } else { dice.position(8) + 1 },
             events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
             trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
             has_large_fan_out,
+            has_backlog,
         }
     }
+}
+
+/// Most operators of worlds keep everything; the others let go of it while its deliveries still wait.
+fn draw_retention(dice: &mut Dice) -> Retention {
+    if dice.chance(800) {
+        return Retention::default();
+    }
+    let mut draw = || dice.pick(&[None, Some(1), Some(60), Some(900)]).map(Duration::from_secs);
+    // Sums are held against rows, and redrives are asked for how far they came.
+    Retention { events: draw(), deliveries: draw(), attempts: draw(), inbox: None, sums: None }
 }

@@ -5,28 +5,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::delivery::State;
-use domain::{Clock, DeliveryId, EventId, TenantId, Timestamp};
+use domain::{Clock as _, DeliveryId, EventId, TenantId};
 use engine::Engine;
 use engine::dispatch::{Action, Input};
-use engine::ops::{Accepted, Explained, OpsError, TenantEdit};
+use engine::ops::{Accepted, Explained, OpsError};
+use engine::settings::Retention;
 use providers::step::Reply;
+use store::queue::{Next, Settlement};
 use store::sqlite::writer;
 use tempfile::TempDir;
 
 use crate::clients::Client;
+use crate::clock::{VirtualClock, us};
 use crate::dice::{Dice, SeededEntropy};
 use crate::faults::{Fault, Faults};
+use crate::kept;
 use crate::model::{Broken, Counts, Model};
 use crate::owners::{Order, Owner};
-use crate::process::{Process, Task, poll};
+use crate::plan::Planned;
+use crate::process::{Process, Task, carry_out, poll};
 use crate::properties;
-use crate::receivers::{Fate, Mood};
+use crate::receivers::{Fate, Mood, Receiver};
 use crate::scenario::Scenario;
+use crate::shrink::{Only, Part};
 use crate::slots::MemorySlots;
 use crate::telling;
 use crate::trace::{Trace, describe};
@@ -47,10 +52,12 @@ pub enum Sabotage {
 }
 
 /// How a simulation is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     pub prints_trace: bool,
     pub sabotage: Option<Sabotage>,
+    /// What the world is made of.
+    pub only: Only,
 }
 
 /// What came of a simulation.
@@ -60,52 +67,21 @@ pub struct Report {
     pub trace_hash: u64,
     /// The first thing that must not be, and when it was noticed.
     pub broken: Option<(Duration, Broken)>,
-    pub struck: BTreeMap<Fault, u64>,
+    /// How often each fault struck.
+    pub struck: BTreeMap<Fault, usize>,
+    /// What the world was made of.
+    pub parts: Vec<Part>,
     /// Whether the lie was told that the options ask for.
     pub has_lied: bool,
     pub counts: Counts,
     pub took_virtual: Duration,
 }
 
-/// Two minutes before the end of a UTC day, so that simulations cross days and quarters of an hour.
-const START_MS: i64 = 20_370 * 24 * 3600 * 1000 - 120_000;
-
 /// More steps than any simulation needs: who takes more goes round in circles.
 const STEPS_MAX: u64 = 400_000;
 
 /// How long peace lasts at most: longer than every time-to-live and schedule of a world.
 const PEACE_MAX: Duration = Duration::from_hours(4);
-
-/// The clock of the world.
-#[derive(Debug, Default)]
-pub(crate) struct VirtualClock {
-    elapsed_us: AtomicU64,
-    /// How far the wall clock is ahead.
-    pub(crate) ahead_ms: AtomicI64,
-}
-
-impl VirtualClock {
-    pub(crate) fn elapsed_us(&self) -> u64 {
-        self.elapsed_us.load(Ordering::Relaxed)
-    }
-
-    /// When it will be this time on the wall.
-    fn elapsed_at(&self, at: Timestamp) -> u64 {
-        let ms = at.as_ms().saturating_sub(START_MS).saturating_sub(self.ahead_ms.load(Ordering::Relaxed));
-        u64::try_from(ms).unwrap_or(0).saturating_mul(1000)
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        let elapsed_ms = i64::try_from(self.elapsed_us() / 1000).unwrap_or(i64::MAX);
-        Timestamp::from_ms(START_MS + elapsed_ms + self.ahead_ms.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.elapsed_us())
-    }
-}
 
 /// Something that is to happen. What belongs to a life of the process names it, and is void in the next.
 pub(crate) enum Event {
@@ -116,8 +92,12 @@ pub(crate) enum Event {
     Arrive(u64),
     Reply(u64, Box<Reply>),
     Post(usize),
-    Order,
-    Observe,
+    /// An owner wants something.
+    Order(Dice),
+    /// Somebody looks at something.
+    Look(Dice),
+    /// The dispatcher hears what the store has announced.
+    Announce(u32),
     /// A receiver changes its mood.
     Mood(usize),
     Restart,
@@ -136,17 +116,19 @@ pub(crate) enum Done {
 }
 
 pub(crate) struct World {
+    pub(crate) seed: u64,
     pub(crate) scenario: Scenario,
     pub(crate) dice: Dice,
-    /// Draws what owners want of limits and order, apart from all else.
-    pub(crate) wishes: Dice,
+    pub(crate) only: Only,
+    /// What of the plan there is.
+    pub(crate) parts: Vec<Part>,
     pub(crate) faults: Faults,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) model: Model,
     pub(crate) process: Option<Process<Done>>,
     pub(crate) clients: Vec<Client>,
     pub(crate) owner: Owner,
-    pub(crate) receivers: Vec<Mood>,
+    pub(crate) receivers: Vec<Receiver>,
     pub(crate) tenants: Vec<TenantId>,
     pub(crate) is_peace: bool,
     trace: Trace,
@@ -163,25 +145,26 @@ pub(crate) struct World {
     pub(crate) is_commit_due: bool,
     pub(crate) is_disk_out: bool,
     sabotage: Option<Sabotage>,
-    /// Set when the next arrival is not to be heard.
-    pub(crate) deaf: Arc<Mutex<bool>>,
+    /// The next arrival is not to be heard.
+    is_deaf: bool,
     broken: Option<(Duration, Broken)>,
 }
 
 /// Runs the simulation of a seed.
-pub fn simulate(seed: u64, options: Options) -> anyhow::Result<Report> {
+pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
     // The engine's patience needs a timer to ask; nothing drives it, so it never runs out. Time is ours.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let _entered = runtime.enter();
     let mut world = World::new(seed, options)?;
     world.set_up()?;
     world.run()?;
-    let has_lied = options.sabotage.is_some() && world.sabotage.is_none() && !world.is_deaf();
+    let has_lied = options.sabotage.is_some() && world.sabotage.is_none() && !world.is_deaf;
     Ok(Report {
         seed,
         trace_hash: world.trace.hash(),
         broken: world.broken,
-        struck: world.faults.struck().clone(),
+        struck: world.faults.struck(),
+        parts: world.parts.iter().copied().chain(world.faults.parts()).collect(),
         has_lied,
         counts: world.model.counts,
         took_virtual: world.clock.monotonic(),
@@ -189,13 +172,16 @@ pub fn simulate(seed: u64, options: Options) -> anyhow::Result<Report> {
 }
 
 impl World {
-    fn new(seed: u64, options: Options) -> anyhow::Result<Self> {
+    fn new(seed: u64, options: &Options) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         let scenario = Scenario::draw(seed, &mut dice);
-        let faults = Faults::new(dice.fork());
+        let faults = Faults::new(dice.fork(), options.only.clone());
         let entropy = Arc::new(SeededEntropy::new(dice.fork()));
         Ok(Self {
+            seed,
             scenario,
+            only: options.only.clone(),
+            parts: Vec::new(),
             faults,
             clock: Arc::default(),
             model: Model::default(),
@@ -217,9 +203,8 @@ impl World {
             is_commit_due: false,
             is_disk_out: false,
             sabotage: options.sabotage,
-            deaf: Arc::default(),
+            is_deaf: false,
             broken: None,
-            wishes: Dice::new(seed ^ 0x1f83_d9ab_fb41_bd6b),
             dice,
         })
     }
@@ -229,31 +214,15 @@ impl World {
         let scenario = format!("{:?}", self.scenario);
         self.note(format_args!("{scenario}"));
         self.start_process()?;
-        for number in 0..self.scenario.tenants {
-            let engine = self.engine();
-            let tenant =
-                self.drive(async move { engine.put_tenant(&format!("t{number}"), TenantEdit::named("T")).await })?;
-            self.tenants.push(tenant.id);
-        }
-        for _ in 0..self.scenario.channels {
-            let (tenant, new) = self.draw_channel();
-            let engine = self.engine();
-            let shown = self.drive(async move { engine.create_channel(tenant, new).await })?;
-            self.learn_channel(&shown.live);
-        }
+        let plan = Planned::draw(&self.scenario, &mut self.dice);
+        self.carry_out(plan)?;
         if self.scenario.has_large_fan_out {
             self.make_many_channels()?;
         }
-        self.plan_posts();
+        if self.scenario.has_backlog {
+            self.make_backlog()?;
+        }
         let trouble_us = us(self.scenario.trouble);
-        for _ in 0..self.dice.between(0, 60) {
-            let at = self.dice.between(0, trouble_us);
-            self.at(at, Event::Order);
-        }
-        for _ in 0..20 {
-            let at = self.dice.between(0, trouble_us);
-            self.at(at, Event::Observe);
-        }
         self.at(trouble_us, Event::Peace);
         Ok(())
     }
@@ -266,6 +235,7 @@ impl World {
                 return result;
             }
             self.process.as_ref().expect("running").store.run_writes(None);
+            self.announce();
         }
     }
 
@@ -278,7 +248,7 @@ impl World {
         self.go_on();
         while self.broken.is_none() {
             let Some(at) = self.next_at() else { break };
-            self.clock.elapsed_us.fetch_max(at, Ordering::Relaxed);
+            self.clock.advance_to(at);
             if self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= at)
                 && let Some((_, event)) = self.queue.pop_first()
             {
@@ -351,12 +321,13 @@ impl World {
         match event {
             Event::Commit(life) if life == self.life => self.commit(),
             Event::Late(life, input) if life == self.life => self.hear(*input),
-            Event::Commit(_) | Event::Late(..) => {}
+            Event::Announce(life) if life == self.life => self.announce(),
+            Event::Commit(_) | Event::Late(..) | Event::Announce(_) => {}
             Event::Arrive(id) => self.arrive(id),
             Event::Reply(id, reply) => self.reply(id, &reply),
             Event::Post(client) => self.post(client),
-            Event::Order => self.order(),
-            Event::Observe => self.observe(),
+            Event::Order(dice) => self.order(dice),
+            Event::Look(dice) => self.look(dice),
             Event::Mood(receiver) => self.change_mood(receiver),
             Event::Restart => self.start_process()?,
             Event::OutageOver => {
@@ -377,9 +348,8 @@ impl World {
             self.die();
         }
         self.start_process()?;
-        self.receivers.iter_mut().for_each(|mood| *mood = Mood::Healthy);
+        self.receivers.iter_mut().for_each(|receiver| receiver.mood = Mood::Healthy);
         self.order_in_peace();
-        self.post_in_peace();
         Ok(())
     }
 
@@ -424,6 +394,8 @@ impl World {
 
     fn commit(&mut self) {
         self.is_commit_due = false;
+        // The thread that writes announces before it writes again.
+        self.announce();
         let Some(process) = &self.process else { return };
         let store = Arc::clone(&process.store);
         let fault = if self.is_disk_out || self.faults.strikes(Fault::CommitFailed) {
@@ -436,9 +408,25 @@ impl World {
         let jobs = store.run_writes(fault);
         drop(store);
         self.note(format_args!("commit of {jobs} jobs, {fault:?}"));
+        if self.faults.strikes(Fault::LateArrival) {
+            let wait_us = self.dice.between(10, 2_000);
+            self.after(wait_us, Event::Announce(self.life));
+        } else {
+            self.announce();
+        }
         if self.faults.strikes(Fault::CrashAfterCommit) {
             self.crash();
         }
+    }
+
+    /// The dispatcher hears of what has become durable.
+    fn announce(&mut self) {
+        let Some(process) = &self.process else { return };
+        let mut arrivals = process.take_announced();
+        if self.is_deaf && arrivals.pop().is_some() {
+            self.is_deaf = false;
+        }
+        process.handle.arrived(arrivals);
     }
 
     fn act(&mut self, action: Action) {
@@ -452,7 +440,10 @@ impl World {
             other => other,
         };
         let lies = self.sabotages(
-            |sabotage, action| sabotage == Sabotage::LoseSettlement && matches!(action, Some(Action::Settle(_))),
+            |sabotage, action| {
+                sabotage == Sabotage::LoseSettlement
+                    && matches!(action, Some(Action::Settle(some)) if some.iter().any(is_telling))
+            },
             Some(&action),
         );
         let Some(process) = &mut self.process else { return };
@@ -460,14 +451,7 @@ impl World {
         process.spawn(async move {
             let input = match action {
                 Action::Settle(settlements) if lies => Input::Settled(settlements.into()),
-                Action::Settle(settlements) => hands.settle(settlements).await,
-                Action::Load(load) => hands.load(load).await,
-                Action::Announce(announcements) => hands.announce(announcements).await,
-                Action::Seal(seal) => hands.seal(seal).await,
-                Action::Reconfigure(change) => hands.reconfigure(change).await,
-                Action::Redrive(tenant, redrive) => hands.redrive(tenant, redrive).await,
-                Action::Work(work, under_way) => hands.work(work, under_way).await,
-                Action::Send(_) | Action::Tell(_) => unreachable!("handled above"),
+                other => carry_out(&hands, other).await,
             };
             Done::Input(Box::new(input))
         });
@@ -484,12 +468,14 @@ impl World {
             Done::Ordered(result) => self.ordered(result),
             Done::Saw(seen) => {
                 for (delivery, state) in seen {
-                    let checked = self.model.sees(delivery, state);
+                    let is_redriven = self.redrives_reaching(delivery) > 0;
+                    let checked = self.model.sees(delivery, state, is_redriven);
                     self.breaks(checked);
                 }
             }
             Done::Explained(result) => {
-                let checked = properties::explained(&result);
+                let has_all = self.scenario.settings.retention == Retention::default();
+                let checked = properties::explained(&result, has_all);
                 self.breaks(checked);
             }
             Done::Stopped => self.stopped(),
@@ -509,15 +495,17 @@ impl World {
     }
 
     /// Somebody looks at something.
-    fn observe(&mut self) {
+    fn look(&mut self, mut dice: Dice) {
+        let checked = kept::what_waits_has_its_event(self);
+        self.breaks(checked);
         let known: Vec<(EventId, TenantId)> =
             self.model.kept.iter().map(|(event, (serial, _))| (*event, self.model.items[serial].0)).collect();
         let channels: Vec<_> = self.model.channels.keys().copied().collect();
-        if known.is_empty() || self.process.is_none() {
+        if known.is_empty() || channels.is_empty() || self.process.is_none() {
             return;
         }
-        let (event, tenant) = known[self.dice.position(known.len())];
-        let channel = channels[self.dice.position(channels.len())];
+        let (event, tenant) = known[dice.position(known.len())];
+        let channel = channels[dice.position(channels.len())];
         let engine = self.engine();
         let Some(process) = &mut self.process else { return };
         let shown = Arc::clone(&engine);
@@ -544,18 +532,15 @@ impl World {
         lies
     }
 
-    fn is_deaf(&self) -> bool {
-        *self.deaf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Lets the dispatcher miss the next arrival, if that is the lie.
     pub(crate) fn maybe_deafen(&mut self) {
         if self.sabotages(|sabotage, _| sabotage == Sabotage::LoseArrival, None) {
-            *self.deaf.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.is_deaf = true;
         }
     }
 }
 
-pub(crate) fn us(wait: Duration) -> u64 {
-    u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
+/// Whether nobody would ever know of this result if it were lost: then its loss is found out whatever comes later.
+fn is_telling(settlement: &Settlement) -> bool {
+    matches!(settlement.next, Next::Over { state: State::Sent, .. })
 }

@@ -249,6 +249,7 @@ fn what_is_asked_for_again_while_it_is_under_way_comes_back_when_it_is_settled()
     assert_eq!(world.run(NOW), [1]);
 }
 
+mod fairness;
 mod limits;
 mod order;
 #[test]

@@ -17,7 +17,7 @@ use store::digest::SealedDigest;
 use store::queue::{Next, Settlement, Waiting};
 
 use super::attempt::Content;
-use super::{Action, Dispatcher};
+use super::{Action, Dispatcher, Work};
 
 /// Windows that are sealed at a time: each is read, rendered and written whole.
 const SEALS_AT_ONCE: usize = 4;
@@ -311,15 +311,20 @@ impl Dispatcher {
         !is_lead
     }
 
-    /// A person asked for another try, and the store has made it due: with it its digest, or out of its window.
+    /// A person asked for another try, and the store has made it due: with it its digest, or out of its window. One that an
+    /// order to cancel covers, which is not carried out yet, is cancelled with the rest.
     pub(super) fn retry_asked(&mut self, channel: ChannelId, delivery: DeliveryId) {
         if self.tests.contains_key(&delivery) {
             self.retried_tests.insert(delivery);
             return;
         }
-        let place = self.digests.by_channel.get_mut(&channel);
-        let lead = place.as_ref().and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
-        if let Some(place) = place
+        let place = self.digests.by_channel.get(&channel);
+        let lead = place.and_then(|place| place.lead_of(delivery)).unwrap_or(delivery);
+        if self.is_ordered_cancelled(channel, lead) {
+            self.work.insert(Work::Cancel(channel));
+            return;
+        }
+        if let Some(place) = self.digests.by_channel.get_mut(&channel)
             && place.collector.as_mut().is_some_and(|collector| collector.remove(delivery))
         {
             place.alone.insert(delivery);

@@ -432,7 +432,7 @@ impl Dispatcher {
     fn settled(&mut self, settlement: &Settlement, now: Timestamp) {
         let (channel, delivery) = (settlement.channel, settlement.delivery);
         self.slots.give_back(delivery);
-        if self.cancelled.get(&channel).is_some_and(|order| delivery <= order.up_to) {
+        if self.is_ordered_cancelled(channel, delivery) {
             // The order is carried out when nothing that it covers is under way any more.
             self.work.insert(Work::Cancel(channel));
         }

@@ -90,13 +90,22 @@ impl Dispatcher {
     pub(super) fn redriven(&mut self, redrive: (TenantId, RedriveId), sliced: Sliced, now: Timestamp) {
         for (channel, delivery) in sliced.touched {
             self.ensure_lane(channel, now);
-            self.holds_more(channel);
-            self.lanes.recall(channel, delivery);
+            if self.is_ordered_cancelled(channel, delivery) {
+                self.work.insert(Work::Cancel(channel));
+            } else {
+                self.holds_more(channel);
+                self.lanes.recall(channel, delivery);
+            }
         }
         if sliced.next == NextSlice::Again {
             self.rest(now);
         }
         self.redrives.done(redrive, sliced.next, now);
+    }
+
+    /// Whether an order to cancel covers a delivery, and is not carried out yet.
+    pub(super) fn is_ordered_cancelled(&self, channel: ChannelId, delivery: DeliveryId) -> bool {
+        self.cancelled.get(&channel).is_some_and(|order| delivery <= order.up_to)
     }
 
     /// Forgets an order that is carried out: what is retried later is not covered by it.

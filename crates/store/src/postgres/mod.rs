@@ -11,6 +11,7 @@
 //!
 //! Start reading at [`writer`], then `queue/accept.rs`.
 
+mod advice;
 mod channel_rows;
 pub mod cluster;
 mod directory;
@@ -96,7 +97,7 @@ impl PostgresStore {
     pub async fn open(options: &Options, vault: Arc<Vault>, feed: Feed) -> Result<Self, StoreError> {
         let lock = lock(&options.data_dir)?;
         let reads = Readers::new(options)?;
-        let writes = WriterHandle::start(options, feed).await?;
+        let writes = WriterHandle::start(options, reads.clone(), feed).await?;
         Ok(Self { reads, writes, vault, observed: options.observed.clone(), _lock: lock })
     }
 

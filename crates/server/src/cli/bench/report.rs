@@ -77,6 +77,10 @@ impl Figure {
         Self::new(key, label, time.as_secs_f64() * 1000.0, Unit::Milliseconds)
     }
 
+    pub(super) fn mebibytes(key: &'static str, label: &'static str, bytes: u64) -> Self {
+        Self::new(key, label, mebibytes(bytes), Unit::Mebibytes)
+    }
+
     /// Memory resident when `usage` was taken.
     pub(super) fn rss(key: &'static str, label: &'static str, usage: Option<Usage>) -> Self {
         Self::new(key, label, usage.map(|usage| mebibytes(usage.rss_bytes)), Unit::Mebibytes)
@@ -126,7 +130,7 @@ impl Figure {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "memory of one process is far below 2^52 bytes")]
+#[expect(clippy::cast_precision_loss, reason = "memory and files of one run are far below 2^52 bytes")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

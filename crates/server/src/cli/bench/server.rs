@@ -1,9 +1,11 @@
-//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory.
+//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory,
+//! with a private PostgreSQL beside it when that is the store.
 //!
 //! It is always ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Dropping a
-//! [`Server`] ends the process first and then removes its directory.
+//! [`Server`] ends the process first, then its database, and then removes its directory.
 
 use super::connection::Connection;
+use super::database::{Database, Store};
 use super::process::{self, Usage};
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, bail};
@@ -28,6 +30,8 @@ const LOG_LINES: usize = 20;
 
 pub(super) struct Server {
     process: Process,
+    /// None with SQLite, which is in the directory.
+    database: Option<Database>,
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
@@ -36,14 +40,19 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a new directory in `parent` and waits until it is ready.
-    pub(super) async fn start(parent: &Path, watch: Stopwatch) -> anyhow::Result<Self> {
+    /// Starts a server on a new directory in `parent`, with a new database, and waits until it is ready.
+    pub(super) async fn start(parent: &Path, store: Store, watch: Stopwatch) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
         let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
         let address = free_address()?;
         let admin_key = random_key()?;
-        let process = Process::spawn(directory.path(), address, &admin_key)?;
-        let mut server = Self { process, directory, address, admin_key, start_to_ready: Duration::ZERO, watch };
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::start(parent).await?),
+        };
+        let process = Process::spawn(directory.path(), address, &admin_key, database.as_ref())?;
+        let mut server =
+            Self { process, database, directory, address, admin_key, start_to_ready: Duration::ZERO, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -51,7 +60,7 @@ impl Server {
     /// Ends the process as a crash would and starts it again on the same directory.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key)?;
+        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key, self.database.as_ref())?;
         self.wait_until_ready().await
     }
 
@@ -70,6 +79,11 @@ impl Server {
 
     pub(super) fn usage(&self) -> Option<Usage> {
         process::usage(self.process.0.id())
+    }
+
+    /// Its database, when that is a server of its own.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// The last lines of the server's log, to explain a failure.
@@ -108,7 +122,12 @@ async fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
 struct Process(Child);
 
 impl Process {
-    fn spawn(directory: &Path, address: SocketAddr, admin_key: &str) -> anyhow::Result<Self> {
+    fn spawn(
+        directory: &Path,
+        address: SocketAddr,
+        admin_key: &str,
+        database: Option<&Database>,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this executable")?;
         let log = File::options().create(true).append(true).open(log_path(directory));
         let log = log.context("cannot open the server's log")?;
@@ -118,6 +137,9 @@ impl Process {
             if name.as_encoded_bytes().starts_with(b"POSTRIDER_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(database) = database {
+            command.env("POSTRIDER_DATABASE_URL", database.url());
         }
         let child = command
             .arg("serve")

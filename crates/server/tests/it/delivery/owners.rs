@@ -6,7 +6,7 @@ use crate::harness::{Client, Page, Receiver, Reply, Server, Setup, eventually, o
 
 /// Trips with the second delivery that fails, and probes soon.
 fn trips_soon() -> Value {
-    json!({"event_types": ["a"], "retry": {"delays_seconds": [0]},
+    json!({"event_types": ["a"], "concurrency": 1, "retry": {"delays_seconds": [0]},
         "breaker": {"failures": 2, "lasting_seconds": 0, "probe_seconds": 0.05, "probe_max_seconds": 0.05}})
 }
 
@@ -237,7 +237,7 @@ async fn a_redrive_from_history_does_not_tell_a_channel_of_itself() {
     receiver.always("/a", Reply::status(200));
     for (channel, count) in [(dying, 0), (other, 1)] {
         server.client.patch_channel(channel, &json!({"event_types": ["postrider.*"]})).await;
-        let order = json!({"from": "history", "filter": {"channel_id": channel}, "dry_run": true});
+        let order = json!({"from": "history", "channel_id": channel, "dry_run": true});
         let preview: Value = server.client.post("/v1/redrives", &order).await.read(200);
         assert_eq!(preview["count"], count, "channel {channel}: {preview}");
     }

@@ -4,6 +4,7 @@
 //! arrival, so a server that only accepts quickly gains nothing.
 
 use super::{Bed, Bench, SETTLE, Settings, losses};
+use crate::cli::bench::database::{Database, Store};
 use crate::cli::bench::load::Loaded;
 use crate::cli::bench::pace::Pace;
 use crate::cli::bench::process::Usage;
@@ -28,10 +29,13 @@ const fn ratio_min(fanout: usize) -> Option<f64> {
 
 /// What one run measured.
 struct Measured {
+    store: Store,
     disk: Latencies,
     floor: f64,
     idle: Option<Usage>,
     end: Option<Usage>,
+    /// Processor time of the database in between, where it is a server of its own.
+    database_cpu: Option<Duration>,
     loaded: Loaded,
     total: Total,
 }
@@ -44,8 +48,12 @@ pub(super) async fn run(name: &'static str, bench: &Bench, settings: Settings) -
     let bed = Bed::make(bench, &settings, &vec![Manner::Now; settings.channels]).await?;
     tokio::time::sleep(SETTLE).await;
     let idle = bed.server.usage();
+    let database_cpu = || bed.server.database().and_then(Database::cpu);
+    let before = database_cpu();
     let (loaded, total) = bed.deliver(bench, &settings, Pace::Count(settings.requests()), settings.fanout).await?;
-    let measured = Measured { disk, floor, idle, end: bed.server.usage(), loaded, total };
+    let database_cpu = database_cpu().zip(before).and_then(|(after, before)| after.checked_sub(before));
+    let (store, end) = (bench.store, bed.server.usage());
+    let measured = Measured { store, disk, floor, idle, end, database_cpu, loaded, total };
     Ok(measured.report(name, &settings))
 }
 
@@ -60,7 +68,7 @@ impl Measured {
         let delivered = delivered_per_second(loaded, total);
         let mut ratio = Figure::new("ratio", "delivered / floor", delivered / floor, Unit::Ratio);
         if let Some(min) = ratio_min(settings.fanout) {
-            ratio = ratio.aim(Target::AtLeast(min));
+            ratio = ratio.aim(Target::AtLeast(min * self.store.share()));
         }
         let mut figures = vec![
             Figure::p50("fsync_p50", "fsync p50", disk),
@@ -77,15 +85,22 @@ impl Measured {
             Figure::rss_peak("rss_peak", "memory peak", self.end),
             Figure::new("cpu_per_delivery", "processor time per delivery", self.cpu_us(), Unit::Microseconds),
         ];
+        figures.extend(self.database_cpu.map(|cpu| {
+            let (key, label) = ("database_cpu_per_delivery", "the same of the database");
+            Figure::new(key, label, self.each_us(cpu), Unit::Microseconds)
+        }));
         let (lost, broken) = losses(loaded.accepted * settings.fanout as u64, loaded, total);
         figures.extend(lost);
         Report { scenario: name, summary: settings.summary(), figures, notes: vec![], broken }
     }
 
     /// Processor time of the server for one delivery, its share of the acceptance included.
-    #[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
     fn cpu_us(&self) -> Option<f64> {
-        let cpu = self.end?.cpu.checked_sub(self.idle?.cpu)?;
+        self.each_us(self.end?.cpu.checked_sub(self.idle?.cpu)?)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
+    fn each_us(&self, cpu: Duration) -> Option<f64> {
         (self.total.deliveries > 0).then(|| cpu.as_secs_f64() * 1e6 / self.total.deliveries as f64)
     }
 }
