@@ -4,7 +4,7 @@
 //! the figures of both pairs are put together.
 
 use super::{Bench, QUIET, Settings};
-use crate::cli::bench::body;
+use crate::cli::bench::body::{self, Bodies};
 use crate::cli::bench::load::{self, Load, Target};
 use crate::cli::bench::pace::Pace;
 use crate::cli::bench::receiver::{Manner, Receiver};
@@ -81,7 +81,8 @@ impl Runs {
         let load = |keys, requests, per_second| Load {
             address: server.address(),
             target: Target::Server { keys },
-            bodies: settings.bodies(),
+            // The one type that every channel hears.
+            bodies: Bodies::new(1, settings.event_bytes, settings.batch),
             workers: settings.workers,
             pace: Pace::Steady { requests, per_second: f64::from(per_second) },
         };
