@@ -82,7 +82,7 @@ impl Runs {
             address: server.address(),
             target: Target::Server { keys },
             // The one type that every channel hears.
-            bodies: Bodies::new(1, settings.event_bytes, settings.batch),
+            bodies: Bodies::new(0..1, settings.event_bytes, settings.batch),
             workers: settings.workers,
             pace: Pace::Steady { requests, per_second: f64::from(per_second) },
         };
