@@ -177,9 +177,13 @@ impl<T> Lanes<T> {
 
     /// Makes the lane of a channel, or gives it new rules. A lane that exists keeps what it holds.
     pub fn open(&mut self, channel: ChannelId, rules: &LaneRules, now: Timestamp) {
+        let is_first = !self.is_open(channel);
         let lane = self.by_channel.entry(channel).or_insert_with(|| Lane::new(rules));
         lane.concurrency = rules.concurrency as usize;
         lane.is_metered = self.meters.set(channel, &rules.metering, lane.in_flight, now);
+        if is_first && rules.metering.is_new {
+            self.meters.fill(channel, now);
+        }
         let becomes_fifo = rules.is_fifo && !lane.order.is_fifo;
         lane.order.is_fifo = rules.is_fifo;
         if becomes_fifo && (!lane.known.is_empty() || lane.taken_to > DeliveryId(0)) {
