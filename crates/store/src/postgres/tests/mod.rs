@@ -24,7 +24,6 @@ mod failover;
 mod migrations;
 mod moving;
 mod opening;
-mod plans;
 mod proxy;
 mod retention;
 mod tls;
