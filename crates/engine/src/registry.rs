@@ -24,7 +24,7 @@ use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use self::channels::Channels;
-pub(crate) use self::channels::TenantChannels;
+pub(crate) use self::channels::{Listed, TenantChannels};
 pub(crate) use self::hold::Suspension;
 pub use self::hold::{Hold, TripState};
 use crate::accept::filter::{self, Context, Filter};
@@ -352,7 +352,8 @@ impl Registry {
         passes: impl Fn(&LiveChannel) -> bool,
     ) -> Vec<Arc<LiveChannel>> {
         let look = |channels: &TenantChannels| {
-            channels.above(after).filter(|live| passes(live)).take(rows_max).cloned().collect()
+            let passing = channels.above(after).map(|listed| &listed.live).filter(|live| passes(live));
+            passing.take(rows_max).cloned().collect()
         };
         self.of_tenant(tenant, look).unwrap_or_default()
     }
@@ -366,8 +367,8 @@ impl Registry {
             }
         }
         let mut state = self.write();
-        let live = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
-        let routes = Routes::new(live.flat_map(|live| &live.subscriptions));
+        let listed = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
+        let routes = Routes::new(listed.flat_map(|listed| &listed.live.subscriptions));
         // They were checked when they were saved; one that no longer compiles rejects, and says so in its verdict.
         let filters = routes.filters().iter().map(|text| Filter::compile_stored(text)).collect();
         let routes = Arc::new(TenantRoutes { routes, filters });

@@ -32,10 +32,8 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
-    /// Neither is changed in a simulation.
+    /// Never changed in a simulation.
     pub on_unknown: OnUnknown,
-    /// Steps of a message: a mail has one for each recipient.
-    pub steps: u32,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -67,9 +65,8 @@ pub struct Exchange {
     pub deliveries: Vec<DeliveryId>,
     pub channel: ChannelId,
     pub life: u32,
-    /// Which try of the delivery, and which step of it.
+    /// Which try of the delivery.
     pub number: u32,
-    pub step: u32,
     pub is_test: bool,
     /// The channel's [`ChannelBelief::changes`] when it began.
     pub changes: u32,
@@ -101,8 +98,8 @@ pub struct Model {
     pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
     pub channels: BTreeMap<ChannelId, ChannelBelief>,
     pub exchanges: BTreeMap<u64, Exchange>,
-    /// The id of the message that each step of a delivery is, or is part of.
-    pub wire: BTreeMap<(DeliveryId, u32), String>,
+    /// The id of the message that a delivery is, or is part of.
+    pub wire: BTreeMap<DeliveryId, String>,
     /// What the message with an id looks like: its deliveries, and its body.
     pub messages: BTreeMap<String, (Vec<DeliveryId>, Bytes)>,
     /// What a receiver has got at least once.
@@ -170,7 +167,6 @@ impl Model {
             channel,
             life: bounds.life,
             number: flight.content.tries + 1,
-            step: 0,
             is_test,
             changes,
             has_arrived: false,
@@ -242,14 +238,6 @@ impl Model {
         Ok(())
     }
 
-    /// The try of one exchange goes on with another: its next step.
-    pub fn goes_on(&mut self, id: u64, next: u64) {
-        let Some(exchange) = self.exchanges.get(&id).cloned() else { return };
-        self.under_way.extend(exchange.deliveries.iter().map(|delivery| (*delivery, next)));
-        self.exchanges.insert(next, Exchange { has_arrived: false, answer: None, heard: None, ..exchange });
-        self.counts.sends += 1;
-    }
-
     /// A request reaches its receiver.
     pub fn arrives(&mut self, id: u64, answer: Option<u16>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
@@ -262,17 +250,9 @@ impl Model {
     }
 
     /// A delivery is part of one message and of no other, and a message never changes.
-    pub fn on_the_wire(
-        &mut self,
-        deliveries: &[DeliveryId],
-        wire_id: &str,
-        step: u32,
-        body: &Bytes,
-    ) -> Result<(), Broken> {
-        // Each step has a message of its own.
-        let wire_id = &*if step == 0 { wire_id.to_owned() } else { format!("{wire_id} of step {step}") };
+    pub fn on_the_wire(&mut self, deliveries: &[DeliveryId], wire_id: &str, body: &Bytes) -> Result<(), Broken> {
         for delivery in deliveries {
-            let known = self.wire.entry((*delivery, step)).or_insert_with(|| wire_id.to_owned());
+            let known = self.wire.entry(*delivery).or_insert_with(|| wire_id.to_owned());
             if known != wire_id {
                 return Err(format!("delivery {delivery} went out in {known} and then in {wire_id}"));
             }
@@ -333,7 +313,7 @@ impl Model {
     /// A person asks for another try.
     pub fn retries(&mut self, delivery: DeliveryId) {
         // A message that is merged is sent again as it was.
-        let message = self.wire.get(&(delivery, 0)).and_then(|wire_id| self.messages.get(wire_id));
+        let message = self.wire.get(&delivery).and_then(|wire_id| self.messages.get(wire_id));
         let together = message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone());
         for delivery in together {
             self.retried.insert(delivery);

@@ -49,6 +49,11 @@ enum Choice {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
     Stores,
     Waiting,
@@ -82,6 +87,10 @@ pub(super) struct Arguments {
     /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists and live-tables
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// Start the server through this program, like `valgrind --tool=callgrind` or `perf record -g`, and end it with
+    /// SIGTERM, so that it can write what it saw. Figures of such a run say nothing about speed
+    #[arg(long, value_name = "COMMAND")]
+    through: Option<String>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
@@ -140,6 +149,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         store: arguments.store,
         drain: arguments.drain,
         waiting: arguments.waiting,
+        through: arguments.through.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
     };
     let mut reports = Vec::new();
     for scenario in chosen(arguments.scenario) {
@@ -171,6 +181,11 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::Latency => vec![Scenario::Latency],
         Choice::Backlog => vec![Scenario::Backlog],
         Choice::SlowChannel => vec![Scenario::SlowChannel],
+        Choice::Batch => vec![Scenario::Batch],
+        Choice::LightLoad => vec![Scenario::LightLoad],
+        Choice::BlackHoled => vec![Scenario::BlackHoled],
+        Choice::NoisyTenant => vec![Scenario::NoisyTenant],
+        Choice::Idle => vec![Scenario::Idle],
         Choice::Lists => vec![Scenario::Lists],
         Choice::Stores => vec![Scenario::Stores],
         Choice::Waiting => vec![Scenario::Waiting],
