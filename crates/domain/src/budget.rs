@@ -177,6 +177,12 @@ impl Bucket {
         Self { limit, pace_ns, burst_ns, full_at_ns, seen_ns: start_ns }
     }
 
+    /// A full bucket: nothing was sent before.
+    pub fn full(limit: RateLimit, now: Timestamp) -> Self {
+        let empty = Self::new(limit, now);
+        Self { full_at_ns: empty.seen_ns, ..empty }
+    }
+
     pub fn limit(&self) -> RateLimit {
         self.limit
     }

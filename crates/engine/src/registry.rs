@@ -1,11 +1,14 @@
 //! The registry: configuration in memory, so that the way of an event reads no database.
 //!
 //! It holds what [`store::directory`] keeps, made ready for use: configs parsed, filters and templates compiled,
-//! subscriptions indexed. Every change goes to the store first and then here (see `ops`).
+//! subscriptions indexed. Every change goes to the store first and then here (see `ops`). In which orders channels
+//! are walked is in `channels`, why their deliveries are held in `hold`.
+
+mod channels;
+mod hold;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::breaker::Trip;
@@ -16,11 +19,14 @@ use domain::lane::{LaneRules, Metering};
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
-use domain::{ChannelId, KeyId, ReasonCode, ScopeId, Secret, TenantId, Timestamp};
-use providers::message::rfc3339;
+use domain::{ChannelId, KeyId, ScopeId, Secret, TenantId};
 use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
+use self::channels::Channels;
+pub(crate) use self::channels::{Listed, TenantChannels};
+pub(crate) use self::hold::Suspension;
+pub use self::hold::{Hold, TripState};
 use crate::accept::filter::{self, Context, Filter};
 use crate::render::Templates;
 use crate::settings::{Retention, Settings};
@@ -47,6 +53,8 @@ pub struct LiveChannel {
     pub scopes: Scopes,
     pub(crate) trip: Arc<TripState>,
     pub(crate) suspension: Arc<Suspension>,
+    /// It was made since this process started.
+    pub(crate) is_new: bool,
 }
 
 /// A digest rule ready for use.
@@ -66,91 +74,6 @@ impl LiveDigest {
     /// What an event must have in common with others to be merged with them.
     pub(crate) fn key(&self, event: &NewEvent) -> String {
         self.group_by.as_ref().map_or_else(String::new, |filter| filter::value(filter, &Context::of(event)))
-    }
-}
-
-/// Whether a tenant is suspended, shared by all of its channels: one change reaches them all.
-#[derive(Debug, Default)]
-pub(crate) struct Suspension {
-    /// 0: it is not.
-    since_ms: AtomicI64,
-}
-
-impl Suspension {
-    fn set(&self, since: Option<Timestamp>) {
-        // At the very least a millisecond after 1970, so that it is none of those that mean no suspension.
-        self.since_ms.store(since.map_or(0, |since| since.as_ms().max(1)), Ordering::Release);
-    }
-
-    fn since(&self) -> Option<Timestamp> {
-        let since_ms = self.since_ms.load(Ordering::Acquire);
-        (since_ms != 0).then(|| Timestamp::from_ms(since_ms))
-    }
-}
-
-/// Why the deliveries of a channel are held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The platform suspends its tenant, since then.
-    Suspended(Timestamp),
-    /// Everything sent to it is refused.
-    Paused(Pause),
-    /// It fails, and is tried now and then.
-    Tripped(Trip),
-}
-
-/// Whether the breaker of a channel is open, shared by all states of its configuration.
-#[derive(Debug, Default)]
-pub struct TripState(Mutex<Option<Trip>>);
-
-impl TripState {
-    pub(crate) fn set(&self, trip: Option<Trip>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trip;
-    }
-
-    fn get(&self) -> Option<Trip> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Hold {
-    pub const fn code(&self) -> ReasonCode {
-        match self {
-            Self::Suspended(_) => ReasonCode::TenantSuspended,
-            Self::Paused(pause) => pause.code,
-            Self::Tripped(_) => ReasonCode::ChannelTripped,
-        }
-    }
-
-    /// In words, for a channel.
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Suspended(_) => "the tenant is suspended",
-            Self::Paused(pause) => &pause.reason,
-            Self::Tripped(trip) => &trip.reason,
-        }
-    }
-
-    pub fn since(&self) -> Timestamp {
-        match self {
-            Self::Suspended(since) => *since,
-            Self::Paused(pause) => pause.since,
-            Self::Tripped(trip) => trip.since,
-        }
-    }
-}
-
-/// In words, for a delivery.
-impl std::fmt::Display for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Suspended(_) => f.write_str(self.reason()),
-            Self::Paused(pause) => write!(f, "the channel is paused: {}", pause.reason),
-            Self::Tripped(trip) => {
-                let probe_at = rfc3339(trip.probe_at);
-                write!(f, "the channel is tripped, and tried now and then, next at {probe_at}: {}", trip.reason)
-            }
-        }
     }
 }
 
@@ -203,6 +126,7 @@ impl LiveChannel {
             rate_limit: settings.rate_limit,
             rates: self.scopes.rates.clone(),
             scopes: scopes.into_iter().flatten().collect(),
+            is_new: self.is_new,
         };
         LaneRules { tenant, concurrency: settings.concurrency, is_fifo: settings.is_fifo, metering }
     }
@@ -239,6 +163,7 @@ impl LiveChannel {
             channel,
             subscriptions,
             suspension,
+            is_new: false,
         })
     }
 }
@@ -257,8 +182,7 @@ struct State {
     slugs: BTreeMap<String, TenantId>,
     suspensions: BTreeMap<TenantId, Arc<Suspension>>,
     keys: BTreeMap<KeyHash, Arc<Key>>,
-    channels: BTreeMap<ChannelId, Arc<LiveChannel>>,
-    by_tenant: BTreeMap<TenantId, Vec<ChannelId>>,
+    channels: Channels,
     event_types: BTreeMap<(TenantId, String), Arc<KeptEventType>>,
     dialect_settings: BTreeMap<(TenantId, String), Secret>,
     /// Made when first asked for after a change: a thousand changes in a row index nothing.
@@ -284,6 +208,8 @@ pub struct Registry {
     /// What providers plan by besides a channel's config.
     pub operator: Operator,
     settings: Settings,
+    /// The newest channel of all that there were when this process started.
+    newest_at_start: Option<ChannelId>,
     state: RwLock<State>,
 }
 
@@ -300,13 +226,13 @@ impl Registry {
         for set in snapshot.dialect_settings {
             state.dialect_settings.insert((set.tenant, set.dialect), set.settings);
         }
+        let newest_at_start = snapshot.channels.iter().map(|stored| stored.channel.id).max();
         for stored in snapshot.channels {
             let suspension = state.suspension(stored.channel.tenant);
             let live = LiveChannel::new(stored, &settings, suspension, Arc::default())?;
-            state.by_tenant.entry(live.channel.tenant).or_default().push(live.channel.id);
-            state.channels.insert(live.channel.id, Arc::new(live));
+            state.channels.put(Arc::new(live));
         }
-        Ok(Self { instance: snapshot.instance, operator, settings, state: RwLock::new(state) })
+        Ok(Self { instance: snapshot.instance, operator, settings, newest_at_start, state: RwLock::new(state) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -372,7 +298,7 @@ impl Registry {
 
     /// A channel of any tenant: for dispatch.
     pub fn channel(&self, channel: ChannelId) -> Option<Arc<LiveChannel>> {
-        self.read().channels.get(&channel).cloned()
+        self.read().channels.get(channel).cloned()
     }
 
     /// A channel of this tenant.
@@ -383,13 +309,13 @@ impl Registry {
     /// The channels that are paused.
     pub fn paused(&self) -> BTreeSet<ChannelId> {
         let state = self.read();
-        state.channels.iter().filter(|(_, live)| live.channel.pause.is_some()).map(|(id, _)| *id).collect()
+        state.channels.iter().filter(|live| live.channel.pause.is_some()).map(|live| live.channel.id).collect()
     }
 
     /// The channels whose breakers are open.
     pub fn tripped(&self) -> BTreeSet<ChannelId> {
         let state = self.read();
-        state.channels.iter().filter(|(_, live)| live.tripped().is_some()).map(|(id, _)| *id).collect()
+        state.channels.iter().filter(|live| live.tripped().is_some()).map(|live| live.channel.id).collect()
     }
 
     /// Calls `look` with a look-up of this tenant's channels, all of one moment.
@@ -399,11 +325,17 @@ impl Registry {
         look: impl FnOnce(&dyn Fn(ChannelId) -> Option<Arc<LiveChannel>>) -> T,
     ) -> T {
         let state = self.read();
-        look(&|channel| state.channels.get(&channel).filter(|live| live.channel.tenant == tenant).cloned())
+        look(&|channel| state.channels.get(channel).filter(|live| live.channel.tenant == tenant).cloned())
+    }
+
+    /// Calls `look` with the channels of a tenant, all of one moment; `None` when it has none. Nothing changes while it
+    /// looks, and events wait for a change: it has to be quick.
+    pub(crate) fn of_tenant<T>(&self, tenant: TenantId, look: impl FnOnce(&TenantChannels) -> T) -> Option<T> {
+        self.read().channels.of_tenant(tenant).map(look)
     }
 
     pub(crate) fn channels_count(&self, tenant: TenantId) -> usize {
-        self.read().by_tenant.get(&tenant).map_or(0, Vec::len)
+        self.of_tenant(tenant, TenantChannels::len).unwrap_or_default()
     }
 
     /// Channels of a tenant in order of id, those above `after`.
@@ -419,10 +351,11 @@ impl Registry {
         rows_max: usize,
         passes: impl Fn(&LiveChannel) -> bool,
     ) -> Vec<Arc<LiveChannel>> {
-        let state = self.read();
-        let ids = state.by_tenant.get(&tenant).into_iter().flatten().filter(|id| **id > after);
-        let live = ids.filter_map(|id| state.channels.get(id)).filter(|live| passes(live));
-        live.take(rows_max).cloned().collect()
+        let look = |channels: &TenantChannels| {
+            let passing = channels.above(after).map(|listed| &listed.live).filter(|live| passes(live));
+            passing.take(rows_max).cloned().collect()
+        };
+        self.of_tenant(tenant, look).unwrap_or_default()
     }
 
     /// The routes of a tenant and the version that they are of.
@@ -434,9 +367,8 @@ impl Registry {
             }
         }
         let mut state = self.write();
-        let ids = state.by_tenant.get(&tenant).map(Vec::as_slice).unwrap_or_default();
-        let live = ids.iter().filter_map(|id| state.channels.get(id));
-        let routes = Routes::new(live.flat_map(|live| &live.subscriptions));
+        let listed = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
+        let routes = Routes::new(listed.flat_map(|listed| &listed.live.subscriptions));
         // They were checked when they were saved; one that no longer compiles rejects, and says so in its verdict.
         let filters = routes.filters().iter().map(|text| Filter::compile_stored(text)).collect();
         let routes = Arc::new(TenantRoutes { routes, filters });
@@ -501,11 +433,7 @@ impl Registry {
         state.routes.remove(&tenant);
         state.event_types.retain(|(of, _), _| *of != tenant);
         state.dialect_settings.retain(|(of, _), _| *of != tenant);
-        let channels = state.by_tenant.remove(&tenant).unwrap_or_default();
-        for channel in &channels {
-            state.channels.remove(channel);
-        }
-        channels
+        state.channels.remove_tenant(tenant)
     }
 
     pub(crate) fn put_key(&self, key: Key) {
@@ -520,25 +448,19 @@ impl Registry {
         let version = stored.config_version;
         let suspension = self.write().suspension(stored.channel.tenant);
         let trip = self.channel(stored.channel.id).map(|live| Arc::clone(&live.trip)).unwrap_or_default();
-        let live = Arc::new(LiveChannel::new(stored, &self.settings, suspension, trip)?);
-        let (id, tenant) = (live.channel.id, live.channel.tenant);
+        let is_new = Some(stored.channel.id) > self.newest_at_start;
+        let live = Arc::new(LiveChannel { is_new, ..LiveChannel::new(stored, &self.settings, suspension, trip)? });
         let mut state = self.write();
-        if state.channels.insert(id, Arc::clone(&live)).is_none() {
-            state.by_tenant.entry(tenant).or_default().push(id);
-        }
-        state.routes.remove(&tenant);
+        state.channels.put(Arc::clone(&live));
+        state.routes.remove(&live.channel.tenant);
         state.config_version = state.config_version.max(version);
         Ok(live)
     }
 
     pub(crate) fn remove_channel(&self, channel: ChannelId, version: ConfigVersion) {
         let mut state = self.write();
-        let Some(live) = state.channels.remove(&channel) else { return };
-        let tenant = live.channel.tenant;
-        if let Some(ids) = state.by_tenant.get_mut(&tenant) {
-            ids.retain(|id| *id != channel);
-        }
-        state.routes.remove(&tenant);
+        let Some(live) = state.channels.remove(channel) else { return };
+        state.routes.remove(&live.channel.tenant);
         state.config_version = state.config_version.max(version);
     }
 
@@ -559,21 +481,20 @@ impl Registry {
     /// Every running channel with this credential.
     pub(crate) fn running_with_credential(&self, credential: ScopeId) -> Vec<Arc<LiveChannel>> {
         let state = self.read();
-        let running = state.channels.values().filter(|live| live.channel.pause.is_none());
+        let running = state.channels.iter().filter(|live| live.channel.pause.is_none());
         running.filter(|live| live.scopes.credential == Some(credential)).cloned().collect()
     }
 
     /// Every channel with this credential.
     pub(crate) fn with_credential(&self, credential: ScopeId) -> Vec<ChannelId> {
         let state = self.read();
-        let with = state.channels.values().filter(|live| live.scopes.credential == Some(credential));
+        let with = state.channels.iter().filter(|live| live.scopes.credential == Some(credential));
         with.map(|live| live.channel.id).collect()
     }
 
     fn replace(&self, used: &Arc<LiveChannel>, change: impl FnOnce(&mut Channel)) -> bool {
-        let id = used.channel.id;
         let mut state = self.write();
-        if !state.channels.get(&id).is_some_and(|live| Arc::ptr_eq(live, used)) {
+        if !state.channels.get(used.channel.id).is_some_and(|live| Arc::ptr_eq(live, used)) {
             return false;
         }
         let mut channel = used.channel.clone();
@@ -586,7 +507,7 @@ impl Registry {
         let suspension = Arc::clone(&used.suspension);
         let trip = Arc::clone(&used.trip);
         let Ok(changed) = LiveChannel::new(stored, &self.settings, suspension, trip) else { return false };
-        state.channels.insert(id, Arc::new(changed));
+        state.channels.put(Arc::new(LiveChannel { is_new: used.is_new, ..changed }));
         true
     }
 }

@@ -35,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use backend::{
-    Copied, DATABASE_FILE, LOCK_FILE, OnProgress, Place, Progress, back_up, inspect, move_store, restore,
+    Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Place, Progress, Target, back_up,
+    inspect, live_tables, move_store, restore,
 };
 pub(crate) use in_process::{InProcess, Starts};
 

@@ -131,6 +131,9 @@ impl Span {
 /// The longest text that may be searched for, in characters.
 pub const TEXT_CHARS_MAX: usize = 200;
 
+/// Up to this length, in bytes, a plain text is searched where it lies: long enough for every name.
+const SHORT_BYTES: usize = 256;
+
 /// A text to search for, in whatever case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
@@ -142,6 +145,10 @@ impl Text {
     }
 
     pub fn is_in(&self, text: &str) -> bool {
+        // A list may look at a hundred thousand names: no copy in lower case is made of the usual ones.
+        if text.len() <= SHORT_BYTES && text.is_ascii() {
+            return text.as_bytes().windows(self.0.len()).any(|part| part.eq_ignore_ascii_case(self.0.as_bytes()));
+        }
         text.to_lowercase().contains(&self.0)
     }
 }
@@ -343,4 +350,31 @@ pub struct Stats {
     pub waiting: Vec<(ChannelId, u64, u64)>,
     /// Dead letters now.
     pub dead: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_found_in_whatever_case() {
+        let check = |text: &str, within: &str, is_in: bool| {
+            let (found, text) = (Text::new(text).unwrap(), text.to_lowercase());
+            assert_eq!(found.is_in(within), is_in, "{text:?} in {within:?}");
+            // The same where texts are long.
+            let long = format!("{}{within}", "-".repeat(SHORT_BYTES));
+            assert_eq!(found.is_in(&long), is_in, "{text:?} in {long:?}");
+        };
+        check("alert", "Alert Tim Security", true);
+        check("SECURITY", "Alert Tim Security", true);
+        check("m s", "Alert Tim Security", true);
+        check("alert tim security!", "Alert Tim Security", false);
+        check("alerts", "Alert", false);
+        check("a", "", false);
+        check("żółw", "ŻÓŁW i przyjaciele", true);
+        check("ŻÓŁW", "zolw", false);
+        check("i p", "ŻÓŁW I Przyjaciele", true);
+        // The sign for Kelvin is a k in lower case.
+        check("\u{212a}", "disk", true);
+    }
 }

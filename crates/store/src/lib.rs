@@ -27,6 +27,8 @@ pub mod retention;
 mod settings;
 pub mod sqlite;
 pub mod vault;
+#[cfg(test)]
+mod workload;
 
 pub use directory::Directory;
 pub use error::StoreError;

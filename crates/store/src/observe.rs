@@ -13,6 +13,9 @@ pub trait Observer: Send + Sync {
     /// A batch is durable.
     fn committed(&self, commit: &Commit);
 
+    /// A call was carried out, or could not be. One call is one statement or a few.
+    fn called(&self);
+
     /// A call could not be carried out.
     fn failed(&self);
 }

@@ -21,7 +21,7 @@ pub(crate) fn as_ms(wait: Duration) -> i64 {
 
 /// The code of a reason; rows from before reasons had codes have none.
 pub(crate) fn read_code(code: Option<String>, otherwise: ReasonCode) -> ReasonCode {
-    code.as_deref().and_then(ReasonCode::parse).unwrap_or(otherwise)
+    code.and_then(|code| ReasonCode::parse(&code)).unwrap_or(otherwise)
 }
 
 /// The code of a delivery that is over. What was sent needs none to be written down.

@@ -135,6 +135,16 @@ fn a_start_is_no_way_around_a_rate() {
 }
 
 #[test]
+fn a_full_bucket_has_one_burst() {
+    let mut bucket = Bucket::full(RateLimit { count: 3, per: RatePeriod::Minute, burst: None }, START);
+    for _ in 0..3 {
+        assert_eq!(bucket.free(START), Free::Now);
+        bucket.take(1, START);
+    }
+    assert_eq!(bucket.free(START), Free::At(START.after(Duration::from_secs(20))));
+}
+
+#[test]
 fn what_was_not_sent_is_given_back() {
     let mut budget = Budget::new(&rates(&[(1, 1000)]), START);
     budget.start(1);

@@ -20,6 +20,8 @@ pub struct Metering {
     pub rates: Vec<ScopedRate>,
     /// Further scopes that its provider may block.
     pub scopes: Vec<ScopeId>,
+    /// It was made since the process started: nothing was sent to it before its lane was opened.
+    pub is_new: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,13 @@ impl Meters {
             self.by_channel.insert(channel, Meter { bucket, scopes, is_waiting: false });
         }
         is_metered
+    }
+
+    /// Nothing was sent to this channel before: all that its owner allows at once may go.
+    pub(super) fn fill(&mut self, channel: ChannelId, now: Timestamp) {
+        if let Some(bucket) = self.by_channel.get_mut(&channel).and_then(|meter| meter.bucket.as_mut()) {
+            *bucket = Bucket::full(bucket.limit(), now);
+        }
     }
 
     fn join(&mut self, scope: ScopeId, metering: &Metering, under_way: usize) {

@@ -177,9 +177,13 @@ impl<T> Lanes<T> {
 
     /// Makes the lane of a channel, or gives it new rules. A lane that exists keeps what it holds.
     pub fn open(&mut self, channel: ChannelId, rules: &LaneRules, now: Timestamp) {
+        let is_first = !self.is_open(channel);
         let lane = self.by_channel.entry(channel).or_insert_with(|| Lane::new(rules));
         lane.concurrency = rules.concurrency as usize;
         lane.is_metered = self.meters.set(channel, &rules.metering, lane.in_flight, now);
+        if is_first && rules.metering.is_new {
+            self.meters.fill(channel, now);
+        }
         let becomes_fifo = rules.is_fifo && !lane.order.is_fifo;
         lane.order.is_fifo = rules.is_fifo;
         if becomes_fifo && (!lane.known.is_empty() || lane.taken_to > DeliveryId(0)) {
@@ -474,11 +478,11 @@ impl<T> Lanes<T> {
 
     /// What is known of the deliveries that are due and not started, to find the one that has been so for longest.
     ///
-    /// Looks at every delivery in memory, of which there are as many as the bounds allow; paused lanes wait for their
-    /// owner and are left out. What a lane has left to the queue table is named, its first row or rows, to be looked up
+    /// Looks at every delivery in memory, of which there are as many as the bounds allow; lanes that are paused
+    /// or may start nothing are left out. What a lane has left to the queue table is named, its first row or rows, to be looked up
     /// there; what is being read at this moment is missed.
     pub fn due(&self, since: impl Fn(&T) -> Timestamp) -> DueNow {
-        let running = || self.by_channel.iter().filter(|(_, lane)| !lane.is_paused);
+        let running = || self.by_channel.iter().filter(|(_, lane)| !lane.is_paused && lane.share > 0);
         let buffered = running().flat_map(|(_, lane)| &lane.buffer).map(|ready| since(&ready.item)).min();
         let mut in_table = Vec::new();
         for (channel, lane) in running() {

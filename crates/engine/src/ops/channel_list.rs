@@ -1,13 +1,12 @@
 //! Channels in lists: by cursor, and by page for the faces that count pages.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use domain::{ChannelId, TenantId};
+use domain::{ChannelId, TenantId, Timestamp};
 use store::journal::{Span, Text};
 
 use super::{ChannelShown, Engine};
-use crate::registry::LiveChannel;
+use crate::registry::{Listed, LiveChannel, TenantChannels};
 
 /// Which channels to list.
 #[derive(Clone, Debug, Default)]
@@ -30,17 +29,18 @@ pub struct ChannelFilter {
 }
 
 impl ChannelFilter {
-    fn passes(&self, live: &LiveChannel) -> bool {
-        let settings = &live.channel.settings;
-        self.provider.as_ref().is_none_or(|provider| settings.provider == *provider)
-            && self.among.is_none_or(|names| names.contains(&settings.provider.as_str()))
+    fn passes(&self, listed: &Listed) -> bool {
+        let Listed { live, provider, is_active, is_managed } = listed;
+        self.provider.as_ref().is_none_or(|wanted| provider == wanted)
+            && self.among.is_none_or(|names| names.contains(provider))
+            && self.is_active.is_none_or(|wanted| wanted == *is_active)
+            && !(self.hides_managed && *is_managed)
+            // Only those who ask for more look at the channel itself, which lies elsewhere.
             && self.config.is_none_or(|(key, text)| live.config.text(key) == Some(text))
-            && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
             && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
-            && !(self.hides_managed && settings.is_managed)
-            && self.created.contains(live.channel.created_at)
+            && (self.created == Span::default() || self.created.contains(live.channel.created_at))
             && (self.updated == Span::default() || live.channel.updated_at.is_some_and(|at| self.updated.contains(at)))
-            && self.text.as_ref().is_none_or(|text| text.is_in(&settings.name))
+            && self.text.as_ref().is_none_or(|text| text.is_in(&live.channel.settings.name))
     }
 }
 
@@ -59,20 +59,6 @@ pub enum OrderBy {
     CreatedAt,
     /// Those never changed first.
     UpdatedAt,
-}
-
-impl ChannelOrder {
-    fn compare(self, one: &LiveChannel, other: &LiveChannel) -> Ordering {
-        let (one, other) = (&one.channel, &other.channel);
-        let by_id = one.id.cmp(&other.id);
-        let order = match self.by {
-            OrderBy::Id => by_id,
-            OrderBy::Name => one.settings.name.cmp(&other.settings.name).then(by_id),
-            OrderBy::CreatedAt => one.created_at.cmp(&other.created_at).then(by_id),
-            OrderBy::UpdatedAt => one.updated_at.cmp(&other.updated_at).then(by_id),
-        };
-        if self.is_descending { order.reverse() } else { order }
-    }
 }
 
 /// Which page of which channels.
@@ -101,47 +87,96 @@ impl Engine {
         after: ChannelId,
         rows_max: usize,
     ) -> Vec<ChannelShown> {
-        let passes = |live: &LiveChannel| filter.passes(live);
-        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
+        let find = |channels: &TenantChannels| -> Vec<Arc<LiveChannel>> {
+            let passing = channels.above(after).filter(|listed| filter.passes(listed));
+            passing.take(rows_max).map(|listed| Arc::clone(&listed.live)).collect()
+        };
+        let found = self.registry.of_tenant(tenant, find).unwrap_or_default();
+        found.into_iter().map(|live| self.show(live)).collect()
     }
 
-    /// How many channels there are. Looks at every channel of the tenant, in memory.
-    pub(super) fn count_channels(&self, tenant: TenantId, filter: &ChannelFilter) -> usize {
-        self.registry.channels_that(tenant, ChannelId(0), usize::MAX, |live| filter.passes(live)).len()
+    /// How many channels there are, counted up to `count_max`.
+    pub(super) fn count_channels(&self, tenant: TenantId, filter: &ChannelFilter, count_max: usize) -> usize {
+        let count =
+            |channels: &TenantChannels| channels.by_id().filter(|listed| filter.passes(listed)).take(count_max).count();
+        self.registry.of_tenant(tenant, count).unwrap_or_default()
     }
 
     /// A page of channels by number. Looks at every channel of the tenant, in memory.
     pub fn channel_page(&self, tenant: TenantId, query: &ChannelPageQuery) -> ChannelPage {
-        let passes = |live: &LiveChannel| query.filter.passes(live);
-        let mut rows = self.registry.channels_that(tenant, ChannelId(0), usize::MAX, passes);
-        let total = rows.len();
-        let page = page_of(&mut rows, query);
-        ChannelPage { rows: page.iter().map(|live| self.show(Arc::clone(live))).collect(), total }
+        let found = self.registry.of_tenant(tenant, |channels| Found::among(channels, query)).unwrap_or_default();
+        let rows = found.rows.into_iter().map(|live| self.show(live)).collect();
+        ChannelPage { rows, total: found.total }
     }
 }
 
-/// The rows of the page in order. Sorts no more than it must: a tenant may have a hundred thousand channels.
-fn page_of<'a>(rows: &'a mut [Arc<LiveChannel>], query: &ChannelPageQuery) -> &'a [Arc<LiveChannel>] {
-    let total = rows.len();
-    let (from, to) = (query.skip.min(total), query.skip.saturating_add(query.rows_max).min(total));
-    if from == to {
-        return &[];
-    }
-    match query.order {
-        // As they come.
-        ChannelOrder { by: OrderBy::Id, is_descending: false } => {}
-        ChannelOrder { by: OrderBy::Id, is_descending: true } => rows.reverse(),
-        order => {
-            let compare = |one: &Arc<LiveChannel>, other: &Arc<LiveChannel>| order.compare(one, other);
-            let mut wanted = &mut rows[..];
-            if to < total {
-                wanted = wanted.select_nth_unstable_by(to, compare).0;
+/// The channels of a page in order, and how many there are over all pages.
+#[derive(Debug, Default)]
+struct Found {
+    rows: Vec<Arc<LiveChannel>>,
+    total: usize,
+}
+
+impl Found {
+    fn among(channels: &TenantChannels, query: &ChannelPageQuery) -> Self {
+        let passes = |listed: &&Listed| query.filter.passes(listed);
+        let ChannelOrder { by, is_descending } = query.order;
+        match (by, is_descending) {
+            (OrderBy::Id, false) => Self::walk(channels.by_id().filter(passes), query),
+            (OrderBy::Id, true) => Self::walk(channels.by_id().rev().filter(passes), query),
+            (OrderBy::Name, false) => Self::walk(channels.by_name().filter(passes), query),
+            (OrderBy::Name, true) => Self::walk(channels.by_name().rev().filter(passes), query),
+            (OrderBy::CreatedAt, _) => {
+                Self::select(channels.by_id().filter(passes), |live| Some(live.channel.created_at), query)
             }
-            if from > 0 {
-                wanted.select_nth_unstable_by(from, compare);
+            (OrderBy::UpdatedAt, _) => {
+                Self::select(channels.by_id().filter(passes), |live| live.channel.updated_at, query)
             }
-            rows[from..to].sort_unstable_by(compare);
         }
     }
-    &rows[from..to]
+
+    /// The page of channels that come in order.
+    fn walk<'a>(passing: impl Iterator<Item = &'a Listed>, query: &ChannelPageQuery) -> Self {
+        let page = query.skip..query.skip.saturating_add(query.rows_max);
+        let mut found = Self::default();
+        for listed in passing {
+            if page.contains(&found.total) {
+                found.rows.push(Arc::clone(&listed.live));
+            }
+            found.total += 1;
+        }
+        found
+    }
+
+    /// The page of channels that come in order of id, in order of a time. The times are compared side by side, not where
+    /// the channels are, and no more is sorted than the page.
+    fn select<'a>(
+        passing: impl Iterator<Item = &'a Listed>,
+        time: impl Fn(&LiveChannel) -> Option<Timestamp>,
+        query: &ChannelPageQuery,
+    ) -> Self {
+        let key = |live: &LiveChannel| (time(live), live.channel.id);
+        let mut all: Vec<_> = passing.map(|listed| (key(&listed.live), &listed.live)).collect();
+        let total = all.len();
+        let (mut from, mut to) = (query.skip.min(total), query.skip.saturating_add(query.rows_max).min(total));
+        if query.order.is_descending {
+            (from, to) = (total - to, total - from);
+        }
+        let mut wanted = &mut all[..];
+        if to < total {
+            wanted = wanted.select_nth_unstable_by_key(to, |(key, _)| *key).0;
+        }
+        if 0 < from && from < to {
+            wanted.select_nth_unstable_by_key(from, |(key, _)| *key);
+        }
+        let page = &mut wanted[from..];
+        page.sort_unstable_by_key(|(key, _)| *key);
+        if query.order.is_descending {
+            page.reverse();
+        }
+        Self { rows: page.iter().map(|(_, live)| Arc::clone(live)).collect(), total }
+    }
 }
+
+#[cfg(test)]
+mod tests;

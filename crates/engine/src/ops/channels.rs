@@ -99,7 +99,7 @@ impl Engine {
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
         if let Some(quota) = quota
-            && self.count_channels(tenant, &quota.of) >= quota.max
+            && self.count_channels(tenant, &quota.of, quota.max) >= quota.max
         {
             return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", quota.max)));
         }

@@ -199,6 +199,7 @@ mod tests {
             scopes: providers::Scopes::default(),
             trip: Arc::default(),
             suspension: Arc::default(),
+            is_new: false,
         }
     }
 

@@ -11,7 +11,6 @@ use domain::Timestamp;
 use engine::dispatch::run::Handle;
 use engine::random::Entropy;
 use store::observe::Observed;
-use store::postgres::target::Target;
 use store::postgres::{self, PostgresStore};
 use store::queue::Feed;
 use store::sqlite::{self, SqliteStore};
@@ -19,6 +18,9 @@ use store::{Store, StoreError, Vault};
 
 pub(crate) use moving::{Place, move_store};
 pub(crate) use store::lock::LOCK_FILE;
+pub(crate) use store::postgres::cluster::{Cluster, Durability};
+pub(crate) use store::postgres::inspect::{LiveTables, live_tables};
+pub(crate) use store::postgres::target::Target;
 pub(crate) use store::sqlite::DATABASE_FILE;
 pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
 

@@ -18,10 +18,10 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::traces::Answered;
 
 /// Names a request, in both directions and in the log.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names the producer's trace: W3C Trace Context.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The longest id that is taken from a client.
 const ID_BYTES_MAX: usize = 128;

@@ -7,6 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::KeyId;
+use http::HeaderName;
+
+/// How many calls a key has in a window.
+pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+
+/// How many of them are left.
+pub(crate) const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// For how many seconds none is left.
+pub(crate) const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The most keys that are counted at a time: some 500 KiB. Beyond that the one whose window began first begins anew.
 const KEYS_MAX: usize = 10_000;

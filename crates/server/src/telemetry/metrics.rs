@@ -90,6 +90,7 @@ pub(crate) struct Metrics {
     trips: Counter,
     commit_rows: Histogram,
     commit_seconds: Histogram,
+    store_calls: Counter,
     store_errors: Counter,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Seconds<RouteLabels>,
@@ -115,6 +116,7 @@ impl Metrics {
             trips: Counter::default(),
             commit_rows: commit_rows(),
             commit_seconds: commit_seconds(),
+            store_calls: Counter::default(),
             store_errors: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(exchange_seconds),
@@ -153,6 +155,7 @@ impl Metrics {
         registry.register("commit_rows", "Rows of a commit, as estimated", self.commit_rows.clone());
         let help = "How long a commit took, from its beginning until it was on the disk";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_seconds.clone());
+        registry.register("store_calls", "Calls of the database, a statement or a few each", self.store_calls.clone());
         let help = "Calls of the database that could not be carried out";
         registry.register("store_errors", help, self.store_errors.clone());
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
@@ -218,6 +221,10 @@ impl store::observe::Observer for Metrics {
                 state => drop(self.finals.get_or_create(&StateLabels { state }).inc_by(*count)),
             }
         }
+    }
+
+    fn called(&self) {
+        self.store_calls.inc();
     }
 
     fn failed(&self) {

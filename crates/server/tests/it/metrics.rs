@@ -58,7 +58,8 @@ async fn figures_follow_what_happens() {
     become_so(
         &stranger,
         &[
-            ("postrider_events_accepted_total", 3.0),
+            // With the one that tells of the dead delivery.
+            ("postrider_events_accepted_total", 4.0),
             ("postrider_deliveries_settled_total{state=\"sent\"}", 1.0),
             ("postrider_deliveries_settled_total{state=\"dead\"}", 1.0),
             ("postrider_attempts_total{provider=\"webhook\",outcome=\"delivered\",status=\"2xx\"}", 1.0),

@@ -189,7 +189,9 @@ async fn read_back(
         if rows.is_empty() {
             return Ok(sum);
         }
-        rows.iter().for_each(|row| sum.add(row));
+        for row in &rows {
+            sum.add(row);
+        }
         meter.count(table, rows.len());
     }
 }

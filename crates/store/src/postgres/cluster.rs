@@ -1,11 +1,13 @@
 //! A private PostgreSQL: a cluster of its own in a temporary directory, for tests and measurements.
 //!
-//! It listens on a Unix socket only, so it needs no port, and it ends with the process that started it, however that
-//! ends: a shell stands between, waits for its input to close, and takes the server with it. `postgres` refuses to run as
+//! It listens on a Unix socket, and on a port of loopback only when it is told so. It ends with the process that started
+//! it, however that ends: a shell stands between, waits for its input to close, and takes the server with it. `postgres` refuses to run as
 //! root; then it runs as the user `postgres`, which the Debian package makes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -43,11 +45,17 @@ pub enum Durability {
 const SHELL: &str = "\"$@\" & server=$!; echo $server; read -r goodbye; kill -INT $server 2> /dev/null; wait $server; \
                      [ \"$goodbye\" ] || rm -rf \"$0\"";
 
+/// The port, also in the name of the socket, of a cluster that does not listen on one.
+const PORT: u16 = 5432;
+
 /// A running cluster.
 pub struct Cluster {
     programs: Programs,
     durability: Durability,
     directory: TempDir,
+    port: u16,
+    /// Beyond those that every cluster has, as `name=value`.
+    settings: Vec<String>,
     server: Option<Server>,
 }
 
@@ -60,40 +68,88 @@ struct Server {
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster in the directory for temporary files and starts it.
     pub fn start(durability: Durability) -> Result<Self, ClusterError> {
-        let programs = Programs::find()?;
-        // Short, because the path of a socket has little room; open to the user that the server runs as.
-        let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777))?;
-        let data = directory.path().join("data");
-        let made = programs
-            .command("initdb")
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata"])
-            .arg(&data)
-            .output()?;
-        if !made.status.success() {
-            return Err(ClusterError::Failed(String::from_utf8_lossy(&made.stderr).into_owned()));
-        }
-        let mut cluster = Self { programs, durability, directory, server: None };
+        Self::start_in(&std::env::temp_dir(), durability)
+    }
+
+    /// The same below a directory, whose disk it is then on.
+    pub fn start_in(parent: &Path, durability: Durability) -> Result<Self, ClusterError> {
+        let mut cluster = Self::empty(parent, durability)?;
+        let mut initdb = cluster.programs.command("initdb");
+        initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata"]);
+        finish(initdb.arg(cluster.data()))?;
         cluster.run()?;
         Ok(cluster)
+    }
+
+    /// Starts a standby of a cluster, which follows it and takes nothing itself until it is promoted.
+    pub fn start_standby(primary: &Self) -> Result<Self, ClusterError> {
+        let mut standby = Self::empty(&std::env::temp_dir(), primary.durability)?;
+        let mut copy = standby.programs.command("pg_basebackup");
+        copy.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--username=postgres"]);
+        copy.arg(format!("--host={}", primary.directory.path().display())).arg(format!("--port={}", primary.port));
+        finish(copy.arg("--pgdata").arg(standby.data()))?;
+        standby.run()?;
+        Ok(standby)
+    }
+
+    /// A directory for a cluster: its name short, because the path of a socket has little room, and open to the user
+    /// that the server runs as.
+    fn empty(parent: &Path, durability: Durability) -> Result<Self, ClusterError> {
+        let programs = Programs::find()?;
+        let directory = tempfile::Builder::new().prefix("pg-").tempdir_in(parent)?;
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777))?;
+        Ok(Self { programs, durability, directory, port: PORT, settings: Vec::new(), server: None })
+    }
+
+    /// Sets something, as `name=value`, from the next [`Cluster::run`] on.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Listens on a free port of loopback as well, from the next [`Cluster::run`] on. Returns the port.
+    pub fn listen(&mut self) -> Result<u16, ClusterError> {
+        // Another process could take it first; then the start fails and says so.
+        self.port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        self.set("listen_addresses=127.0.0.1");
+        Ok(self.port)
+    }
+
+    /// Keeps a file that only the server may read, such as a key. Returns where it is.
+    pub fn keep_secret(&self, name: &str, content: &str) -> Result<PathBuf, ClusterError> {
+        let path = self.data().join(name);
+        std::fs::write(&path, content)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let owner = std::fs::metadata(self.data())?;
+        std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        Ok(path)
+    }
+
+    /// Makes a primary of a standby, and waits until it is.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        self.ask("postgres", "SELECT pg_promote()").map(drop)
     }
 
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         let socket = self.directory.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{socket}/{database}")
+        format!("postgres://postgres@{socket}:{}/{database}", self.port)
     }
 
     /// The socket that it listens on.
     pub fn socket(&self) -> PathBuf {
-        self.directory.path().join(".s.PGSQL.5432")
+        self.directory.path().join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Where its files are.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// What the server has to say since its last start.
+    pub fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
     }
 
     /// Makes a database.
@@ -103,19 +159,18 @@ impl Cluster {
 
     /// Runs statements as the owner of everything. Returns the rows, columns parted by `|`.
     pub fn ask(&self, database: &str, sql: &str) -> Result<String, ClusterError> {
-        let answer = self
-            .programs
-            .command("psql")
-            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--username=postgres"])
+        let mut psql = self.psql(database, sql);
+        finish(psql.args(["--tuples-only", "--no-align"]))
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Command {
+        let mut psql = self.programs.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--username=postgres"])
             .arg(format!("--host={}", self.directory.path().display()))
+            .arg(format!("--port={}", self.port))
             .arg(format!("--dbname={database}"))
-            .arg(format!("--command={sql}"))
-            .output()?;
-        if answer.status.success() {
-            Ok(String::from_utf8_lossy(&answer.stdout).trim_end().to_owned())
-        } else {
-            Err(ClusterError::Failed(String::from_utf8_lossy(&answer.stderr).into_owned()))
-        }
+            .arg(format!("--command={sql}"));
+        psql
     }
 
     /// Starts the server; again after it was stopped or killed. Returns when it takes connections.
@@ -133,11 +188,18 @@ impl Cluster {
             "log_min_messages=fatal",
             &format!("fsync={durable}"),
             &format!("full_page_writes={durable}"),
+            &format!("port={}", self.port),
         ] {
             shell.args(["-c", setting]);
         }
+        // The last of a name holds.
+        for setting in &self.settings {
+            shell.args(["-c", setting]);
+        }
+        // Ctrl-C is for the process that started it, which then ends it in good order.
+        shell.process_group(0);
         shell.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
-        shell.stderr(std::fs::File::create(self.directory.path().join("log"))?);
+        shell.stderr(std::fs::File::create(self.log())?);
         let mut shell = shell.spawn()?;
         let input = shell.stdin.take();
         let mut line = String::new();
@@ -150,16 +212,11 @@ impl Cluster {
 
     /// `pg_isready` waits by itself only for a connection, so it is asked until the server takes one or ends.
     fn wait_until_ready(&mut self) -> Result<(), ClusterError> {
-        let log = self.directory.path().join("log");
+        let log = self.log();
+        let mut asking = self.psql("postgres", "SELECT");
         let Some(server) = &mut self.server else { return Ok(()) };
         loop {
-            let asked = self
-                .programs
-                .command("psql")
-                .args(["--no-psqlrc", "--quiet", "--username=postgres", "--dbname=postgres", "--command=SELECT"])
-                .arg(format!("--host={}", self.directory.path().display()))
-                .output()?;
-            if asked.status.success() {
+            if asking.output()?.status.success() {
                 return Ok(());
             }
             if server.shell.try_wait()?.is_some() || !is_running(server.pid) {
@@ -206,6 +263,16 @@ impl Drop for Cluster {
     }
 }
 
+/// Runs a program to its end. Returns what it printed.
+fn finish(program: &mut Command) -> Result<String, ClusterError> {
+    let ended = program.output()?;
+    if ended.status.success() {
+        Ok(String::from_utf8_lossy(&ended.stdout).trim_end().to_owned())
+    } else {
+        Err(ClusterError::Failed(String::from_utf8_lossy(&ended.stderr).into_owned()))
+    }
+}
+
 fn is_running(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
@@ -227,7 +294,7 @@ impl Programs {
         let path = std::env::var_os("PATH").unwrap_or_default();
         bins.extend(std::env::split_paths(&path));
         let bin = bins.into_iter().find(|bin| bin.join("initdb").is_file()).ok_or(ClusterError::NotInstalled)?;
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
         let words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
         let prefix = if is_root { words.map(str::to_owned).to_vec() } else { Vec::new() };
         Ok(Self { bin, prefix })

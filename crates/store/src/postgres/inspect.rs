@@ -1,5 +1,5 @@
-//! A look at a database from outside, for `postrider doctor` and before a start: which server, how much is there, how old
-//! is its newest event.
+//! A look at a database from outside, for `postrider doctor`, `postrider bench` and before a start: which server, how much
+//! is there, how old is its newest event.
 //!
 //! Reads beside a running server and changes nothing.
 
@@ -7,7 +7,7 @@ use domain::Timestamp;
 use tokio_postgres::Error;
 
 use super::session;
-use super::statements::{Connection, from_postgres};
+use super::statements::{Connection, from_postgres, unsigned};
 use super::target::Target;
 use crate::StoreError;
 
@@ -23,6 +23,15 @@ pub struct Inspection {
     pub has_channels: bool,
 }
 
+/// What the tables hold whose rows come and go all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveTables {
+    /// Versions of rows that nobody can see any more and that were not swept yet, as PostgreSQL counts them.
+    pub dead_rows: u64,
+    pub table_bytes: u64,
+    pub index_bytes: u64,
+}
+
 /// Looks at a database; `None` when no Postrider has used it yet.
 pub async fn inspect(target: &Target) -> Result<Option<Inspection>, StoreError> {
     let connection = session::connect_to_look(target).await?;
@@ -31,6 +40,23 @@ pub async fn inspect(target: &Target) -> Result<Option<Inspection>, StoreError> 
     }
     session::refuse_newer(&connection).await?;
     look(&connection).await.map(Some).map_err(from_postgres)
+}
+
+/// Looks at the live tables of a database that Postrider has used.
+pub async fn live_tables(target: &Target) -> Result<LiveTables, StoreError> {
+    let connection = session::connect_to_look(target).await?;
+    sum_live_tables(&connection).await.map_err(from_postgres)
+}
+
+async fn sum_live_tables(connection: &Connection) -> Result<LiveTables, Error> {
+    let sql = "SELECT coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_table_size(relid)), 0)::bigint,
+                      coalesce(sum(pg_indexes_size(relid)), 0)::bigint
+               FROM pg_stat_user_tables
+               WHERE schemaname = current_schema()
+                 AND relname IN ('queue', 'dead', 'digests', 'waiting', 'counters', 'sequences', 'expand', 'expanded',
+                                 'cancellations', 'idempotency_even', 'idempotency_odd')";
+    let row = connection.query_one(sql, &[]).await?;
+    Ok(LiveTables { dead_rows: unsigned(&row, 0)?, table_bytes: unsigned(&row, 1)?, index_bytes: unsigned(&row, 2)? })
 }
 
 async fn look(connection: &Connection) -> Result<Inspection, Error> {

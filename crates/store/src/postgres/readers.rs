@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -20,7 +22,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A question that is being answered.
 pub(super) type Answering<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
-pub(super) struct Readers(Pool);
+#[derive(Clone)]
+pub(super) struct Readers {
+    pool: Pool,
+    /// Counts the servers that there were; a connection to an earlier one is not used again.
+    generation: Arc<AtomicU64>,
+}
 
 impl Readers {
     /// Connects nothing yet.
@@ -37,7 +44,13 @@ impl Readers {
             .create_timeout(Some(WAIT_MAX))
             .build()
             .map_err(|error| StoreError::Unusable(format!("the pool of reading connections: {error}")))?;
-        Ok(Self(pool))
+        Ok(Self { pool, generation: Arc::default() })
+    }
+
+    /// Has all later questions answered over new connections.
+    pub(super) fn begin_again(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.pool.retain(|_, _| false);
     }
 
     /// Answers from one consistent view of the database.
@@ -45,7 +58,9 @@ impl Readers {
         &self,
         work: impl for<'c> FnOnce(&'c Connection) -> Answering<'c, T>,
     ) -> Result<T, StoreError> {
-        let view = View(Some(self.0.get().await.map_err(from_pool)?));
+        let generation = self.generation.load(Ordering::Relaxed);
+        let connection = Some(self.pool.get().await.map_err(from_pool)?);
+        let view = View { connection, is_current: || self.generation.load(Ordering::Relaxed) == generation };
         let answer = tokio::time::timeout(ANSWER_MAX, view.answer(work)).await;
         let took_too_long =
             |_| Err(StoreError::Unavailable(format!("the database did not answer within {} s", ANSWER_MAX.as_secs())));
@@ -55,23 +70,29 @@ impl Readers {
 
 /// A connection with an open transaction. Whoever asked may go away in the middle of it: then the connection is not
 /// given back, because nobody would end the transaction.
-struct View(Option<Object>);
+struct View<F> {
+    connection: Option<Object>,
+    /// Whether the connection is still to the server that writes go to.
+    is_current: F,
+}
 
-impl View {
+impl<F: Fn() -> bool> View<F> {
     async fn answer<T>(mut self, work: impl for<'c> FnOnce(&'c Connection) -> Answering<'c, T>) -> Result<T, Error> {
-        let connection: &Connection = self.0.as_ref().expect("there until the end");
+        let connection: &Connection = self.connection.as_ref().expect("there until the end");
         connection.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let answer = work(connection).await?;
         connection.batch_execute("COMMIT").await?;
-        // Dropping it gives it back.
-        drop(self.0.take());
+        if (self.is_current)() {
+            // Dropping it gives it back.
+            drop(self.connection.take());
+        }
         Ok(answer)
     }
 }
 
-impl Drop for View {
+impl<F> Drop for View<F> {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }

@@ -7,6 +7,7 @@
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use super::advice::advice;
 use super::statements::{Connection, explain, from_postgres};
 use super::target::Target;
 use crate::StoreError;
@@ -78,10 +79,14 @@ pub(super) async fn give_back(connection: &Connection) {
 fn cannot_connect(target: &Target, error: &Error) -> StoreError {
     // Wrong credentials, no such database.
     let is_lasting = error.code().is_some_and(|code| ["28", "3D"].iter().any(|class| code.code().starts_with(class)));
+    let mut why = explain(error);
+    if let Some(advice) = advice(error) {
+        why = format!("{why}. {advice}");
+    }
     if is_lasting {
-        StoreError::Unusable(format!("the database {target} refuses the connection: {}", explain(error)))
+        StoreError::Unusable(format!("the database {target} refuses the connection: {why}"))
     } else {
-        StoreError::Unavailable(format!("the database {target} cannot be reached: {}", explain(error)))
+        StoreError::Unavailable(format!("the database {target} cannot be reached: {why}"))
     }
 }
 
@@ -108,6 +113,11 @@ async fn set_up(connection: &Connection) -> Result<(), Error> {
              SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') = 'off'"
         ))
         .await
+}
+
+/// Whether this server takes no writes, or does not any more.
+pub(super) async fn is_read_only(connection: &Connection) -> Result<bool, Error> {
+    connection.query_one("SELECT current_setting('transaction_read_only')::boolean", &[]).await?.try_get(0)
 }
 
 async fn backend(connection: &Connection) -> Result<Backend, Error> {
@@ -158,7 +168,29 @@ pub(super) async fn bring_up_to_date(connection: &mut Connection) -> Result<(), 
         .run_async(&mut **connection)
         .await
         .map(drop)
-        .map_err(|error| StoreError::Unusable(format!("the database could not be brought up to date: {error}")))
+        .map_err(|error| StoreError::Unusable(format!("the database could not be brought up to date: {}", why(&error))))
+}
+
+/// Which migration failed, and what the server said.
+fn why(error: &refinery::Error) -> String {
+    let mut behind = std::error::Error::source(error);
+    while let Some(source) = behind {
+        if let Some(said) = source.downcast_ref::<Error>() {
+            return format!("{error}: {}", explain(said));
+        }
+        behind = source.source();
+    }
+    error.to_string()
+}
+
+/// Names and statements of all migrations, oldest first.
+#[cfg(test)]
+pub(super) fn migrations() -> Vec<(String, String)> {
+    let mut all = migrations::migrations::runner().get_migrations().clone();
+    all.sort_by_key(refinery::Migration::version);
+    let told =
+        |migration: &refinery::Migration| (migration.name().to_owned(), migration.sql().unwrap_or_default().to_owned());
+    all.iter().map(told).collect()
 }
 
 pub(super) async fn schema_version(connection: &Connection) -> Result<u64, Error> {

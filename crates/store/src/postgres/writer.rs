@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::queue::{accept_all, settle_all};
+use super::readers::Readers;
 use super::retention::Leaving;
 use super::segments::Segments;
 use super::session::{self, Backend, Session};
@@ -184,6 +185,7 @@ struct Writer {
     is_stale: Option<String>,
     /// Before this nobody tries to connect.
     next_try: Instant,
+    readers: Readers,
     feed: Feed,
     observed: Option<Observed>,
 }
@@ -207,7 +209,7 @@ enum Failure {
 }
 
 impl Writer {
-    async fn open(options: &Options, feed: Feed) -> Result<Self, StoreError> {
+    async fn open(options: &Options, readers: Readers, feed: Feed) -> Result<Self, StoreError> {
         let target = options.target.clone();
         let Session { mut connection, backend } = session::begin(&target, None).await?;
         session::bring_up_to_date(&mut connection).await?;
@@ -223,6 +225,7 @@ impl Writer {
             doubt: None,
             is_stale: None,
             next_try: Instant::now(),
+            readers,
             feed,
             observed: options.observed.clone(),
         })
@@ -260,6 +263,8 @@ impl Writer {
         self.settle_doubt(&found)?;
         // A partition may have been made whose answer was lost.
         self.segments = self.segments.read_again(&connection).await.map_err(from_postgres)?;
+        // It may be another server, and what the old one still answers may be old.
+        self.readers.begin_again();
         let connection = Rc::new(connection);
         self.connection = Some(Rc::clone(&connection));
         Ok(connection)
@@ -370,9 +375,14 @@ impl Writer {
         }
     }
 
+    /// Ends a transaction that failed. A server that takes no more writes, because it is no primary any longer, is left:
+    /// the next connection looks for the one that does.
     async fn roll_back(&mut self, connection: &Connection) {
-        let rolled_back = timeout(TRANSACTION_MAX, connection.batch_execute("ROLLBACK")).await;
-        if !matches!(rolled_back, Ok(Ok(()))) {
+        let end = async {
+            connection.batch_execute("ROLLBACK").await?;
+            session::is_read_only(connection).await
+        };
+        if !matches!(timeout(TRANSACTION_MAX, end).await, Ok(Ok(false))) {
             self.lose();
         }
     }
@@ -503,13 +513,13 @@ pub(super) struct WriterHandle {
 impl WriterHandle {
     /// Opens the database on a thread of its own: what the writer does is never in the queue behind requests, and its
     /// connection lives as long as its runtime.
-    pub(super) async fn start(options: &Options, feed: Feed) -> Result<Self, StoreError> {
+    pub(super) async fn start(options: &Options, readers: Readers, feed: Feed) -> Result<Self, StoreError> {
         let (jobs, waiting) = channel(WAITING_JOBS_MAX);
         let (opened, opening) = oneshot::channel();
         let options = options.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_on_this_thread(&options, feed, waiting, opened))
+            .spawn(move || write_on_this_thread(&options, readers, feed, waiting, opened))
             .expect("a thread can be started");
         let stopped = || StoreError::Unavailable("the writer ended as it began".to_owned());
         opening.await.map_err(|_| stopped())??;
@@ -539,6 +549,7 @@ impl Drop for WriterHandle {
 
 fn write_on_this_thread(
     options: &Options,
+    readers: Readers,
     feed: Feed,
     waiting: Receiver<Job>,
     opened: oneshot::Sender<Result<(), StoreError>>,
@@ -551,7 +562,7 @@ fn write_on_this_thread(
         }
     };
     runtime.block_on(async {
-        let writer = match Writer::open(options, feed).await {
+        let writer = match Writer::open(options, readers, feed).await {
             Ok(writer) => writer,
             Err(error) => {
                 let _ = opened.send(Err(error));

@@ -71,9 +71,9 @@ impl Database {
         let piece = |table: String| {
             let own = declared_columns(&self.connection, &table)?;
             // A segment of an older form lacks columns: their defaults stand for them.
-            let expression = |name: &String| match own.iter().any(|column| column.name == *name) {
-                true => format!("\"{name}\""),
-                false => default_of(&declared, name),
+            let expression = |name: &String| {
+                let is_there = own.iter().any(|column| column.name == *name);
+                if is_there { format!("\"{name}\"") } else { default_of(&declared, name) }
             };
             Ok(Piece { expressions: columns.iter().map(expression).collect(), key: key_of(&own), table })
         };

@@ -21,7 +21,12 @@ fn metered(tenant: i64, metering: Metering) -> LaneRules {
 
 /// Lanes with room for everything.
 fn lanes() -> Lanes<i64> {
-    Lanes::new(Bounds { unsettled_max: 1000, lane_items_max: 20_000, buffered_bytes_max: 1 << 30, ..BOUNDS }, NOW)
+    lanes_since(NOW)
+}
+
+fn lanes_since(started_at: Timestamp) -> Lanes<i64> {
+    let bounds = Bounds { unsettled_max: 1000, lane_items_max: 20_000, buffered_bytes_max: 1 << 30, ..BOUNDS };
+    Lanes::new(bounds, started_at)
 }
 
 fn fill(lanes: &mut Lanes<i64>, channel: i64, ids: std::ops::RangeInclusive<i64>) {
@@ -76,6 +81,37 @@ fn an_owners_rate_spaces_starts_and_the_rest_waits() {
     fill(&mut lanes, 1, 1..=6);
     let times: Vec<i64> = send_all(&mut lanes, &[5]).into_iter().map(|(_, at)| at - LATER.as_ms()).collect();
     assert_eq!(times, [0, 0, 0, 500, 1000, 1500]);
+}
+
+#[test]
+fn a_new_channel_has_its_burst_and_an_old_one_has_it_later() {
+    let limit = RateLimit { count: 3, per: RatePeriod::Minute, burst: None };
+    let check = |is_new: bool, expected: [i64; 5]| {
+        let mut lanes = lanes_since(LATER);
+        let rules = metered(1, Metering { rate_limit: Some(limit), is_new, ..Metering::default() });
+        lanes.open(ChannelId(1), &rules, LATER);
+        fill(&mut lanes, 1, 1..=5);
+        let times: Vec<i64> = send_all(&mut lanes, &[5]).into_iter().map(|(_, at)| at - LATER.as_ms()).collect();
+        assert_eq!(times, expected, "{is_new}");
+    };
+    check(true, [0, 0, 0, 20_000, 40_000]);
+    check(false, [20_000, 40_000, 60_000, 80_000, 100_000]);
+}
+
+#[test]
+fn a_new_channel_has_its_burst_once_whatever_its_owner_changes() {
+    let mut lanes = lanes_since(LATER);
+    let rules = |count: Option<u32>| {
+        let rate_limit = count.map(|count| RateLimit { count, per: RatePeriod::Minute, burst: None });
+        metered(1, Metering { rate_limit, is_new: true, ..Metering::default() })
+    };
+    lanes.open(ChannelId(1), &rules(Some(3)), LATER);
+    for count in [None, Some(2)] {
+        lanes.open(ChannelId(1), &rules(count), LATER);
+    }
+    fill(&mut lanes, 1, 1..=2);
+    let times: Vec<i64> = send_all(&mut lanes, &[5]).into_iter().map(|(_, at)| at - LATER.as_ms()).collect();
+    assert_eq!(times, [30_000, 60_000]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
         scopes: Scopes::default(),
         trip: std::sync::Arc::default(),
         suspension: std::sync::Arc::default(),
+        is_new: false,
     };
     let content = NewEvent {
         tenant,

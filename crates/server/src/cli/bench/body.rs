@@ -4,6 +4,7 @@
 //! parsing JSON there would take time from the server that is measured.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::Range;
 
 const STAMP_NAME: &[u8] = b"\"stamp\":";
 /// Added to the nanoseconds of a stamp so that every stamp has 16 digits, and so every event its exact size. The sum
@@ -11,7 +12,7 @@ const STAMP_NAME: &[u8] = b"\"stamp\":";
 const STAMP_BASE: u64 = 1_000_000_000_000_000;
 const STAMP_DIGITS: usize = 16;
 
-/// Events of `groups` types in turn; every channel of the bench hears one type.
+/// Events of the types of some groups in turn; every channel of the bench hears one type.
 #[derive(Clone, Debug)]
 pub(super) struct Bodies {
     starts: Vec<Bytes>,
@@ -27,9 +28,9 @@ pub(super) fn event_type(group: usize) -> String {
 impl Bodies {
     /// `event_bytes` is the size of one event as posted, at least what its fixed parts take. `batch` events are posted
     /// at once, as an array when there are several.
-    pub(super) fn new(groups: usize, event_bytes: usize, batch: usize) -> Self {
+    pub(super) fn new(groups: Range<usize>, event_bytes: usize, batch: usize) -> Self {
         let start = |group| format!(r#"{{"type":"{}","data":{{"stamp":"#, event_type(group));
-        let starts: Vec<Bytes> = (0..groups).map(|group| start(group).into()).collect();
+        let starts: Vec<Bytes> = groups.map(|group| start(group).into()).collect();
         let fixed = starts.first().map_or(0, Bytes::len) + STAMP_DIGITS + r#","text":""}}"#.len();
         let text = "x".repeat(event_bytes.saturating_sub(fixed));
         Self { starts, end: format!(r#","text":"{text}"}}}}"#).into(), batch }
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_event_has_its_size_its_type_and_its_stamp() {
-        let bodies = Bodies::new(3, 256, 1);
+        let bodies = Bodies::new(0..3, 256, 1);
         for (request, at_ns) in [(0, 0), (4, 7), (5, 86_400_000_000_000)] {
             let body = bodies.write(request, at_ns);
             assert_eq!(body.len(), 256);
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn several_events_are_an_array_and_types_take_turns_across_requests() {
-        let body = Bodies::new(4, 100, 3).write(1, 9);
+        let body = Bodies::new(0..4, 100, 3).write(1, 9);
         let events: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
         let types: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
         assert_eq!(types, ["bench.group3", "bench.group0", "bench.group1"]);

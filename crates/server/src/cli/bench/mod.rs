@@ -4,11 +4,12 @@
 //! over the real API and counts what arrives. Its load and its receiver share the processor with the server, so both
 //! are bare hyper. Figures are told as ratios to what the same machine does without a server ([`floor`], [`disk`]).
 //!
-//! Start reading at [`scenarios`], which say what is measured; [`server`] starts the process, [`load`] posts,
-//! [`receiver`] counts, [`report`] prints.
+//! Start reading at [`scenarios`], which say what is measured; [`server`] starts the process, [`database`] a PostgreSQL
+//! for it, [`load`] posts, [`receiver`] counts, [`report`] prints.
 
 mod body;
 mod connection;
+mod database;
 mod disk;
 mod floor;
 mod load;
@@ -25,6 +26,7 @@ mod stats;
 mod stopwatch;
 
 use anyhow::{Context, anyhow, bail};
+use database::Store;
 use progress::Progress;
 use report::Report;
 use scenarios::{Bench, Scenario};
@@ -47,7 +49,15 @@ enum Choice {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
+    Stores,
+    Waiting,
+    LiveTables,
     All,
 }
 
@@ -59,6 +69,10 @@ pub(super) struct Arguments {
     /// List the scenarios with their defaults and end
     #[arg(long)]
     list: bool,
+    /// Where the server keeps its data; `stores` measures both, and `live-tables` PostgreSQL. PostgreSQL is started for
+    /// the run and removed after it
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
     #[command(flatten)]
     size: Size,
     /// Directory to make the temporary data directory in: its disk is measured too
@@ -67,9 +81,16 @@ pub(super) struct Arguments {
     /// Backlog: after the restart, let the receiver answer and wait until everything has arrived
     #[arg(long)]
     drain: bool,
-    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists
+    /// Waiting: how many deliveries wait, a multiple of 10,000
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=10_000_000))]
+    waiting: u64,
+    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists and live-tables
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// Start the server through this program, like `valgrind --tool=callgrind` or `perf record -g`, and end it with
+    /// SIGTERM, so that it can write what it saw. Figures of such a run say nothing about speed
+    #[arg(long, value_name = "COMMAND")]
+    through: Option<String>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
@@ -125,7 +146,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         watch: Stopwatch::start(),
         progress: Progress::new(),
         directory: arguments.dir.clone(),
+        store: arguments.store,
         drain: arguments.drain,
+        waiting: arguments.waiting,
+        through: arguments.through.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
     };
     let mut reports = Vec::new();
     for scenario in chosen(arguments.scenario) {
@@ -133,7 +157,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let patience = arguments.timeout.map_or(scenario.patience(), Duration::from_secs);
         let report = tokio::time::timeout(patience, work).await;
         let report = report.map_err(|_| anyhow!("not done within {} s (--timeout)", patience.as_secs()));
-        let report = report.flatten().with_context(|| format!("scenario {}", scenario.name()))?;
+        let mut report = report.flatten().with_context(|| format!("scenario {}", scenario.name()))?;
+        report.notes.extend(scenario.note(bench.store));
         if !arguments.json {
             println!("{}", report.table());
         }
@@ -156,7 +181,15 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::Latency => vec![Scenario::Latency],
         Choice::Backlog => vec![Scenario::Backlog],
         Choice::SlowChannel => vec![Scenario::SlowChannel],
+        Choice::Batch => vec![Scenario::Batch],
+        Choice::LightLoad => vec![Scenario::LightLoad],
+        Choice::BlackHoled => vec![Scenario::BlackHoled],
+        Choice::NoisyTenant => vec![Scenario::NoisyTenant],
+        Choice::Idle => vec![Scenario::Idle],
         Choice::Lists => vec![Scenario::Lists],
+        Choice::Stores => vec![Scenario::Stores],
+        Choice::Waiting => vec![Scenario::Waiting],
+        Choice::LiveTables => vec![Scenario::LiveTables],
         Choice::All => Scenario::ALL.to_vec(),
     }
 }

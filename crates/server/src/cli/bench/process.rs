@@ -24,6 +24,20 @@ pub(super) fn usage(id: u32) -> Option<Usage> {
     parse(&status, &stat)
 }
 
+/// Processor time of the process `id`, of its children, and of those of them that ended.
+pub(super) fn cpu_of_family(id: u32) -> Option<Duration> {
+    let parent = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut sum = cpu(&parent)? + times(&parent, ENDED_CHILDREN)?;
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        // What is no process, and what has just ended, has no such file.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        if parent_of(&stat) == Some(id) {
+            sum += cpu(&stat)?;
+        }
+    }
+    Some(sum)
+}
+
 fn parse(status: &str, stat: &str) -> Option<Usage> {
     Some(Usage { rss_bytes: bytes(status, "VmRSS:")?, rss_peak_bytes: bytes(status, "VmHWM:")?, cpu: cpu(stat)? })
 }
@@ -33,14 +47,32 @@ fn bytes(status: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// `utime` and `stime` are the 14th and 15th field. The second one, the name, may hold anything, also spaces and
-/// parentheses, so fields are counted from the last closing one.
+/// `utime` and `stime` are the 14th and 15th field of `/proc/PID/stat`.
+const OWN: usize = 14;
+/// `cutime` and `cstime` follow: children that ended and were waited for.
+const ENDED_CHILDREN: usize = 16;
+
 fn cpu(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
+    times(stat, OWN)
+}
+
+/// The time in user mode, which is the field of this number, and the one in kernel mode, which is the next.
+fn times(stat: &str, first: usize) -> Option<Duration> {
+    let mut fields = fields_from(stat, first)?;
     let user: u32 = fields.next()?.parse().ok()?;
     let kernel: u32 = fields.next()?.parse().ok()?;
     Some(TICK * user.checked_add(kernel)?)
+}
+
+fn parent_of(stat: &str) -> Option<u32> {
+    fields_from(stat, 4)?.next()?.parse().ok()
+}
+
+/// The fields from this number on, of which the first is 1. The second one, the name, may hold anything, also spaces and
+/// parentheses, so fields are counted from the last closing one.
+fn fields_from(stat: &str, number: usize) -> Option<impl Iterator<Item = &str>> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_ascii_whitespace().skip(number - 3))
 }
 
 #[cfg(test)]
@@ -54,6 +86,12 @@ mod tests {
     fn usage_is_read_from_the_two_files() {
         let expect = Usage { rss_bytes: 50 << 20, rss_peak_bytes: 60 << 20, cpu: Duration::from_secs(13) };
         assert_eq!(parse(STATUS, STAT), Some(expect));
+    }
+
+    #[test]
+    fn a_family_is_told_by_its_parent() {
+        assert_eq!(parent_of(STAT), Some(1));
+        assert_eq!(times(STAT, ENDED_CHILDREN), Some(Duration::ZERO));
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(super) struct Figure {
 pub(super) enum Unit {
     Count,
     PerSecond,
+    /// Of what happens a few times a second, or less.
+    RarePerSecond,
+    Percent,
     Ratio,
     Milliseconds,
     Microseconds,
@@ -75,6 +78,10 @@ impl Figure {
 
     pub(super) fn milliseconds(key: &'static str, label: &'static str, time: Duration) -> Self {
         Self::new(key, label, time.as_secs_f64() * 1000.0, Unit::Milliseconds)
+    }
+
+    pub(super) fn mebibytes(key: &'static str, label: &'static str, bytes: u64) -> Self {
+        Self::new(key, label, mebibytes(bytes), Unit::Mebibytes)
     }
 
     /// Memory resident when `usage` was taken.
@@ -126,7 +133,7 @@ impl Figure {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "memory of one process is far below 2^52 bytes")]
+#[expect(clippy::cast_precision_loss, reason = "memory and files of one run are far below 2^52 bytes")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
@@ -135,7 +142,8 @@ impl Unit {
     const fn symbol(self) -> &'static str {
         match self {
             Self::Count => "",
-            Self::PerSecond => "/s",
+            Self::PerSecond | Self::RarePerSecond => "/s",
+            Self::Percent => "%",
             Self::Ratio => "ratio",
             Self::Milliseconds => "ms",
             Self::Microseconds => "us",
@@ -147,6 +155,8 @@ impl Unit {
         match self {
             Self::Count => grouped(value),
             Self::PerSecond => format!("{}/s", grouped(value)),
+            Self::RarePerSecond => format!("{value:.2}/s"),
+            Self::Percent => format!("{value:.2} %"),
             Self::Ratio => format!("{value:.3}"),
             Self::Milliseconds => format!("{value:.2} ms"),
             Self::Microseconds => format!("{value:.1} us"),

@@ -1,9 +1,12 @@
-//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory.
+//! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory,
+//! with a private PostgreSQL beside it when that is the store.
 //!
-//! It is always ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Dropping a
-//! [`Server`] ends the process first and then removes its directory.
+//! It is ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Only where another program
+//! watches it, that one is asked to end. Dropping a [`Server`] ends the process first, then its database, and then removes
+//! its directory.
 
 use super::connection::Connection;
+use super::database::{Database, Store};
 use super::process::{self, Usage};
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, bail};
@@ -15,6 +18,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a start may take before the bench gives up.
@@ -28,6 +33,9 @@ const LOG_LINES: usize = 20;
 
 pub(super) struct Server {
     process: Process,
+    /// None with SQLite, which is in the directory.
+    database: Option<Database>,
+    through: Vec<String>,
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
@@ -36,14 +44,27 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a new directory in `parent` and waits until it is ready.
-    pub(super) async fn start(parent: &Path, watch: Stopwatch) -> anyhow::Result<Self> {
+    /// Starts a server on a new directory in `parent`, with a new database, and waits until it is ready.
+    ///
+    /// `through` is a program that starts it, with its arguments; empty: none does.
+    pub(super) async fn start(
+        parent: &Path,
+        store: Store,
+        through: &[String],
+        watch: Stopwatch,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
         let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
         let address = free_address()?;
         let admin_key = random_key()?;
-        let process = Process::spawn(directory.path(), address, &admin_key)?;
-        let mut server = Self { process, directory, address, admin_key, start_to_ready: Duration::ZERO, watch };
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::start(parent).await?),
+        };
+        let through = through.to_vec();
+        let process = Process::spawn(&through, directory.path(), address, &admin_key, database.as_ref())?;
+        let start_to_ready = Duration::ZERO;
+        let mut server = Self { process, database, through, directory, address, admin_key, start_to_ready, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -51,7 +72,8 @@ impl Server {
     /// Ends the process as a crash would and starts it again on the same directory.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key)?;
+        let database = self.database.as_ref();
+        self.process = Process::spawn(&self.through, self.directory.path(), self.address, &self.admin_key, database)?;
         self.wait_until_ready().await
     }
 
@@ -69,7 +91,23 @@ impl Server {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        process::usage(self.process.0.id())
+        process::usage(self.process.child.id())
+    }
+
+    /// Calls of its database so far, as its figures say.
+    pub(super) async fn store_calls(&self) -> anyhow::Result<f64> {
+        const NAME: &str = "postrider_store_calls_total ";
+        let request =
+            Request::get("/metrics").header("host", self.address.to_string()).body(Full::new(Bytes::new()))?;
+        let answer = Connection::open(self.address).await?.send(request).await?;
+        let page = String::from_utf8_lossy(&answer.body);
+        let value = page.lines().find_map(|line| line.strip_prefix(NAME));
+        value.context("the server's figures do not hold its calls of the database")?.parse().context("not a number")
+    }
+
+    /// Its database, when that is a server of its own.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// The last lines of the server's log, to explain a failure.
@@ -83,7 +121,7 @@ impl Server {
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let start_ns = self.watch.ns();
         loop {
-            if let Some(status) = self.process.0.try_wait().context("cannot ask for the state of the server")? {
+            if let Some(status) = self.process.child.try_wait().context("cannot ask for the state of the server")? {
                 bail!("the server ended while starting: {status}\n{}", self.log_end());
             }
             if let Ok(Ok(true)) = tokio::time::timeout(LOOK_MAX, is_ready(self.address)).await {
@@ -105,19 +143,39 @@ async fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
 }
 
 /// A child process that does not outlive its owner.
-struct Process(Child);
+struct Process {
+    child: Child,
+    /// Another program runs the server and wants to end by itself.
+    is_watched: bool,
+}
 
 impl Process {
-    fn spawn(directory: &Path, address: SocketAddr, admin_key: &str) -> anyhow::Result<Self> {
+    fn spawn(
+        through: &[String],
+        directory: &Path,
+        address: SocketAddr,
+        admin_key: &str,
+        database: Option<&Database>,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this executable")?;
         let log = File::options().create(true).append(true).open(log_path(directory));
         let log = log.context("cannot open the server's log")?;
-        let mut command = Command::new(&program);
+        let mut command = match through {
+            [] => Command::new(&program),
+            [watcher, arguments @ ..] => {
+                let mut command = Command::new(watcher);
+                command.args(arguments).arg(&program);
+                command
+            }
+        };
         // Settings of whoever runs the bench must not change what it measures.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"POSTRIDER_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(database) = database {
+            command.env("POSTRIDER_DATABASE_URL", database.url());
         }
         let child = command
             .arg("serve")
@@ -132,13 +190,17 @@ impl Process {
             .stdout(log.try_clone().context("cannot open the server's log")?)
             .stderr(log)
             .spawn();
-        Ok(Self(child.with_context(|| format!("cannot start {}", program.display()))?))
+        let what = || format!("cannot start {}", command.get_program().display());
+        Ok(Self { child: child.with_context(what)?, is_watched: !through.is_empty() })
     }
 
-    /// Ends the process with SIGKILL and waits for its end. Failing means that it has ended already.
+    /// Ends the process with SIGKILL, or its watcher with SIGTERM, and waits for its end. Failing means that it has ended already.
     fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = match Pid::from_child(&self.child) {
+            pid if self.is_watched => kill_process(pid, Signal::TERM).map_err(Into::into),
+            _ => self.child.kill(),
+        };
+        let _ = self.child.wait();
     }
 }
 

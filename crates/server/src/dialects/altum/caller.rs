@@ -7,18 +7,13 @@ use domain::tenant::Scope;
 use domain::{ChannelId, TenantId};
 use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use super::App;
 use super::error::Failure;
 use crate::auth;
 use crate::http::form::Form;
-use crate::http::quota::Quota;
-
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-/// A duration in seconds.
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+use crate::http::quota::{LIMIT, Quota, REMAINING, RESET};
 
 /// Stands before every path of this API. A caller without key, on this machine, is not counted.
 pub(super) async fn guard(State(altum): State<App>, request: Request, next: Next) -> Response {

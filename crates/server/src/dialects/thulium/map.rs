@@ -9,8 +9,8 @@ use providers::webhook::thulium::{action, event_type};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::error::Fault;
-use super::wire::{WebhookIn, WebhookOut, error};
+use super::error::{Fault, FieldFault};
+use super::wire::{WebhookIn, WebhookOut};
 
 const PROVIDER: &str = "webhook";
 const FORMAT: &str = "format";
@@ -99,15 +99,23 @@ fn config(webhook: WebhookIn) -> Map<String, Value> {
 /// pattern that no action says.
 fn event_types(actions: &[String], before: &[String]) -> Result<Vec<String>, Fault> {
     if actions.len() > EVENT_TYPES_MAX {
-        return Err(Fault::invalid(vec![error("actions", format!("may hold at most {EVENT_TYPES_MAX} names"))]));
+        let english = format!("may hold at most {EVENT_TYPES_MAX} names");
+        let polish = format!("może zawierać najwyżej {EVENT_TYPES_MAX} nazw");
+        return Err(Fault::invalid(vec![FieldFault::new("actions", english, polish)]));
     }
     let type_of = |name: &String| match before.iter().find(|pattern| action(pattern) == *name) {
         Some(pattern) => Ok(pattern.clone()),
         None if is_action(name) => Ok(event_type(name)),
-        None => Err(error("actions", "must hold names of 2 to 64 of A-Z, 0-9 and '_' that begin with a letter")),
+        None => Err(no_action()),
     };
-    let types: Result<Vec<_>, FieldError> = actions.iter().map(type_of).collect();
-    types.map_err(|error| Fault::invalid(vec![error]))
+    let types: Result<Vec<_>, FieldFault> = actions.iter().map(type_of).collect();
+    types.map_err(|fault| Fault::invalid(vec![fault]))
+}
+
+fn no_action() -> FieldFault {
+    let english = "must hold names of 2 to 64 of A-Z, 0-9 and '_' that begin with a letter";
+    let polish = "musi zawierać nazwy z 2 do 64 znaków A-Z, 0-9 i '_', zaczynające się literą";
+    FieldFault::new("actions", english, polish)
 }
 
 fn is_action(name: &str) -> bool {

@@ -5,6 +5,7 @@
 
 mod error;
 mod extract;
+mod language;
 mod list;
 mod map;
 mod router;

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::App;
-use super::error::{ErrorsOut, Fault, with_request_id};
+use super::error::{self, ErrorsOut, Fault};
 use super::extract::{Id, Reader, Writer};
 use super::list;
 use super::map;
@@ -26,7 +26,7 @@ pub(in super::super) fn router(engine: Arc<Engine>, _: &Config) -> (Router, Decl
     let (router, declared) = declared().finish();
     let router = router
         .method_not_allowed_fallback(async || Fault::method_not_allowed())
-        .layer(from_fn(with_request_id))
+        .layer(from_fn(error::written))
         .with_state(engine);
     (router, declared)
 }
@@ -82,6 +82,8 @@ fn declared() -> Routes<App> {
                 .refuses(404, "There is no such webhook."),
         )
         .otherwise("/api/webhooks/", nothing)
+        .otherwise("/api/webhooks//", nothing)
+        .otherwise("/api/webhooks/{id}/", nothing)
         .otherwise("/api/webhooks/{id}/{*rest}", nothing)
 }
 

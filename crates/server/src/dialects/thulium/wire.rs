@@ -1,11 +1,10 @@
 //! The types of the wire, and how a webhook is read.
 
-use providers::FieldError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::error::Fault;
+use super::error::{Fault, FieldFault};
 
 /// A webhook as it is shown: these keys and no more.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,35 +36,33 @@ pub(super) struct WebhookIn {
 
 /// Reads a body. Errors name every field that is wrong; keys that nobody knows are passed over, as the vendor does.
 pub(super) fn read(bytes: &[u8]) -> Result<WebhookIn, Fault> {
-    let body: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Fault::malformed(format!("The body is not JSON, or was cut short: {error}.")))?;
-    let Value::Object(mut fields) = body else {
-        return Err(Fault::malformed("The body must be a JSON object."));
-    };
-    let mut errors = Vec::new();
-    let actions = actions(fields.remove("actions"), &mut errors);
-    let subscription_url = text(&mut fields, "subscription_url", &mut errors);
-    if subscription_url.as_deref().is_none_or(str::is_empty) && errors.iter().all(|it| it.field != "subscription_url") {
-        errors.push(error("subscription_url", "is required"));
+    let body: Value = serde_json::from_slice(bytes).map_err(|error| Fault::not_json(&error))?;
+    let Value::Object(mut fields) = body else { return Err(Fault::no_object()) };
+    let mut faults = Vec::new();
+    let actions = actions(fields.remove("actions"), &mut faults);
+    let subscription_url = text(&mut fields, "subscription_url", &mut faults);
+    if subscription_url.as_deref().is_none_or(str::is_empty) && faults.iter().all(|it| it.field != "subscription_url") {
+        faults.push(required("subscription_url"));
     }
-    let http_auth_user = text(&mut fields, "http_auth_user", &mut errors);
-    let http_auth_password = text(&mut fields, "http_auth_password", &mut errors);
-    if !errors.is_empty() {
-        return Err(Fault::invalid(errors));
+    let http_auth_user = text(&mut fields, "http_auth_user", &mut faults);
+    let http_auth_password = text(&mut fields, "http_auth_password", &mut faults);
+    if !faults.is_empty() {
+        return Err(Fault::invalid(faults));
     }
     let subscription_url = subscription_url.unwrap_or_default();
     Ok(WebhookIn { actions, subscription_url, http_auth_user, http_auth_password })
 }
 
 /// In the order in which they were sent, each once.
-fn actions(given: Option<Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
+fn actions(given: Option<Value>, faults: &mut Vec<FieldFault>) -> Vec<String> {
     let Some(Value::Array(given)) = given else {
-        let message = if given.is_none() { "is required" } else { "must be an array of names" };
-        errors.push(error("actions", message));
+        let no_array = || FieldFault::new("actions", "must be an array of names", "musi być tablicą nazw");
+        faults.push(given.map_or_else(|| required("actions"), |_| no_array()));
         return Vec::new();
     };
     if given.is_empty() {
-        errors.push(error("actions", "must name at least one action"));
+        let (english, polish) = ("must name at least one action", "musi zawierać co najmniej jedną akcję");
+        faults.push(FieldFault::new("actions", english, polish));
     }
     let mut kept = Vec::new();
     for value in given {
@@ -73,7 +70,7 @@ fn actions(given: Option<Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
             Value::String(name) if !kept.contains(&name) => kept.push(name),
             Value::String(_) => {}
             _ => {
-                errors.push(error("actions", "must hold texts only"));
+                faults.push(FieldFault::new("actions", "must hold texts only", "może zawierać tylko teksty"));
                 break;
             }
         }
@@ -86,17 +83,17 @@ fn actions(given: Option<Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
 }
 
 /// A text, or null for none.
-fn text(fields: &mut Map<String, Value>, key: &str, errors: &mut Vec<FieldError>) -> Option<String> {
+fn text(fields: &mut Map<String, Value>, key: &'static str, faults: &mut Vec<FieldFault>) -> Option<String> {
     match fields.remove(key)? {
         Value::String(text) => Some(text),
         Value::Null => Some(String::new()),
         _ => {
-            errors.push(error(key, "must be a text"));
+            faults.push(FieldFault::new(key, "must be a text", "musi być tekstem"));
             None
         }
     }
 }
 
-pub(super) fn error(field: &str, message: impl Into<String>) -> FieldError {
-    FieldError { field: field.to_owned(), message: message.into() }
+fn required(field: &'static str) -> FieldFault {
+    FieldFault::new(field, "is required", "jest wymagane")
 }

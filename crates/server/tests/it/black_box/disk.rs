@@ -9,7 +9,7 @@ use crate::harness::{Client, Receiver, Server, Setup, eventually};
 
 /// How the disk is made small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wall {
+pub(crate) enum Wall {
     /// A file system of its own, in a mount namespace that ends with the process.
     FileSystem,
     /// A limit on the size of files, where mounting is not permitted.
@@ -22,7 +22,7 @@ impl Wall {
         if may_mount.is_ok_and(|output| output.status.success()) { Self::FileSystem } else { Self::FileSize }
     }
 
-    fn setup(self) -> Setup {
+    pub(crate) fn setup(self) -> Setup {
         let setup = Setup::new();
         let data_dir = setup.data_dir();
         std::fs::create_dir(&data_dir).unwrap();
@@ -63,7 +63,8 @@ fn filler(server: &Server, setup: &Setup) -> PathBuf {
     PathBuf::from(format!("/proc/{}/root{}", server.process.id(), inside.display()))
 }
 
-fn set_file_size_max(server: &Server, bytes: &str) {
+/// From here on nothing may be written beyond so many bytes of a file.
+pub(crate) fn set_file_size_max(server: &Server, bytes: &str) {
     let pid = server.process.id().to_string();
     let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
     assert!(status.expect("prlimit").success());

@@ -1,6 +1,6 @@
 //! The process as its operator sees it: killed, stopped, out of disk, started for the first time.
 
-mod disk;
+pub(crate) mod disk;
 mod first_run;
 pub(crate) mod sigkill;
 mod stop;

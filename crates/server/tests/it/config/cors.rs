@@ -11,7 +11,7 @@ async fn preflight(client: &Client, origin: &str) -> Answer {
     let asks = [
         ("origin", origin),
         ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "authorization,content-type,idempotency-key"),
+        ("access-control-request-headers", "authorization,content-type,idempotency-key,postrider-tenant,traceparent"),
     ];
     client.send(Method::OPTIONS, "/v1/events", &asks, "").await
 }
@@ -27,7 +27,10 @@ async fn pages_of_the_named_origins_may_call_the_api() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
     assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
-    assert!(answer.header("access-control-allow-headers").unwrap().contains("authorization"));
+    let taken = answer.header("access-control-allow-headers").unwrap();
+    for name in ["authorization", "idempotency-key", "postrider-tenant", "traceparent", "x-request-id"] {
+        assert!(taken.contains(name), "{name}: {taken}");
+    }
     assert_eq!(answer.header("access-control-allow-credentials"), None);
 
     let got = server.client.send(Method::GET, "/v1/channels", &[("origin", PAGE)], "").await;
@@ -39,6 +42,40 @@ async fn pages_of_the_named_origins_may_call_the_api() {
 
     let other = preflight(&stranger, "https://evil.example.com").await;
     assert_eq!(other.header("access-control-allow-origin"), None);
+}
+
+/// A client in a browser reads what any other reads: a header that is not named does not exist for it.
+#[tokio::test]
+async fn pages_may_read_what_answers_tell_in_headers() {
+    let server = Setup::new()
+        .set("POSTRIDER_SERVER__CORS_ORIGINS", PAGE)
+        .set("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "2")
+        .start()
+        .await;
+    let key = server.client.create_key("default", &["channels:read"]).await.key.unwrap();
+    let (client, stranger) = (server.client_with(&key), server.client_with(""));
+    let check = async |client: &Client, method: Method, path: &str, status: u16, told: &[&str]| {
+        let answer = client.send(method, path, &[("origin", PAGE)], "").await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        let shown = answer.header("access-control-expose-headers").expect("headers are shown");
+        let shown: Vec<&str> = shown.split(',').map(str::trim).collect();
+        for name in told {
+            assert!(answer.header(name).is_some(), "{path}: no {name}");
+            assert!(shown.contains(name), "{path}: {name} is not in {shown:?}");
+        }
+    };
+    let handlers = "/api/notification-handlers";
+    let counted = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-request-id"];
+    for _ in 0..2 {
+        check(&client, Method::GET, handlers, 200, &counted).await;
+    }
+    let exhausted = ["x-ratelimit-limit", "x-ratelimit-reset", "retry-after"];
+    check(&client, Method::GET, handlers, 429, &exhausted).await;
+    check(&client, Method::GET, "/api/webhooks", 200, &["x-request-id"]).await;
+    for path in ["/api/webhooks", "/api/notification-channels", "/tenants/me/notifications", "/v1/channels"] {
+        check(&stranger, Method::GET, path, 401, &["www-authenticate", "x-request-id"]).await;
+        check(&client, Method::TRACE, path, 405, &["allow"]).await;
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Page, Receiver, Reply, Server, Setup, eventually, start};
+use crate::harness::{Client, Page, Receiver, Reply, Server, Setup, eventually, on_both_stores, start};
 
 /// Trips with the second delivery that fails, and probes soon.
 fn trips_soon() -> Value {
-    json!({"event_types": ["a"], "retry": {"delays_seconds": [0]},
+    json!({"event_types": ["a"], "concurrency": 1, "retry": {"delays_seconds": [0]},
         "breaker": {"failures": 2, "lasting_seconds": 0, "probe_seconds": 0.05, "probe_max_seconds": 0.05}})
 }
 
@@ -37,6 +37,10 @@ async fn post(client: &Client) -> String {
 async fn after_a_stop(setup: &Setup, server: Server) -> Server {
     assert!(server.stop().await.success());
     setup.start().await
+}
+
+on_both_stores! {
+    a_trip_outlives_the_process_and_is_told_once,
 }
 
 #[tokio::test]
@@ -71,9 +75,8 @@ async fn a_trip_and_its_end_are_told_to_those_who_asked() {
     assert!(everything.iter().all(|request| request.json()["type"] == "a"), "'*' does not cover them");
 }
 
-#[tokio::test]
-async fn a_trip_outlives_the_process_and_is_told_once() {
-    let (setup, receiver) = (Setup::new(), Receiver::start().await);
+async fn a_trip_outlives_the_process_and_is_told_once(setup: Setup) {
+    let receiver = Receiver::start().await;
     let server = setup.start().await;
     receiver.always("/a", Reply::status(503));
     let mut channel = trips_soon();
@@ -234,7 +237,7 @@ async fn a_redrive_from_history_does_not_tell_a_channel_of_itself() {
     receiver.always("/a", Reply::status(200));
     for (channel, count) in [(dying, 0), (other, 1)] {
         server.client.patch_channel(channel, &json!({"event_types": ["postrider.*"]})).await;
-        let order = json!({"from": "history", "filter": {"channel_id": channel}, "dry_run": true});
+        let order = json!({"from": "history", "channel_id": channel, "dry_run": true});
         let preview: Value = server.client.post("/v1/redrives", &order).await.read(200);
         assert_eq!(preview["count"], count, "channel {channel}: {preview}");
     }

@@ -4,5 +4,6 @@
 mod aether365;
 mod altum;
 mod lenz;
+pub(crate) mod outages;
 mod table;
 mod thulium;

@@ -3,9 +3,11 @@
 //! `strategies` is what is sent, here it is sent to the real binary; `parsers` are those that no request reaches. The
 //! cases are the same in every run.
 
+mod aether365;
 mod altum;
 mod parsers;
 pub(crate) mod strategies;
+mod thulium;
 
 use http::Method;
 use proptest::prelude::*;

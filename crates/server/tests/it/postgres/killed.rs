@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{cluster, setup};
 use crate::black_box::sigkill::{Load, Plan, check_arrivals, kill_again_and_again, make_channels};
+use crate::dialects::outages;
 use crate::harness::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,4 +40,14 @@ async fn nothing_accepted_is_lost_however_often_the_database_is_killed() {
     // The server lived on and kept what was answered: nothing is sent a second time.
     check_arrivals(&receiver, &load.accepted, 0).await;
     assert!(server.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_api_says_in_its_own_form_that_the_database_is_away() {
+    let mut cluster = cluster();
+    let server = setup(&cluster).start().await;
+    tokio::task::block_in_place(|| cluster.kill()).unwrap();
+    outages::check_away(&server.client).await;
+    tokio::task::block_in_place(|| cluster.run()).unwrap();
+    outages::check_back(&server.client).await;
 }

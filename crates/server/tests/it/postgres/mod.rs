@@ -3,10 +3,12 @@
 //! Each test has a private cluster of its own, so that it may stop it. Tests from elsewhere that run on both stores share
 //! one, with a database each.
 
+mod bench;
 mod commands;
 mod killed;
 mod main_path;
 mod moving;
+mod refused;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

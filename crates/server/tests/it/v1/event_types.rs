@@ -12,9 +12,11 @@ fn invoice_paid() -> Value {
             {"key": "customer.name", "description": "", "type": "string", "example": "Ada"}]}]})
 }
 
+/// Those that are not about Postrider itself.
 async fn names(client: &Client) -> Vec<String> {
     let page: Page<Value> = client.get("/v1/event-types").await.read(200);
-    page.data.iter().map(|row| row["type"].as_str().unwrap().to_owned()).collect()
+    let all = page.data.iter().map(|row| row["type"].as_str().unwrap().to_owned());
+    all.filter(|name| !name.starts_with("postrider.")).collect()
 }
 
 on_both_stores! {
@@ -35,7 +37,7 @@ async fn they_are_described_and_forgotten(setup: Setup) {
     let page: Value = client.get("/v1/event-types?limit=2").await.read(200);
     let next: Page<Value> =
         client.get(&format!("/v1/event-types?cursor={}", page["next_cursor"].as_str().unwrap())).await.read(200);
-    assert_eq!((next.data.len(), &next.data[0]["type"]), (1, &json!("invoice.paid")));
+    assert_eq!(next.data[0]["type"], "invoice.paid");
     assert_eq!(client.delete("/v1/event-types/a.b").await.status, 204);
     client.delete("/v1/event-types/a.b").await.problem(404);
     client.get("/v1/event-types/a.b").await.problem(404);

@@ -44,20 +44,36 @@ pub(super) async fn delivery_to(
     channel: ChannelId,
 ) -> Result<Option<Delivery>, Error> {
     let Some(row) = event_row(connection, tenant, event).await? else { return Ok(None) };
-    match newest_to(connection, &row, channel).await? {
-        Some(id) => delivery(connection, tenant, id).await,
-        None => Ok(None),
+    match newest_to_each(connection, &[row], channel).await?[..] {
+        [Some(id)] => delivery(connection, tenant, id).await,
+        _ => Ok(None),
     }
 }
 
-/// The newest delivery of an event to a channel: a redrive may have made a second one.
-pub(in crate::postgres) async fn newest_to(
+/// The newest delivery to a channel of each event: a redrive may have made a second one.
+pub(in crate::postgres) async fn newest_to_each(
     connection: &Connection,
-    row: &EventRow,
+    rows: &[EventRow],
     channel: ChannelId,
-) -> Result<Option<DeliveryId>, Error> {
-    let made = all_made(connection, row, DeliveryId(0)).await?;
-    Ok(made.filter(|(_, to)| *to == channel).map(|(id, _)| id).max())
+) -> Result<Vec<Option<DeliveryId>>, Error> {
+    let ids: Vec<_> = rows.iter().map(|row| row.event.id.0).collect();
+    let mut beyond: BTreeMap<EventId, Option<DeliveryId>> = BTreeMap::new();
+    let sql = "SELECT event_id, first_delivery, channels FROM expanded WHERE event_id = ANY ($1)";
+    for row in query(connection, sql, &[&ids]).await? {
+        let newest = beyond.entry(EventId(row.try_get(0)?)).or_default();
+        *newest = (*newest).max(newest_in(row.try_get(1)?, row.try_get(2)?, channel));
+    }
+    let newest = |row: &EventRow| {
+        let own = newest_in(row.first_delivery, &row.channels, channel);
+        own.max(beyond.get(&row.event.id).copied().flatten())
+    };
+    Ok(rows.iter().map(newest).collect())
+}
+
+/// The newest delivery to a channel in a run of them.
+fn newest_in(first: i64, channels: &[u8], channel: ChannelId) -> Option<DeliveryId> {
+    let channels: Vec<ChannelId> = blob::decode_channels(channels);
+    (first..).map(DeliveryId).zip(channels).filter(|(_, to)| *to == channel).map(|(id, _)| id).max()
 }
 
 /// The deliveries of an event above `after` in order of id, and where they go. None when the tenant has no such event.
@@ -81,7 +97,7 @@ async fn all_made(
     Ok(runs.into_iter().flat_map(|(first, channels)| (first..).map(DeliveryId).zip(channels)))
 }
 
-pub(in crate::postgres) async fn delivery(
+pub(super) async fn delivery(
     connection: &Connection,
     tenant: TenantId,
     delivery: DeliveryId,
@@ -91,23 +107,31 @@ pub(in crate::postgres) async fn delivery(
     Ok(found.into_values().next())
 }
 
-/// These deliveries, as far as they are there.
-async fn these(
+/// These deliveries, as far as they are there. All places are asked at once.
+pub(in crate::postgres) async fn these(
     connection: &Connection,
     tenant: TenantId,
     made: &[(DeliveryId, ChannelId)],
 ) -> Result<BTreeMap<DeliveryId, Delivery>, Error> {
     let ids: Vec<_> = made.iter().map(|(id, _)| id.0).collect();
-    let mut found = BTreeMap::new();
-    for place in Place::ALL {
-        let Place { table, id, columns, read, .. } = place;
-        let sql = format!("SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {id} = ANY ($2)");
-        for row in query(connection, &sql, &[&tenant.0, &ids]).await? {
-            let delivery = read(&row)?;
-            found.insert(delivery.id, delivery);
-        }
-    }
-    Ok(found)
+    let [queue, dead, settled] = Place::ALL;
+    let (queue, dead, settled) = tokio::try_join!(
+        these_in(connection, &queue, tenant, &ids),
+        these_in(connection, &dead, tenant, &ids),
+        these_in(connection, &settled, tenant, &ids),
+    )?;
+    Ok(queue.into_iter().chain(dead).chain(settled).map(|delivery| (delivery.id, delivery)).collect())
+}
+
+async fn these_in(
+    connection: &Connection,
+    place: &Place,
+    tenant: TenantId,
+    ids: &[i64],
+) -> Result<Vec<Delivery>, Error> {
+    let Place { table, id, columns, read, .. } = place;
+    let sql = format!("SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {id} = ANY ($2)");
+    query(connection, &sql, &[&tenant.0, &ids]).await?.iter().map(read).collect()
 }
 
 /// A delivery of history.

@@ -21,7 +21,7 @@ use crate::journal::{
     EventSummary, Journal, Lifetime, Page, Stats, StatsQuery,
 };
 
-pub(super) use deliveries::{DEAD_COLUMNS, delivery, newest_to, read_dead, settled};
+pub(super) use deliveries::{DEAD_COLUMNS, newest_to_each, read_dead, settled, these};
 
 /// Rows that a list reads at a time. More than with SQLite, because each time is a trip over a network.
 const CHUNK: usize = 256;

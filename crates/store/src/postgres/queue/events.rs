@@ -1,5 +1,6 @@
 //! Events as their partitions hold them, or `kept_events` when these are gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::event::{Event, NewEvent, Severity};
@@ -12,7 +13,7 @@ use crate::queue::NewDelivery;
 
 /// How many deliveries of an event are still to be made.
 pub(in crate::postgres) async fn expanding(connection: &Connection, event: EventId) -> Result<usize, Error> {
-    Ok(to_be_made(connection, event).await?.len())
+    Ok(expanding_each(connection, &[event.0]).await?.first().map_or(0, |(_, count)| *count))
 }
 
 /// The same for several events, those that have any.
@@ -20,23 +21,25 @@ pub(in crate::postgres) async fn expanding_each(
     connection: &Connection,
     events: &[i64],
 ) -> Result<Vec<(EventId, usize)>, Error> {
-    let sql = "SELECT event_id, rest FROM expand WHERE event_id = ANY ($1)";
-    let count = |row: &Row| Ok((EventId(row.try_get(0)?), blob::decode_deliveries(row.try_get(1)?).len()));
-    query(connection, sql, &[&events]).await?.iter().map(count).collect()
+    let to_be_made = to_be_made(connection, events).await?;
+    Ok(to_be_made.into_iter().map(|(event, rest)| (event, rest.len())).collect())
 }
 
-/// Whether one of them goes to this channel.
-pub(in crate::postgres) async fn is_expanding_to(
+/// Those of several events of which one of them goes to this channel.
+pub(in crate::postgres) async fn expanding_to(
     connection: &Connection,
-    event: EventId,
+    events: &[i64],
     channel: ChannelId,
-) -> Result<bool, Error> {
-    Ok(to_be_made(connection, event).await?.iter().any(|delivery| delivery.channel == channel))
+) -> Result<BTreeSet<EventId>, Error> {
+    let to_be_made = to_be_made(connection, events).await?.into_iter();
+    let goes_there = |(_, rest): &(EventId, Vec<NewDelivery>)| rest.iter().any(|delivery| delivery.channel == channel);
+    Ok(to_be_made.filter(goes_there).map(|(event, _)| event).collect())
 }
 
-async fn to_be_made(connection: &Connection, event: EventId) -> Result<Vec<NewDelivery>, Error> {
-    let rest = query_opt(connection, "SELECT rest FROM expand WHERE event_id = $1", &[&event.0]).await?;
-    rest.map_or(Ok(Vec::new()), |row| Ok(blob::decode_deliveries(row.try_get(0)?)))
+async fn to_be_made(connection: &Connection, events: &[i64]) -> Result<Vec<(EventId, Vec<NewDelivery>)>, Error> {
+    let sql = "SELECT event_id, rest FROM expand WHERE event_id = ANY ($1)";
+    let read = |row: &Row| Ok((EventId(row.try_get(0)?), blob::decode_deliveries(row.try_get(1)?)));
+    query(connection, sql, &[&events]).await?.iter().map(read).collect()
 }
 
 /// An event as its partition holds it.

@@ -1,11 +1,11 @@
 //! What a redrive may take, read in order of id from where it stands.
 
 use domain::delivery::State;
-use domain::{ChannelId, TenantId};
+use domain::{ChannelId, DeliveryId, TenantId};
 use tokio_postgres::{Error, Row};
 
-use super::super::journal::{self, DEAD_COLUMNS, newest_to, read_dead};
-use super::super::queue::{EVENT_COLUMNS, EventRow, is_expanding_to, read_event};
+use super::super::journal::{DEAD_COLUMNS, newest_to_each, read_dead, these};
+use super::super::queue::{EVENT_COLUMNS, EventRow, expanding_to, read_event};
 use super::super::retention::kept_from;
 use super::super::statements::{Connection, limit, query, unsigned_opt};
 use crate::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, Stretch};
@@ -53,17 +53,25 @@ pub(super) async fn events_after(
     loop {
         let found = query(connection, &sql, &[&tenant.0, &stretch.reached, &look.up_to.0, &limit(CHUNK)]).await?;
         let is_last = found.len() < CHUNK;
+        let mut wanted = Vec::new();
+        let mut is_over = false;
         for row in found {
             let row = read_event(&row)?;
             stretch.reached = row.event.id.0;
             stretch.examined += 1;
             if is_wanted(&look, &row) {
-                let delivered = delivered(connection, &row, look.channel).await?;
-                stretch.rows.push(PastEvent { event: row.event, delivered });
+                wanted.push(row);
             }
-            if stretch.rows.len() >= look.rows_max || stretch.examined >= examined_max {
-                return Ok(stretch);
+            is_over = stretch.rows.len() + wanted.len() >= look.rows_max || stretch.examined >= examined_max;
+            if is_over {
+                break;
             }
+        }
+        let delivered = delivered_each(connection, tenant, &wanted, look.channel).await?;
+        let past = wanted.into_iter().zip(delivered).map(|(row, delivered)| PastEvent { event: row.event, delivered });
+        stretch.rows.extend(past);
+        if is_over {
+            return Ok(stretch);
         }
         if is_last {
             return Ok(Stretch { reached: look.up_to.0, is_end: true, ..stretch });
@@ -78,17 +86,25 @@ fn is_wanted(look: &EventLook, row: &EventRow) -> bool {
         && look.text.as_ref().is_none_or(|text| text.is_in(&content.data))
 }
 
-/// How the newest delivery of an event to a channel stands; one that is still to be made is pending.
-pub(super) async fn delivered(
+/// How the newest delivery of each of a tenant's events to a channel stands; one that is still to be made is pending.
+pub(super) async fn delivered_each(
     connection: &Connection,
-    row: &EventRow,
+    tenant: TenantId,
+    rows: &[EventRow],
     channel: ChannelId,
-) -> Result<Option<State>, Error> {
-    let tenant = row.event.content.tenant;
-    let Some(newest) = newest_to(connection, row, channel).await? else {
-        return Ok(is_expanding_to(connection, row.event.id, channel).await?.then_some(State::Pending));
+) -> Result<Vec<Option<State>>, Error> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let newest = newest_to_each(connection, rows, channel).await?;
+    let made: Vec<_> = newest.iter().flatten().map(|id| (*id, channel)).collect();
+    let found = these(connection, tenant, &made).await?;
+    let events: Vec<_> = rows.iter().map(|row| row.event.id.0).collect();
+    let expanding = expanding_to(connection, &events, channel).await?;
+    let state = |(row, newest): (&EventRow, Option<DeliveryId>)| match newest {
+        // What retention has dropped was delivered, or ended otherwise: it is over.
+        Some(newest) => Some(found.get(&newest).map_or(State::Sent, |delivery| delivery.state)),
+        None => expanding.contains(&row.event.id).then_some(State::Pending),
     };
-    let found = journal::delivery(connection, tenant, newest).await?;
-    // What retention has dropped was delivered, or ended otherwise: it is over.
-    Ok(Some(found.map_or(State::Sent, |delivery| delivery.state)))
+    Ok(rows.iter().zip(newest).map(state).collect())
 }

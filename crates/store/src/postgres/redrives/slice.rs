@@ -99,7 +99,8 @@ async fn deliver(
         return Ok(false);
     }
     let Some(row) = event_row(&tx.connection, tenant, event).await? else { return Ok(false) };
-    if look::delivered(&tx.connection, &row, channel).await? != expected {
+    let delivered = look::delivered_each(&tx.connection, tenant, std::slice::from_ref(&row), channel).await?;
+    if delivered != [expected] {
         return Ok(false);
     }
     deliver_past(tx, &Arc::new(row.event), *delivery, now).await?;

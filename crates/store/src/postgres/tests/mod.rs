@@ -19,10 +19,15 @@ use crate::queue::{AcceptAnswer, Arrival, Feed};
 use crate::{Queue as _, StoreError, Vault};
 
 mod away;
+mod crowded;
+mod failover;
+mod migrations;
 mod moving;
 mod opening;
+mod plans;
 mod proxy;
 mod retention;
+mod tls;
 
 mod conformance {
     store_conformance!(crate::postgres::tests::OneDatabase::new());

@@ -71,6 +71,8 @@ impl Observer for Heard {
         self.0.lock().unwrap().0.push(commit.clone());
     }
 
+    fn called(&self) {}
+
     fn failed(&self) {
         self.0.lock().unwrap().1 += 1;
     }

@@ -82,6 +82,17 @@ impl Stepped {
         calls.iter_mut().map(|call| ready(call.as_mut())).collect()
     }
 
+    /// Runs many calls, one after the other.
+    fn work<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return result;
+            }
+            assert_ne!(self.store.run_writes(None), 0, "it waits for something else than the writer");
+        }
+    }
+
     /// Runs one call, of either kind.
     fn run<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let mut call = pin!(call);

@@ -30,7 +30,7 @@ struct Kind {
     p50: (&'static str, &'static str),
     p99: (&'static str, &'static str),
     place: Place,
-    order: &'static str,
+    query: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -40,35 +40,33 @@ enum Place {
     Last,
 }
 
-const BY_NAME: &str = "&order_by=name";
+macro_rules! kind {
+    ($place:ident, $key:literal, $label:literal, $query:literal) => {
+        Kind {
+            p50: (concat!($key, "_p50"), concat!($label, " p50")),
+            p99: (concat!($key, "_p99"), concat!($label, " p99")),
+            place: Place::$place,
+            query: $query,
+        }
+    };
+}
 
-const KINDS: [Kind; 6] = [
-    Kind { p50: ("first_p50", "first page p50"), p99: ("first_p99", "first page p99"), place: Place::First, order: "" },
-    Kind {
-        p50: ("middle_p50", "middle page p50"),
-        p99: ("middle_p99", "middle page p99"),
-        place: Place::Middle,
-        order: "",
-    },
-    Kind { p50: ("last_p50", "last page p50"), p99: ("last_p99", "last page p99"), place: Place::Last, order: "" },
-    Kind {
-        p50: ("first_by_name_p50", "first page by name p50"),
-        p99: ("first_by_name_p99", "first page by name p99"),
-        place: Place::First,
-        order: BY_NAME,
-    },
-    Kind {
-        p50: ("middle_by_name_p50", "middle page by name p50"),
-        p99: ("middle_by_name_p99", "middle page by name p99"),
-        place: Place::Middle,
-        order: BY_NAME,
-    },
-    Kind {
-        p50: ("last_by_name_p50", "last page by name p50"),
-        p99: ("last_by_name_p99", "last page by name p99"),
-        place: Place::Last,
-        order: BY_NAME,
-    },
+/// Every channel passes every filter, so that the pages of each kind are as many as those of another.
+const KINDS: [Kind; 14] = [
+    kind!(First, "first", "first page", ""),
+    kind!(Middle, "middle", "middle page", ""),
+    kind!(Last, "last", "last page", ""),
+    kind!(First, "first_by_name", "first page by name", "&order_by=name"),
+    kind!(Middle, "middle_by_name", "middle page by name", "&order_by=name"),
+    kind!(Last, "last_by_name", "last page by name", "&order_by=name"),
+    kind!(First, "first_by_name_down", "first page by name, downwards", "&order_by=name&order_type=DESC"),
+    kind!(Middle, "middle_by_name_down", "middle page by name, downwards", "&order_by=name&order_type=DESC"),
+    kind!(Last, "last_by_name_down", "last page by name, downwards", "&order_by=name&order_type=DESC"),
+    kind!(Middle, "middle_by_time", "middle page by time", "&order_by=datetime&order_type=DESC"),
+    kind!(Middle, "middle_by_change", "middle page by last change", "&order_by=last_datetime"),
+    kind!(Middle, "middle_of_type", "middle page of a type, by name", "&type=webhook&is_enabled=1&order_by=name"),
+    kind!(Middle, "middle_found", "middle page of a search, by name", "&search=CHANNEL&search_by=name&order_by=name"),
+    kind!(Last, "last_of_type_by_time", "last page of a type, by time", "&type=webhook&order_by=datetime"),
 ];
 
 pub(super) fn summary(settings: &Settings) -> String {
@@ -76,10 +74,10 @@ pub(super) fn summary(settings: &Settings) -> String {
 }
 
 pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
-    let starting = Server::start(&bench.directory, bench.watch);
+    let starting = Server::start(&bench.directory, bench.store, &bench.through, bench.watch);
     let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
     let mut tenant = make(bench, &server, settings.channels).await.with_context(|| server.log_end())?;
-    let mut figures = Vec::new();
+    let mut figures = vec![Figure::rss("rss_made", "memory with all channels", server.usage())];
     for kind in &KINDS {
         let asking = ask(bench, &mut tenant, &settings, kind);
         let latencies = bench.progress.during(|| format!("asking for the {}", kind.p50.1), asking).await?;
@@ -92,7 +90,7 @@ pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Rep
 async fn make(bench: &Bench, server: &Server, count: usize) -> anyhow::Result<Tenant> {
     let made = AtomicUsize::new(0);
     let work = async {
-        let mut tenant = Tenant::make(server).await?;
+        let mut tenant = Tenant::make(server, "bench").await?;
         let plan = ChannelPlan { url: "https://example.com/hook".to_owned(), event_type: "bench".to_owned() };
         for number in 0..count {
             tenant.make_channel(&name(number), &plan).await?;
@@ -115,7 +113,7 @@ async fn ask(bench: &Bench, tenant: &mut Tenant, settings: &Settings, kind: &Kin
         Place::Middle => pages.div_ceil(2),
         Place::Last => pages,
     };
-    let path = format!("/api/notification-handlers?results_per_page={PAGE_ROWS}{}&page={page}", kind.order);
+    let path = format!("/api/notification-handlers?results_per_page={PAGE_ROWS}{}&page={page}", kind.query);
     let mut latencies = Latencies::new();
     for _ in 0..settings.events {
         let start_ns = bench.watch.ns();

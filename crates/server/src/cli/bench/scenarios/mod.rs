@@ -4,14 +4,20 @@
 //! server and its channels. A figure never fails a run; a lost or repeated delivery does.
 
 mod backlog;
+mod idle;
 mod latency;
 mod lists;
+mod live_tables;
 mod machine;
-mod slow_channel;
+mod noisy_tenant;
+mod sick_channels;
+mod stores;
 mod throughput;
+mod waiting;
 
 use super::Size;
 use super::body::{self, Bodies};
+use super::database::Store;
 use super::load::{self, Load, Loaded, Target};
 use super::pace::Pace;
 use super::progress::Progress;
@@ -19,6 +25,7 @@ use super::receiver::{Manner, Receiver, Total};
 use super::report::{Figure, Report};
 use super::server::Server;
 use super::setup::{self, ChannelPlan};
+use super::stats::per_second;
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, ensure};
 use std::path::PathBuf;
@@ -43,7 +50,15 @@ pub(super) enum Scenario {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
+    Stores,
+    Waiting,
+    LiveTables,
 }
 
 /// What every scenario gets.
@@ -52,8 +67,14 @@ pub(super) struct Bench {
     pub(super) progress: Progress,
     /// Where the server's temporary directory is made.
     pub(super) directory: PathBuf,
+    /// Where servers keep their data, but for scenarios that choose it.
+    pub(super) store: Store,
     /// Whether the backlog is delivered in the end.
     pub(super) drain: bool,
+    /// How many deliveries wait while others are delivered.
+    pub(super) waiting: u64,
+    /// What starts the server, with its arguments; empty: nothing but the bench.
+    pub(super) through: Vec<String>,
 }
 
 /// The size of one run.
@@ -68,18 +89,41 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Machine, Self::Throughput, Self::Fanout, Self::Latency, Self::Backlog, Self::SlowChannel, Self::Lists];
+    pub(super) const ALL: [Self; 15] = [
+        Self::Machine,
+        Self::Throughput,
+        Self::Fanout,
+        Self::Batch,
+        Self::Latency,
+        Self::LightLoad,
+        Self::Backlog,
+        Self::SlowChannel,
+        Self::BlackHoled,
+        Self::NoisyTenant,
+        Self::Idle,
+        Self::Lists,
+        Self::Stores,
+        Self::Waiting,
+        Self::LiveTables,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Machine => "machine",
             Self::Throughput => "throughput",
             Self::Fanout => "fanout",
-            Self::Latency => "latency",
+            Self::Latency => latency::HALF.name,
             Self::Backlog => "backlog",
-            Self::SlowChannel => "slow-channel",
+            Self::SlowChannel => sick_channels::ONE_SLOW.name,
+            Self::Batch => "batch",
+            Self::LightLoad => latency::LIGHT.name,
+            Self::BlackHoled => sick_channels::BLACK_HOLED.name,
+            Self::NoisyTenant => "noisy-tenant",
+            Self::Idle => "idle",
             Self::Lists => "lists",
+            Self::Stores => "stores",
+            Self::Waiting => "waiting",
+            Self::LiveTables => "live-tables",
         }
     }
 
@@ -88,10 +132,17 @@ impl Scenario {
             Self::Machine => machine::DEFAULTS,
             Self::Throughput => throughput::ONE_CHANNEL,
             Self::Fanout => throughput::TEN_CHANNELS,
-            Self::Latency => latency::DEFAULTS,
+            Self::Batch => throughput::HUNDRED_EVENTS,
+            Self::Latency | Self::LightLoad => latency::DEFAULTS,
             Self::Backlog => backlog::DEFAULTS,
-            Self::SlowChannel => slow_channel::DEFAULTS,
+            Self::SlowChannel => sick_channels::ONE_OF_TEN,
+            Self::BlackHoled => sick_channels::TEN_OF_HUNDRED,
+            Self::NoisyTenant => noisy_tenant::DEFAULTS,
+            Self::Idle => idle::DEFAULTS,
             Self::Lists => lists::DEFAULTS,
+            Self::Stores => stores::DEFAULTS,
+            Self::Waiting => waiting::DEFAULTS,
+            Self::LiveTables => live_tables::DEFAULTS,
         }
     }
 
@@ -100,10 +151,28 @@ impl Scenario {
             Self::Machine => "no server: fsync of the disk, and the floor that throughput is compared with",
             Self::Throughput => "events as fast as they are accepted, one channel each; delivered/s against the floor",
             Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
+            Self::Batch => "the same as throughput, a hundred events in each request",
+            Self::LightLoad => {
+                "a fifth of a just measured throughput on a fixed schedule; p99 against the disk's fsync"
+            }
+            Self::BlackHoled => {
+                "100 events/s for ten channels each, without and with a tenth that never answers; p99 of the rest"
+            }
+            Self::NoisyTenant => {
+                "ten tenants with 10 events/s, without and with one more that posts 75 times that; p99 of the ten"
+            }
+            Self::Idle => {
+                "a server that has delivered and has nothing more to do: processor time and calls of its database"
+            }
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
             Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
             Self::SlowChannel => "100 events/s for ten channels, without and with one that takes 10 s; p99 of the rest",
+            Self::Stores => {
+                "throughput and fanout on SQLite and on PostgreSQL, in pairs; delivered/s against each other"
+            }
+            Self::Waiting => "throughput without and with a million deliveries that wait for other channels; the ratio",
+            Self::LiveTables => "two million deliveries on PostgreSQL; dead rows and sizes of its live tables",
         }
     }
 
@@ -111,15 +180,23 @@ impl Scenario {
     pub(super) fn describe(self) -> String {
         let defaults = match self {
             Self::Lists => lists::summary(&self.defaults()),
+            Self::Stores => stores::summary(&self.defaults()),
             _ => self.defaults().summary(),
         };
         format!("{:<13} {} (by default {defaults})", self.name(), self.about())
+    }
+
+    /// Where the data were, for those that go by what was asked for.
+    pub(super) fn note(self, store: Store) -> Option<String> {
+        let is_told = !matches!(self, Self::Machine | Self::Stores | Self::LiveTables);
+        is_told.then(|| format!("the server keeps its data in {}", store.name()))
     }
 
     /// How long it may take, unless whoever runs it says more.
     pub(super) const fn patience(self) -> Duration {
         match self {
             Self::Lists => lists::PATIENCE,
+            Self::LiveTables => live_tables::PATIENCE,
             _ => PATIENCE,
         }
     }
@@ -149,11 +226,18 @@ impl Scenario {
     pub(super) async fn run(self, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
         match self {
             Self::Machine => machine::run(bench, settings).await,
-            Self::Throughput | Self::Fanout => throughput::run(self.name(), bench, settings).await,
-            Self::Latency => latency::run(bench, settings).await,
+            Self::Throughput | Self::Fanout | Self::Batch => throughput::run(self.name(), bench, settings).await,
+            Self::Latency => latency::run(&latency::HALF, bench, settings).await,
+            Self::LightLoad => latency::run(&latency::LIGHT, bench, settings).await,
             Self::Backlog => backlog::run(bench, settings).await,
-            Self::SlowChannel => slow_channel::run(bench, settings).await,
+            Self::SlowChannel => sick_channels::run(&sick_channels::ONE_SLOW, bench, settings).await,
+            Self::BlackHoled => sick_channels::run(&sick_channels::BLACK_HOLED, bench, settings).await,
+            Self::NoisyTenant => noisy_tenant::run(bench, settings).await,
+            Self::Idle => idle::run(bench, settings).await,
             Self::Lists => lists::run(bench, settings).await,
+            Self::Stores => stores::run(bench, settings).await,
+            Self::Waiting => waiting::run(bench, settings).await,
+            Self::LiveTables => live_tables::run(bench, settings).await,
         }
     }
 }
@@ -170,7 +254,7 @@ impl Settings {
     }
 
     fn bodies(&self) -> Bodies {
-        Bodies::new(self.groups(), self.event_bytes, self.batch)
+        Bodies::new(0..self.groups(), self.event_bytes, self.batch)
     }
 
     fn summary(&self) -> String {
@@ -180,6 +264,11 @@ impl Settings {
              {batch} a request"
         )
     }
+}
+
+/// Channels of these manners, as many to a group as hear an event.
+fn in_groups(settings: &Settings, manners: &[Manner]) -> Vec<(usize, Manner)> {
+    manners.iter().enumerate().map(|(number, manner)| (number / settings.fanout, *manner)).collect()
 }
 
 /// A receiver, a server and channels from one to the other. The server ends before the receiver.
@@ -192,16 +281,17 @@ struct Bed {
 impl Bed {
     /// Makes a channel for each of `manners`, in groups as the settings say.
     async fn make(bench: &Bench, settings: &Settings, manners: &[Manner]) -> anyhow::Result<Self> {
+        Self::make_on(bench.store, bench, &in_groups(settings, manners)).await
+    }
+
+    /// Makes a channel for each group and manner, on this store.
+    async fn make_on(store: Store, bench: &Bench, channels: &[(usize, Manner)]) -> anyhow::Result<Self> {
         let receiver = Receiver::start(bench.watch).await?;
-        let plans: Vec<ChannelPlan> = manners
+        let plans: Vec<ChannelPlan> = channels
             .iter()
-            .enumerate()
-            .map(|(number, manner)| ChannelPlan {
-                url: receiver.url(*manner),
-                event_type: body::event_type(number / settings.fanout),
-            })
+            .map(|(group, manner)| ChannelPlan { url: receiver.url(*manner), event_type: body::event_type(*group) })
             .collect();
-        let starting = Server::start(&bench.directory, bench.watch);
+        let starting = Server::start(&bench.directory, store, &bench.through, bench.watch);
         let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
         let key = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
         Ok(Self { server, receiver, key })
@@ -232,17 +322,63 @@ impl Bed {
         pace: Pace,
         sent: Arc<AtomicU64>,
     ) -> anyhow::Result<Loaded> {
-        let load = Load {
-            address: self.server.address(),
-            target: Target::Server { key: self.key.clone() },
-            bodies: settings.bodies(),
-            workers: settings.workers,
-            pace,
-        };
+        self.post_bodies(bench, settings.bodies(), settings.workers, pace, sent).await
+    }
+
+    /// Posts events of any types.
+    async fn post_bodies(
+        &self,
+        bench: &Bench,
+        bodies: Bodies,
+        workers: usize,
+        pace: Pace,
+        sent: Arc<AtomicU64>,
+    ) -> anyhow::Result<Loaded> {
+        let target = Target::Server { keys: vec![self.key.clone()] };
+        let load = Load { address: self.server.address(), target, bodies, workers, pace };
         load::run(load, bench.watch, sent)
             .await
             .with_context(|| format!("the server's log:\n{}", self.server.log_end()))
     }
+}
+
+/// What runs of one kind delivered, put together.
+#[derive(Default)]
+struct Sum {
+    deliveries: u64,
+    time: Duration,
+    refused: u64,
+    lost: u64,
+    duplicates: u64,
+}
+
+impl Sum {
+    /// Adds a run that has delivered as fast as it could.
+    fn add(&mut self, fanout: usize, loaded: &Loaded, total: &Total) {
+        self.deliveries += total.deliveries;
+        self.time += Duration::from_nanos(total.last_ns.saturating_sub(loaded.start_ns));
+        self.refused += loaded.refused;
+        self.lost += (loaded.accepted * fanout as u64).saturating_sub(total.deliveries);
+        self.duplicates += total.duplicates;
+    }
+
+    fn per_second(&self) -> f64 {
+        per_second(self.deliveries, self.time)
+    }
+}
+
+/// What was lost, repeated or refused in several kinds of runs: figures, and what it breaks.
+fn losses_of(sums: &[&Sum]) -> (Vec<Figure>, Vec<String>) {
+    let sum = |of: fn(&Sum) -> u64| sums.iter().map(|sum| of(sum)).sum::<u64>();
+    let (lost, duplicates) = (sum(|sum| sum.lost), sum(|sum| sum.duplicates));
+    let figures = vec![
+        Figure::count("refused", "requests refused as too many", sum(|sum| sum.refused)),
+        Figure::count("lost", "lost", lost),
+        Figure::count("duplicates", "duplicates", duplicates),
+    ];
+    let broken = [(lost, "accepted deliveries did not arrive"), (duplicates, "deliveries arrived more than once")];
+    let broken = broken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    (figures, broken.collect())
 }
 
 /// What was lost, repeated or refused: figures, and what it breaks.

@@ -1,9 +1,10 @@
 //! As much as goes through: events as fast as they are accepted, against the floor of the same machine.
 //!
-//! `throughput` sends each event to one channel, `fanout` to ten. Delivered/s counts from the first post to the last
+//! `throughput` sends each event to one channel, `fanout` to ten; `batch` posts a hundred events at a time. Delivered/s counts from the first post to the last
 //! arrival, so a server that only accepts quickly gains nothing.
 
 use super::{Bed, Bench, SETTLE, Settings, losses};
+use crate::cli::bench::database::{Database, Store};
 use crate::cli::bench::load::Loaded;
 use crate::cli::bench::pace::Pace;
 use crate::cli::bench::process::Usage;
@@ -16,36 +17,49 @@ use std::time::Duration;
 pub(super) const ONE_CHANNEL: Settings =
     Settings { events: 200_000, channels: 20, fanout: 1, workers: 64, batch: 1, event_bytes: 256 };
 pub(super) const TEN_CHANNELS: Settings = Settings { events: 50_000, fanout: 10, ..ONE_CHANNEL };
+pub(super) const HUNDRED_EVENTS: Settings = Settings { batch: 100, workers: 8, ..ONE_CHANNEL };
 
-/// The share of the floor to reach, for the fan-outs that have a target.
-const fn ratio_min(fanout: usize) -> Option<f64> {
-    match fanout {
-        1 => Some(0.12),
-        10 => Some(0.25),
+/// The share of the floor to reach, for the sizes that have a target.
+const fn ratio_min(settings: &Settings) -> Option<f64> {
+    match (settings.fanout, settings.batch) {
+        (1, 1) => Some(0.20),
+        (10, 1) => Some(0.38),
+        (1, 100) => Some(0.28),
         _ => None,
     }
 }
 
+/// Connections of the floor, the same for all sizes: with them it is highest.
+const FLOOR_WORKERS: usize = 64;
+
 /// What one run measured.
 struct Measured {
+    store: Store,
     disk: Latencies,
     floor: f64,
     idle: Option<Usage>,
     end: Option<Usage>,
+    /// Processor time of the database in between, where it is a server of its own.
+    database_cpu: Option<Duration>,
     loaded: Loaded,
     total: Total,
 }
 
 pub(super) async fn run(name: &'static str, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
     let disk = disk::measure(&bench.directory, bench.watch)?;
-    let bodies = settings.bodies();
-    let measuring = floor::measure(&bodies, settings.workers, bench.watch);
+    // The receiver gets events one by one, however they are posted.
+    let bodies = Settings { batch: 1, ..settings }.bodies();
+    let measuring = floor::measure(&bodies, FLOOR_WORKERS, bench.watch);
     let floor = bench.progress.during(|| "measuring the floor".to_owned(), measuring).await?;
     let bed = Bed::make(bench, &settings, &vec![Manner::Now; settings.channels]).await?;
     tokio::time::sleep(SETTLE).await;
     let idle = bed.server.usage();
+    let database_cpu = || bed.server.database().and_then(Database::cpu);
+    let before = database_cpu();
     let (loaded, total) = bed.deliver(bench, &settings, Pace::Count(settings.requests()), settings.fanout).await?;
-    let measured = Measured { disk, floor, idle, end: bed.server.usage(), loaded, total };
+    let database_cpu = database_cpu().zip(before).and_then(|(after, before)| after.checked_sub(before));
+    let (store, end) = (bench.store, bed.server.usage());
+    let measured = Measured { store, disk, floor, idle, end, database_cpu, loaded, total };
     Ok(measured.report(name, &settings))
 }
 
@@ -59,8 +73,8 @@ impl Measured {
         let Self { disk, floor, loaded, total, .. } = self;
         let delivered = delivered_per_second(loaded, total);
         let mut ratio = Figure::new("ratio", "delivered / floor", delivered / floor, Unit::Ratio);
-        if let Some(min) = ratio_min(settings.fanout) {
-            ratio = ratio.aim(Target::AtLeast(min));
+        if let Some(min) = ratio_min(settings) {
+            ratio = ratio.aim(Target::AtLeast(min * self.store.share()));
         }
         let mut figures = vec![
             Figure::p50("fsync_p50", "fsync p50", disk),
@@ -77,15 +91,22 @@ impl Measured {
             Figure::rss_peak("rss_peak", "memory peak", self.end),
             Figure::new("cpu_per_delivery", "processor time per delivery", self.cpu_us(), Unit::Microseconds),
         ];
+        figures.extend(self.database_cpu.map(|cpu| {
+            let (key, label) = ("database_cpu_per_delivery", "the same of the database");
+            Figure::new(key, label, self.each_us(cpu), Unit::Microseconds)
+        }));
         let (lost, broken) = losses(loaded.accepted * settings.fanout as u64, loaded, total);
         figures.extend(lost);
         Report { scenario: name, summary: settings.summary(), figures, notes: vec![], broken }
     }
 
     /// Processor time of the server for one delivery, its share of the acceptance included.
-    #[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
     fn cpu_us(&self) -> Option<f64> {
-        let cpu = self.end?.cpu.checked_sub(self.idle?.cpu)?;
+        self.each_us(self.end?.cpu.checked_sub(self.idle?.cpu)?)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
+    fn each_us(&self, cpu: Duration) -> Option<f64> {
         (self.total.deliveries > 0).then(|| cpu.as_secs_f64() * 1e6 / self.total.deliveries as f64)
     }
 }

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{HANDLERS, Site, errors, path, post_form, setup};
-use crate::harness::{Setup, eventually};
+use crate::harness::Setup;
 
 #[tokio::test]
 async fn a_caller_must_be_known() {
@@ -176,32 +176,4 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         answer.contains("{\"errors\":[{\"title\":\"the body did not arrive within 1 seconds\",\"status\":408}]}"),
         "{answer}"
     );
-}
-
-/// A database that cannot be written to: nothing is kept, and that is said.
-#[tokio::test]
-async fn what_cannot_be_kept_is_turned_away() {
-    let wall = ["sh", "-c", "trap '' XFSZ; ulimit -S -f 4096; exec \"$@\"", "sh"];
-    let setup = setup().wrapped_in(&wall);
-    std::fs::create_dir(setup.data_dir()).expect("a directory");
-    let site = Site::with(&setup).await;
-    let pid = site.server.process.id().to_string();
-    let limit = async |bytes: &str| {
-        let status = std::process::Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
-        assert!(status.expect("prlimit").success());
-    };
-    limit("65536").await;
-    let form = [("name", "N"), ("type", "internal_notification")];
-    let refused = eventually("a handler is turned away", async || {
-        let answer = post_form(&site.client, HANDLERS, &form).await;
-        (answer.status != 201).then_some(answer)
-    })
-    .await;
-    errors(&refused, 503);
-    assert!(refused.header("retry-after").is_some());
-    limit("unlimited").await;
-    eventually("a handler is taken again", async || {
-        (post_form(&site.client, HANDLERS, &form).await.status == 201).then_some(())
-    })
-    .await;
 }

@@ -5,6 +5,7 @@ mod config;
 mod delivery;
 mod errors;
 mod hostile;
+mod limits;
 mod logs;
 mod queue;
 mod seed;

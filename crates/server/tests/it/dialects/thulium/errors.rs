@@ -125,6 +125,8 @@ async fn what_is_not_there_is_told_in_the_same_form() {
         }
     }
     check(Method::GET, "/api/webhooks/", 404).await;
+    check(Method::GET, "/api/webhooks//", 404).await;
+    check(Method::DELETE, "/api/webhooks/1/", 404).await;
     check(Method::POST, "/api/webhooks/1/test", 404).await;
     check(Method::PATCH, "/api/webhooks/1/a/b", 404).await;
     for (method, path) in [(Method::PATCH, "/api/webhooks"), (Method::DELETE, "/api/webhooks")] {
@@ -132,6 +134,50 @@ async fn what_is_not_there_is_told_in_the_same_form() {
         assert!(answer.header("allow").unwrap().contains("POST"));
     }
     check(Method::POST, "/api/webhooks/1", 405).await;
+}
+
+/// The vendor has two languages; whatever is told in the one has its text in the other.
+#[tokio::test]
+async fn errors_are_in_polish_for_those_who_prefer_it() {
+    let thulium = Thulium::of(Setup::new().set("POSTRIDER_LIMITS__BODY_BYTES_MAX", "4096")).await;
+    thulium.create(&request()).await;
+    let login = basic(USER, &thulium.key);
+    let ask = async |method: Method, path: &str, login: &str, language: &str, body: &str| {
+        let headers = [("authorization", login), ("accept-language", language)];
+        thulium.server.client_with("").send(method, path, &headers, body.to_owned()).await
+    };
+    let check = async |method: Method, path: &str, login: &str, body: &str, status: u16, polish: &[&str]| {
+        let told = faults(&ask(method.clone(), path, login, "pl-PL,pl;q=0.9,en;q=0.8", body).await, status);
+        let english = faults(&ask(method, path, login, "en, pl;q=0.5", body).await, status);
+        assert_eq!(told.len(), polish.len(), "{told:?}");
+        for (((code, message), (same, other)), part) in told.iter().zip(&english).zip(polish) {
+            assert!(code == same && message.contains(part) && message != other, "{message}, {other}");
+        }
+    };
+    let all = "/api/webhooks";
+    let post = async |body: &str, polish: &[&str]| check(Method::POST, all, &login, body, 400, polish).await;
+    post("{", &["Treść nie jest JSON-em"]).await;
+    post("[]", &["Treść musi być obiektem JSON"]).await;
+    post("{}", &["Pole actions jest wymagane.", "Pole subscription_url jest wymagane."]).await;
+    let with = |actions: Value, url: &str| json!({"actions": actions, "subscription_url": url}).to_string();
+    post(&with(json!("A"), "https://example.pl"), &["Pole actions musi być tablicą nazw."]).await;
+    post(&with(json!([]), "https://example.pl"), &["Pole actions musi zawierać co najmniej jedną akcję."]).await;
+    post(&with(json!([1]), "https://example.pl"), &["Pole actions może zawierać tylko teksty."]).await;
+    post(&with(json!(["a"]), "https://example.pl"), &["Pole actions musi zawierać nazwy"]).await;
+    post(&with(json!(["PING"]), "ftp://example.pl"), &["Pole subscription_url ma niewłaściwą wartość (must"]).await;
+    check(Method::GET, "/api/webhooks/9", &login, "", 404, &["Nie znaleziono webhooka."]).await;
+    check(Method::PATCH, all, &login, "", 405, &["Niedozwolona metoda"]).await;
+    check(Method::POST, all, &login, &"x".repeat(5000), 413, &["Żądanie jest za duże"]).await;
+    check(Method::GET, all, "Digest x", "", 401, &["Zaloguj się przez HTTP Basic"]).await;
+    check(Method::GET, all, &basic(USER, "wrong"), "", 401, &["Nieznany użytkownik"]).await;
+    let reader = key(&thulium.server, json!({"name": "r", "scopes": ["channels:read"]})).await;
+    check(Method::DELETE, "/api/webhooks/1", &basic("any", &reader), "", 403, &["nie ma uprawnienia channels:write"])
+        .await;
+    // Those who say nothing, or something else, are told in English.
+    for language in ["de", "*", ""] {
+        let answer = ask(Method::GET, "/api/webhooks/9", &login, language, "").await;
+        assert_eq!(faults(&answer, 404)[0].1, "Webhook not found.");
+    }
 }
 
 #[tokio::test]
