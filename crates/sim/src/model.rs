@@ -328,7 +328,17 @@ impl Model {
         for id in self.under_way.values() {
             let Exchange { deliveries, number, .. } = &self.exchanges[id];
             self.forgotten.extend(deliveries.iter().map(|delivery| (*delivery, *number)));
+            // As if it had never gone out, it may go out in another message.
+            for delivery in deliveries {
+                self.wire.remove(delivery);
+            }
         }
+    }
+
+    /// Tests under way to a channel.
+    pub fn tests_of(&self, channel: ChannelId) -> u64 {
+        let is_one = |id: &&u64| self.exchanges[id].is_test && self.exchanges[id].channel == channel;
+        self.under_way.values().filter(is_one).count() as u64
     }
 
     /// The process is gone.

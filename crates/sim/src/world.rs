@@ -487,6 +487,9 @@ impl World {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
         }
+        if matches!(input, Input::WorkDone(..)) {
+            self.forget_heads();
+        }
         let line = describe(&input);
         self.note(format_args!("{line}"));
         if let Some(process) = &self.process {
