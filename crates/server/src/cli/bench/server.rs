@@ -194,12 +194,14 @@ impl Process {
         Ok(Self { child: child.with_context(what)?, is_watched: !through.is_empty() })
     }
 
-    /// Ends the process with SIGKILL, or its watcher with SIGTERM, and waits for its end. Failing means that it has ended already.
+    /// Ends the process with SIGKILL, or what watches it with SIGTERM, and waits for its end. Failing means that it has
+    /// ended already.
     fn kill(&mut self) {
-        let _ = match Pid::from_child(&self.child) {
-            pid if self.is_watched => kill_process(pid, Signal::TERM).map_err(Into::into),
-            _ => self.child.kill(),
-        };
+        if self.is_watched {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
