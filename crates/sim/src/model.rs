@@ -43,16 +43,22 @@ pub struct ChannelBelief {
     pub throttled_until: Option<Timestamp>,
     /// Raised with every change that its owner asks for.
     pub changes: u32,
-    /// What its owner wants it to hear of; `None` when that is not followed.
+    pub hearing: Hearing,
+}
+
+/// What a channel hears of, as its owner believes.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// What is wanted; `None` when that is not followed.
     pub routes: Option<RouteWish>,
-    /// Changes of what it hears of that are asked for and not answered.
+    /// Changes of it that are asked for and not answered.
     pub asking: u32,
     /// Whether nobody knows what became of the last of them.
     pub is_doubtful: bool,
 }
 
-impl ChannelBelief {
-    /// Whether its owner knows what it hears of.
+impl Hearing {
+    /// Whether the owner knows what the channel hears of.
     pub fn is_certain(&self) -> bool {
         self.asking == 0 && !self.is_doubtful && self.routes.is_some()
     }
@@ -353,7 +359,7 @@ impl Model {
             // Both are known in memory only, at least until the store has them.
             belief.throttled_until = None;
             belief.is_refused = false;
-            belief.is_doubtful |= std::mem::take(&mut belief.asking) > 0;
+            belief.hearing.is_doubtful |= std::mem::take(&mut belief.hearing.asking) > 0;
         }
         self.due.clear();
         self.limits.die();

@@ -16,7 +16,7 @@ use store::Directory as _;
 use store::directory::NewRoute;
 
 use crate::dice::Dice;
-use crate::model::ChannelBelief;
+use crate::model::{ChannelBelief, Hearing};
 use crate::oracle::{AMOUNT_MIN, RouteWish};
 use crate::process::{Task, poll};
 use crate::receivers::{Mood, Receiver};
@@ -106,9 +106,7 @@ impl World {
             is_refused: false,
             throttled_until: None,
             changes: 0,
-            routes,
-            asking: 0,
-            is_doubtful: false,
+            hearing: Hearing { routes, asking: 0, is_doubtful: false },
         };
         self.model.channels.insert(live.channel.id, belief);
     }
@@ -309,7 +307,7 @@ impl World {
         if !matches!(order, Order::Test(_)) {
             belief.changes += 1;
         }
-        belief.asking += u32::from(changes_hearing(order));
+        belief.hearing.asking += u32::from(changes_hearing(order));
         if matches!(order, Order::On(_) | Order::Mend(_)) {
             belief.is_refused = false;
             belief.throttled_until = None;
@@ -328,8 +326,8 @@ impl World {
         if let Some(belief) = channel_of(order).and_then(|channel| self.model.channels.get_mut(&channel))
             && changes_hearing(order)
         {
-            belief.asking = belief.asking.saturating_sub(1);
-            belief.is_doubtful = !is_known;
+            belief.hearing.asking = belief.hearing.asking.saturating_sub(1);
+            belief.hearing.is_doubtful = !is_known;
         }
         let checked = match result {
             Ok(Order::Retry(tenant, Some(delivery))) if !self.model.asked.remove(&delivery) => {
@@ -383,7 +381,7 @@ impl World {
         }
         match order {
             Order::Made(live, wish) => self.learn_channel(live, Some(*wish)),
-            Order::Reroute(channel, wish) => self.change(*channel, |belief| belief.routes = Some(*wish)),
+            Order::Reroute(channel, wish) => self.change(*channel, |belief| belief.hearing.routes = Some(*wish)),
             Order::Suspend(tenant) => self.model.suspended(*tenant),
             Order::Resume(tenant) => self.model.resumed(*tenant),
             Order::DeleteTenant(tenant) => self.model.gone(*tenant),

@@ -51,6 +51,17 @@ pub enum Sabotage {
     ForgeAnswer,
 }
 
+/// How far the one lie of a world is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// It tells none.
+    Never,
+    Wanted(Sabotage),
+    /// The next arrival is not to be heard.
+    Deaf,
+    Told,
+}
+
 /// How a simulation is run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -144,9 +155,7 @@ pub(crate) struct World {
     pub(crate) fates: BTreeMap<u64, Fate>,
     pub(crate) is_commit_due: bool,
     pub(crate) is_disk_out: bool,
-    sabotage: Option<Sabotage>,
-    /// The next arrival is not to be heard.
-    is_deaf: bool,
+    lie: Lie,
     broken: Option<(Duration, Broken)>,
 }
 
@@ -158,7 +167,7 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
     let mut world = World::new(seed, options)?;
     world.set_up()?;
     world.run()?;
-    let has_lied = options.sabotage.is_some() && world.sabotage.is_none() && !world.is_deaf;
+    let has_lied = world.lie == Lie::Told;
     Ok(Report {
         seed,
         trace_hash: world.trace.hash(),
@@ -202,8 +211,7 @@ impl World {
             fates: BTreeMap::new(),
             is_commit_due: false,
             is_disk_out: false,
-            sabotage: options.sabotage,
-            is_deaf: false,
+            lie: options.sabotage.map_or(Lie::Never, Lie::Wanted),
             broken: None,
             dice,
         })
@@ -423,8 +431,8 @@ impl World {
     fn announce(&mut self) {
         let Some(process) = &self.process else { return };
         let mut arrivals = process.take_announced();
-        if self.is_deaf && arrivals.pop().is_some() {
-            self.is_deaf = false;
+        if self.lie == Lie::Deaf && arrivals.pop().is_some() {
+            self.lie = Lie::Told;
         }
         process.handle.arrived(arrivals);
     }
@@ -528,9 +536,9 @@ impl World {
         fits: impl Fn(Sabotage, Option<&Action>) -> bool,
         action: Option<&Action>,
     ) -> bool {
-        let lies = self.is_peace && self.sabotage.is_some_and(|sabotage| fits(sabotage, action));
+        let lies = self.is_peace && matches!(self.lie, Lie::Wanted(sabotage) if fits(sabotage, action));
         if lies {
-            self.sabotage = None;
+            self.lie = Lie::Told;
         }
         lies
     }
@@ -538,7 +546,7 @@ impl World {
     /// Lets the dispatcher miss the next arrival, if that is the lie.
     pub(crate) fn maybe_deafen(&mut self) {
         if self.sabotages(|sabotage, _| sabotage == Sabotage::LoseArrival, None) {
-            self.is_deaf = true;
+            self.lie = Lie::Deaf;
         }
     }
 }
