@@ -194,6 +194,9 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
     if world.model.seen.get(id).is_some_and(|seen| seen.is_final() && *seen != State::Dead && seen != state) {
         return Err(format!("delivery {id} was seen to be over and is {state} now"));
     }
+    if world.model.over.get(id) == Some(&State::Sent) && *state != State::Sent {
+        return Err(format!("delivery {id} was told to be written down as sent and is {state}: {reason}"));
+    }
     let serial = world.model.kept.get(&delivery.event).map(|(serial, _)| serial);
     let in_peace = serial.is_some_and(|serial| world.model.posted_in_peace.contains(serial));
     let registry = &world.process.as_ref().expect("running").registry;
@@ -267,7 +270,9 @@ fn tries_fit(
     }
     let may_repeat = model.channels.get(&delivery.channel).is_none_or(|belief| belief.on_unknown == OnUnknown::Retry);
     let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown;
-    let is_asked = model.retried.contains(&id) || is_redriven;
+    // Whoever asks for one delivery of a digest asks for all of them.
+    let mut together = exchanges.iter().flat_map(|exchange| &exchange.deliveries);
+    let is_asked = is_redriven || model.retried.contains(&id) || together.any(|one| model.retried.contains(one));
     if !may_repeat && !is_asked && attempts.iter().rev().skip(1).any(is_unknown) {
         return Err(format!("delivery {id} was sent again after an unknown answer, and its channel forbids that"));
     }

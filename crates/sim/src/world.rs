@@ -3,7 +3,7 @@
 //! A world has two parts. First clients post, owners change things and whatever the seed says goes wrong. Then peace:
 //! faults end, receivers recover, and time runs on until nothing moves any more. Everything must be over by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +84,8 @@ pub struct Report {
     pub parts: Vec<Part>,
     /// Whether the lie was told that the options ask for.
     pub has_lied: bool,
+    /// Whether nothing of its history was let go of, so that what was written can be looked at in the end.
+    pub keeps_history: bool,
     pub counts: Counts,
     pub took_virtual: Duration,
 }
@@ -156,6 +158,8 @@ pub(crate) struct World {
     pub(crate) is_commit_due: bool,
     pub(crate) is_disk_out: bool,
     lie: Lie,
+    /// Of which a result was given to the store.
+    handed_over: BTreeSet<DeliveryId>,
     broken: Option<(Duration, Broken)>,
 }
 
@@ -168,6 +172,7 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
     world.set_up()?;
     world.run()?;
     let has_lied = world.lie == Lie::Told;
+    let keeps_history = world.scenario.settings.retention == Retention::default() && world.model.gone.is_empty();
     Ok(Report {
         seed,
         trace_hash: world.trace.hash(),
@@ -175,6 +180,7 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
         struck: world.faults.struck(),
         parts: world.parts.iter().copied().chain(world.faults.parts()).collect(),
         has_lied,
+        keeps_history,
         counts: world.model.counts,
         took_virtual: world.clock.monotonic(),
     })
@@ -212,6 +218,7 @@ impl World {
             is_commit_due: false,
             is_disk_out: false,
             lie: options.sabotage.map_or(Lie::Never, Lie::Wanted),
+            handed_over: BTreeSet::new(),
             broken: None,
             dice,
         })
@@ -447,9 +454,14 @@ impl World {
             Action::Tell(moment) => return self.hear_moment(&moment),
             other => other,
         };
+        // One that is handed over again may have been written the first time, and would be no lie.
+        let results: &[Settlement] = if let Action::Settle(some) = &action { some } else { &[] };
+        let is_first = results.iter().all(|result| !self.handed_over.contains(&result.delivery));
+        self.handed_over.extend(results.iter().map(|result| result.delivery));
         let lies = self.sabotages(
             |sabotage, action| {
                 sabotage == Sabotage::LoseSettlement
+                    && is_first
                     && matches!(action, Some(Action::Settle(some)) if some.iter().any(is_telling))
             },
             Some(&action),

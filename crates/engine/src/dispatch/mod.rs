@@ -517,11 +517,19 @@ impl Dispatcher {
                 }
             }
         } else if self.paused.remove(&channel) {
-            self.throttled_in_a_row.remove(&channel);
+            // What a channel was asked to wait for is over with its own pause, not with one of its whole tenant.
+            let was_its_own = self.held.holds(channel) && !self.breakers.is_tripped(channel);
             self.end_hold(channel);
+            if was_its_own {
+                self.throttled_in_a_row.remove(&channel);
+            }
             // What is being trimmed must not start: the lane goes on after that.
             if !self.work_under_way.contains(&Work::Trim(channel)) {
-                self.lanes.resume(channel);
+                if was_its_own {
+                    self.lanes.resume(channel);
+                } else {
+                    self.lanes.go_on(channel);
+                }
             }
         }
         self.digest_rule_changed(channel);

@@ -14,11 +14,7 @@ fn run(seed: u64) -> Report {
     report
 }
 
-/// Seeds that were seen to hold. Those that do not are in docs/simulation.md.
-const HOLDING: &[u64] = &[1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 26, 27, 28, 29];
-
-/// They hold.
-fn check(seeds: impl Iterator<Item = u64>) {
+fn check(seeds: std::ops::Range<u64>) {
     seeds.for_each(|seed| drop(run(seed)));
 }
 
@@ -26,12 +22,12 @@ fn check(seeds: impl Iterator<Item = u64>) {
 
 #[test]
 fn the_first_seeds_hold() {
-    check(HOLDING[..HOLDING.len() / 2].iter().copied());
+    check(0..25);
 }
 
 #[test]
 fn the_next_seeds_hold() {
-    check(HOLDING[HOLDING.len() / 2..].iter().copied());
+    check(25..50);
 }
 
 #[test]
