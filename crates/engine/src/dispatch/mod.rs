@@ -456,6 +456,9 @@ impl Dispatcher {
             return;
         }
         self.announce_death(settlement, now);
+        if matches!(settlement.next, Next::Wait { .. }) {
+            self.waits_again(channel);
+        }
         if self.settled_in_digest(settlement) {
             return;
         }

@@ -21,13 +21,23 @@ fn check(seeds: std::ops::Range<u64>) {
 // In several tests, because tests run beside each other.
 
 #[test]
-fn the_first_seeds_hold() {
+fn seeds_below_25_hold() {
     check(0..25);
 }
 
 #[test]
-fn the_next_seeds_hold() {
+fn seeds_below_50_hold() {
     check(25..50);
+}
+
+#[test]
+fn seeds_below_75_hold() {
+    check(50..75);
+}
+
+#[test]
+fn seeds_below_100_hold() {
+    check(75..100);
 }
 
 #[test]
