@@ -9,7 +9,7 @@ fn a_world_that_lies_shrinks_to_little_and_still_breaks() {
     let whole = simulate(3, &lying).unwrap();
     let shrunk = shrink(3, &lying).unwrap().expect("it is found out");
     assert!(whole.parts.len() > 50, "{}", whole.parts.len());
-    assert!(shrunk.parts.len() <= 10, "{}", shrunk.command());
+    assert!(shrunk.parts.len() * 4 <= whole.parts.len(), "{} of {}", shrunk.command(), whole.parts.len());
 
     let again = simulate(3, &Options { only: Only::these(shrunk.parts.clone()), ..lying }).unwrap();
     assert_eq!(again.trace_hash, shrunk.report.trace_hash);
