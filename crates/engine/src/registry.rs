@@ -214,6 +214,21 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Knows nobody, as on a new database.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        let snapshot = Snapshot {
+            config_version: ConfigVersion::default(),
+            instance: "db".to_owned(),
+            tenants: Vec::new(),
+            keys: Vec::new(),
+            channels: Vec::new(),
+            event_types: Vec::new(),
+            dialect_settings: Vec::new(),
+        };
+        Self::new(snapshot, Settings::default(), Operator::default()).expect("nothing in it can be wrong")
+    }
+
     pub fn new(snapshot: Snapshot, settings: Settings, operator: Operator) -> Result<Self, RegistryError> {
         let mut state = State { config_version: snapshot.config_version, ..State::default() };
         for tenant in snapshot.tenants {
