@@ -25,7 +25,7 @@ use providers::{Config, Operator, Provider, Scopes};
 use store::directory::{ChannelWithRoutes, DialectSettings, Snapshot};
 
 use self::channels::Channels;
-pub(crate) use self::channels::TenantChannels;
+pub(crate) use self::channels::{Listed, TenantChannels};
 pub(crate) use self::hold::Suspension;
 pub use self::hold::{Hold, TripState};
 use crate::accept::filter::{self, Context, Filter};
@@ -215,6 +215,21 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Knows nobody, as on a new database.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        let snapshot = Snapshot {
+            config_version: ConfigVersion::default(),
+            instance: "db".to_owned(),
+            tenants: Vec::new(),
+            keys: Vec::new(),
+            channels: Vec::new(),
+            event_types: Vec::new(),
+            dialect_settings: Vec::new(),
+        };
+        Self::new(snapshot, Settings::default(), Operator::default()).expect("nothing in it can be wrong")
+    }
+
     pub fn new(snapshot: Snapshot, settings: Settings, operator: Operator) -> Result<Self, RegistryError> {
         let mut state = State { config_version: snapshot.config_version, ..State::default() };
         for tenant in snapshot.tenants {
@@ -359,7 +374,8 @@ impl Registry {
         passes: impl Fn(&LiveChannel) -> bool,
     ) -> Vec<Arc<LiveChannel>> {
         let look = |channels: &TenantChannels| {
-            channels.above(after).filter(|live| passes(live)).take(rows_max).cloned().collect()
+            let passing = channels.above(after).map(|listed| &listed.live).filter(|live| passes(live));
+            passing.take(rows_max).cloned().collect()
         };
         self.of_tenant(tenant, look).unwrap_or_default()
     }
@@ -373,8 +389,8 @@ impl Registry {
             }
         }
         let mut state = self.write();
-        let live = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
-        let routes = Routes::new(live.flat_map(|live| &live.subscriptions));
+        let listed = state.channels.of_tenant(tenant).into_iter().flat_map(TenantChannels::by_id);
+        let routes = Routes::new(listed.flat_map(|listed| &listed.live.subscriptions));
         // They were checked when they were saved; one that no longer compiles rejects, and says so in its verdict.
         let filters = routes.filters().iter().map(|text| Filter::compile_stored(text)).collect();
         let routes = Arc::new(TenantRoutes { routes, filters });

@@ -61,13 +61,15 @@ pub struct Config {
     fields: Map<String, Value>,
     /// What the provider made of the fields for its own use; see [`Config::prepared`].
     prepared: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// What [`secrets`] found, once somebody asked.
+    secrets: OnceLock<Arc<[Secret]>>,
 }
 
 impl Config {
     /// Reads what [`Config::to_json`] wrote. Input from people goes through [`create`].
     pub fn parse(json: &str) -> Result<Self, UnreadableConfig> {
         let fields = serde_json::from_str(json).map_err(|_| UnreadableConfig)?;
-        Ok(Self { fields, prepared: OnceLock::new() })
+        Ok(Self { fields, ..Self::default() })
     }
 
     /// Everything in clear, for the encrypted store alone.
@@ -122,12 +124,16 @@ impl Config {
 
     fn set(&mut self, key: &str, value: Value) {
         self.fields.insert(key.to_owned(), value);
-        self.prepared = OnceLock::new();
+        self.forget_what_follows();
     }
 
     fn remove(&mut self, key: &str) {
         self.fields.remove(key);
-        self.prepared = OnceLock::new();
+        self.forget_what_follows();
+    }
+
+    fn forget_what_follows(&mut self) {
+        (self.prepared, self.secrets) = (OnceLock::new(), OnceLock::new());
     }
 
     /// Keeps the secret of `before` signing for a while, if it is no longer the present one.
@@ -185,8 +191,12 @@ pub fn clear(provider: &dyn Provider, config: &Config) -> Map<String, Value> {
 
 /// Every secret text of a config, to be struck out of what comes back from the wire, longer ones first. With the HTTP
 /// Basic form of a user and password, which a receiver that echoes its request headers sends back; with the long parts
-/// of URLs, which are commonly tokens; and each as it stands in JSON, HTML and URLs.
-pub fn secrets(provider: &dyn Provider, config: &Config) -> Vec<Secret> {
+/// of URLs, which are commonly tokens; and each as it stands in JSON, HTML and URLs. Found once and kept with the config.
+pub fn secrets<'a>(provider: &dyn Provider, config: &'a Config) -> &'a [Secret] {
+    config.secrets.get_or_init(|| find_secrets(provider, config))
+}
+
+fn find_secrets(provider: &dyn Provider, config: &Config) -> Arc<[Secret]> {
     let mut texts = Vec::new();
     for field in provider.spec().fields {
         let Some(value) = config.fields.get(field.key) else { continue };
@@ -397,7 +407,8 @@ mod tests {
     #[test]
     fn what_is_struck_out_is_known_in_every_form() {
         let check = |given: &Value, expected: &[&str]| {
-            let found = secrets(&Webhook, &created(given));
+            let config = created(given);
+            let found = secrets(&Webhook, &config);
             let found: Vec<&str> = found.iter().map(Secret::reveal).collect();
             for text in expected {
                 assert!(found.contains(text), "{text}: {found:?}");
@@ -411,6 +422,15 @@ mod tests {
         check(&config, &["a%22b%3Cc%3E%26d%27+e", "a%22b%3Cc%3E%26d%27%20e"]);
         let plain = created(&json!({"url": "https://a.test/hooks/orders?list=billing"}));
         assert!(secrets(&Webhook, &plain).is_empty(), "words are no tokens");
+    }
+
+    #[test]
+    fn a_changed_config_has_other_secrets() {
+        let mut config = created(&json!({"url": "https://a.test/", "basic_user": "u", "basic_password": "before"}));
+        for password in ["before", "after"] {
+            config.set_text("basic_password", password.to_owned());
+            assert!(secrets(&Webhook, &config).iter().any(|secret| secret.reveal() == password), "{password}");
+        }
     }
 
     #[test]

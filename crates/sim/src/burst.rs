@@ -113,7 +113,7 @@ pub fn send(burst: &Burst) -> anyhow::Result<BurstReport> {
         let events = some.iter().map(|number| event(tenant, channels[number % channels.len()], *number)).collect();
         run.drive(|engine| async move { engine.accept_events(tenant, events, true, None).await })?;
     }
-    run.to_the_end()?;
+    run.run_out()?;
     let stats = read(run.process.store.stats(tenant, StatsQuery::since(domain::Timestamp::EPOCH)))?;
     let Services { taken, refused, breaches, last_taken_us, .. } = run.services;
     Ok(BurstReport {
@@ -195,7 +195,7 @@ impl Run {
         self.process.handle.arrived(self.process.take_announced());
     }
 
-    fn to_the_end(&mut self) -> anyhow::Result<()> {
+    fn run_out(&mut self) -> anyhow::Result<()> {
         loop {
             self.go_on()?;
             let wake_us = self.process.dispatcher.wake_at().map(|at| self.clock.elapsed_at(at));

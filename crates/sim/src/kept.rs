@@ -34,9 +34,7 @@ impl Kept {
             kept.read_tenant(store, *tenant)?;
         }
         kept.read_unlisted(world)?;
-        kept.attempts
-            .values_mut()
-            .for_each(|attempts| attempts.sort_by_key(|attempt| (attempt.record.number, attempt.record.step)));
+        kept.attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.record.number));
         Ok(kept)
     }
 

@@ -15,7 +15,6 @@ pub mod faults;
 mod kept;
 mod limits;
 mod lives;
-mod mail;
 pub mod model;
 mod oracle;
 mod owners;

@@ -32,10 +32,8 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
-    /// Neither is changed in a simulation.
+    /// Never changed in a simulation.
     pub on_unknown: OnUnknown,
-    /// Steps of a message: a mail has one for each recipient.
-    pub steps: u32,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -45,16 +43,22 @@ pub struct ChannelBelief {
     pub throttled_until: Option<Timestamp>,
     /// Raised with every change that its owner asks for.
     pub changes: u32,
-    /// What its owner wants it to hear of; `None` when that is not followed.
+    pub hearing: Hearing,
+}
+
+/// What a channel hears of, as its owner believes.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// What is wanted; `None` when that is not followed.
     pub routes: Option<RouteWish>,
-    /// Changes of what it hears of that are asked for and not answered.
+    /// Changes of it that are asked for and not answered.
     pub asking: u32,
     /// Whether nobody knows what became of the last of them.
     pub is_doubtful: bool,
 }
 
-impl ChannelBelief {
-    /// Whether its owner knows what it hears of.
+impl Hearing {
+    /// Whether the owner knows what the channel hears of.
     pub fn is_certain(&self) -> bool {
         self.asking == 0 && !self.is_doubtful && self.routes.is_some()
     }
@@ -67,9 +71,8 @@ pub struct Exchange {
     pub deliveries: Vec<DeliveryId>,
     pub channel: ChannelId,
     pub life: u32,
-    /// Which try of the delivery, and which step of it.
+    /// Which try of the delivery.
     pub number: u32,
-    pub step: u32,
     pub is_test: bool,
     /// The channel's [`ChannelBelief::changes`] when it began.
     pub changes: u32,
@@ -101,8 +104,8 @@ pub struct Model {
     pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
     pub channels: BTreeMap<ChannelId, ChannelBelief>,
     pub exchanges: BTreeMap<u64, Exchange>,
-    /// The id of the message that each step of a delivery is, or is part of.
-    pub wire: BTreeMap<(DeliveryId, u32), String>,
+    /// The id of the message that a delivery is, or is part of.
+    pub wire: BTreeMap<DeliveryId, String>,
     /// What the message with an id looks like: its deliveries, and its body.
     pub messages: BTreeMap<String, (Vec<DeliveryId>, Bytes)>,
     /// What a receiver has got at least once.
@@ -170,7 +173,6 @@ impl Model {
             channel,
             life: bounds.life,
             number: flight.content.tries + 1,
-            step: 0,
             is_test,
             changes,
             has_arrived: false,
@@ -242,14 +244,6 @@ impl Model {
         Ok(())
     }
 
-    /// The try of one exchange goes on with another: its next step.
-    pub fn goes_on(&mut self, id: u64, next: u64) {
-        let Some(exchange) = self.exchanges.get(&id).cloned() else { return };
-        self.under_way.extend(exchange.deliveries.iter().map(|delivery| (*delivery, next)));
-        self.exchanges.insert(next, Exchange { has_arrived: false, answer: None, heard: None, ..exchange });
-        self.counts.sends += 1;
-    }
-
     /// A request reaches its receiver.
     pub fn arrives(&mut self, id: u64, answer: Option<u16>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
@@ -262,17 +256,9 @@ impl Model {
     }
 
     /// A delivery is part of one message and of no other, and a message never changes.
-    pub fn on_the_wire(
-        &mut self,
-        deliveries: &[DeliveryId],
-        wire_id: &str,
-        step: u32,
-        body: &Bytes,
-    ) -> Result<(), Broken> {
-        // Each step has a message of its own.
-        let wire_id = &*if step == 0 { wire_id.to_owned() } else { format!("{wire_id} of step {step}") };
+    pub fn on_the_wire(&mut self, deliveries: &[DeliveryId], wire_id: &str, body: &Bytes) -> Result<(), Broken> {
         for delivery in deliveries {
-            let known = self.wire.entry((*delivery, step)).or_insert_with(|| wire_id.to_owned());
+            let known = self.wire.entry(*delivery).or_insert_with(|| wire_id.to_owned());
             if known != wire_id {
                 return Err(format!("delivery {delivery} went out in {known} and then in {wire_id}"));
             }
@@ -333,7 +319,7 @@ impl Model {
     /// A person asks for another try.
     pub fn retries(&mut self, delivery: DeliveryId) {
         // A message that is merged is sent again as it was.
-        let message = self.wire.get(&(delivery, 0)).and_then(|wire_id| self.messages.get(wire_id));
+        let message = self.wire.get(&delivery).and_then(|wire_id| self.messages.get(wire_id));
         let together = message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone());
         for delivery in together {
             self.retried.insert(delivery);
@@ -348,7 +334,17 @@ impl Model {
         for id in self.under_way.values() {
             let Exchange { deliveries, number, .. } = &self.exchanges[id];
             self.forgotten.extend(deliveries.iter().map(|delivery| (*delivery, *number)));
+            // As if it had never gone out, it may go out in another message.
+            for delivery in deliveries {
+                self.wire.remove(delivery);
+            }
         }
+    }
+
+    /// Tests under way to a channel.
+    pub fn tests_of(&self, channel: ChannelId) -> u64 {
+        let is_one = |id: &&u64| self.exchanges[id].is_test && self.exchanges[id].channel == channel;
+        self.under_way.values().filter(is_one).count() as u64
     }
 
     /// The process is gone.
@@ -363,7 +359,7 @@ impl Model {
             // Both are known in memory only, at least until the store has them.
             belief.throttled_until = None;
             belief.is_refused = false;
-            belief.is_doubtful |= std::mem::take(&mut belief.asking) > 0;
+            belief.hearing.is_doubtful |= std::mem::take(&mut belief.hearing.asking) > 0;
         }
         self.due.clear();
         self.limits.die();

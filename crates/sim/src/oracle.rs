@@ -40,11 +40,11 @@ pub(crate) type Expected = BTreeMap<ChannelId, (u32, bool)>;
 
 /// What is expected of an event that is posted now.
 pub(crate) fn expect(model: &Model, tenant: TenantId, item: &Item) -> Expected {
-    let certain = model.channels.iter().filter(|(_, belief)| belief.tenant == tenant && belief.is_certain());
+    let certain = model.channels.iter().filter(|(_, belief)| belief.tenant == tenant && belief.hearing.is_certain());
     let hears = |(id, belief): (&ChannelId, &crate::model::ChannelBelief)| {
         let is_wanted = match &item.channels {
             Some(named) => named.contains(id),
-            None => belief.routes.is_some_and(|routes| routes.hears(item)),
+            None => belief.hearing.routes.is_some_and(|routes| routes.hears(item)),
         };
         (*id, (belief.changes, is_wanted && !belief.is_off && !belief.is_deleted))
     };
@@ -61,7 +61,7 @@ pub(crate) fn check(
     for (channel, (changes, is_wanted)) in expected {
         let belief = &model.channels[channel];
         let is_delivered = deliveries.iter().any(|(_, one)| one == channel);
-        if belief.is_certain() && belief.changes == *changes && is_delivered != *is_wanted {
+        if belief.hearing.is_certain() && belief.changes == *changes && is_delivered != *is_wanted {
             return Err(format!(
                 "channel {channel} is to hear of the event {serial}: {is_wanted}; it does: {is_delivered}"
             ));

@@ -16,11 +16,9 @@ use store::Directory as _;
 use store::directory::NewRoute;
 
 use crate::dice::Dice;
-use crate::mail;
-use crate::model::ChannelBelief;
+use crate::model::{ChannelBelief, Hearing};
 use crate::oracle::{AMOUNT_MIN, RouteWish};
 use crate::process::{Task, poll};
-use crate::properties::receiver_of;
 use crate::receivers::{Mood, Receiver};
 use crate::world::{Done, Event, World};
 
@@ -66,7 +64,6 @@ pub(crate) struct Owner {
 impl World {
     fn draw_channel(&mut self, dice: &mut Dice) -> (NewChannel, RouteWish) {
         let receiver = self.new_receiver(dice);
-        let is_mail = dice.chance(200);
         let wish = draw_routes(dice);
         let mut edit = route_edit(wish);
         let waits = dice.pick(&[&[][..], &[], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
@@ -79,8 +76,8 @@ impl World {
         edit.digest = dice.chance(350).then(|| Some(draw_digest(dice)));
         let new = NewChannel {
             name: "C".to_owned(),
-            provider: if is_mail { "email" } else { "webhook" }.to_owned(),
-            config: if is_mail { mail::config(receiver) } else { config(receiver, "first") },
+            provider: "webhook".to_owned(),
+            config: config(receiver, "first"),
             edit,
             dialect: None,
             is_managed: false,
@@ -99,21 +96,17 @@ impl World {
 
     /// Takes note of a channel that was made.
     fn learn_channel(&mut self, live: &LiveChannel, routes: Option<RouteWish>) {
-        let place = live.config.text("url").or(live.config.text("smtp_host"));
-        let receiver = place.and_then(receiver_of).unwrap_or(usize::MAX);
+        let receiver = live.config.text("url").and_then(crate::properties::receiver_of).unwrap_or(usize::MAX);
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
             on_unknown: live.channel.settings.on_unknown,
-            steps: if live.channel.settings.provider == "email" { mail::RECIPIENTS } else { 1 },
             is_deleted: false,
             is_off: false,
             is_refused: false,
             throttled_until: None,
             changes: 0,
-            routes,
-            asking: 0,
-            is_doubtful: false,
+            hearing: Hearing { routes, asking: 0, is_doubtful: false },
         };
         self.model.channels.insert(live.channel.id, belief);
     }
@@ -245,8 +238,7 @@ impl World {
         let made = matches!(order, Order::Create).then(|| self.draw_channel(&mut dice));
         let merges = ChannelEdit { digest: Some(Some(draw_digest(&mut dice))), ..ChannelEdit::default() };
         let owner = self.prepare_for(&order).unwrap_or(tenant);
-        let belief = channel_of(&order).and_then(|channel| self.model.channels.get(&channel));
-        let edit = edit(&order, belief);
+        let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
         let engine = self.engine();
         let Some(process) = &mut self.process else { return };
         process.spawn(async move {
@@ -293,7 +285,10 @@ impl World {
                 | Order::On(channel)
                 | Order::Mend(channel)
                 | Order::Reroute(channel, _)
-                | Order::Narrow(channel) => engine.update_channel(owner, *channel, edit).await.map(|_| order.clone()),
+                | Order::Narrow(channel) => {
+                    let edit = edit(&order, receiver.unwrap_or(0));
+                    engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
+                }
             };
             Done::Ordered(result.map_err(|error| (order, error)))
         });
@@ -312,7 +307,7 @@ impl World {
         if !matches!(order, Order::Test(_)) {
             belief.changes += 1;
         }
-        belief.asking += u32::from(changes_hearing(order));
+        belief.hearing.asking += u32::from(changes_hearing(order));
         if matches!(order, Order::On(_) | Order::Mend(_)) {
             belief.is_refused = false;
             belief.throttled_until = None;
@@ -331,8 +326,8 @@ impl World {
         if let Some(belief) = channel_of(order).and_then(|channel| self.model.channels.get_mut(&channel))
             && changes_hearing(order)
         {
-            belief.asking = belief.asking.saturating_sub(1);
-            belief.is_doubtful = !is_known;
+            belief.hearing.asking = belief.hearing.asking.saturating_sub(1);
+            belief.hearing.is_doubtful = !is_known;
         }
         let checked = match result {
             Ok(Order::Retry(tenant, Some(delivery))) if !self.model.asked.remove(&delivery) => {
@@ -386,7 +381,7 @@ impl World {
         }
         match order {
             Order::Made(live, wish) => self.learn_channel(live, Some(*wish)),
-            Order::Reroute(channel, wish) => self.change(*channel, |belief| belief.routes = Some(*wish)),
+            Order::Reroute(channel, wish) => self.change(*channel, |belief| belief.hearing.routes = Some(*wish)),
             Order::Suspend(tenant) => self.model.suspended(*tenant),
             Order::Resume(tenant) => self.model.resumed(*tenant),
             Order::DeleteTenant(tenant) => self.model.gone(*tenant),
@@ -521,17 +516,12 @@ fn draw_digest(dice: &mut Dice) -> DigestRule {
     }
 }
 
-fn edit(order: &Order, belief: Option<&ChannelBelief>) -> ChannelEdit {
+fn edit(order: &Order, receiver: usize) -> ChannelEdit {
     match order {
         Order::Off(_) => ChannelEdit { is_active: Some(false), ..ChannelEdit::default() },
         Order::On(_) => ChannelEdit { is_active: Some(true), ..ChannelEdit::default() },
         Order::Mend(_) => {
-            // A mail is the same whatever port takes it.
-            let port = || Map::from_iter([("smtp_port".to_owned(), Value::from(2525))]);
-            let is_mail = belief.is_some_and(|belief| belief.steps > 1);
-            let receiver = belief.map_or(0, |belief| belief.receiver);
-            let patch = if is_mail { port() } else { config(receiver, "mended") };
-            ChannelEdit { config: Some(ConfigEdit::Patch(patch)), ..ChannelEdit::default() }
+            ChannelEdit { config: Some(ConfigEdit::Patch(config(receiver, "mended"))), ..ChannelEdit::default() }
         }
         Order::Reroute(_, wish) => route_edit(*wish),
         _ => ChannelEdit { concurrency: Some(1), ..ChannelEdit::default() },

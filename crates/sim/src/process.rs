@@ -154,6 +154,11 @@ impl<T> Process<T> {
         std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the store has announced something that the dispatcher has not heard yet.
+    pub(crate) fn has_announced(&self) -> bool {
+        !self.announced.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Lets tasks and dispatcher go on as far as they get without anything new.
     pub(crate) fn go_on(&mut self, now: Timestamp) -> Moved<T> {
         let mut done = Vec::new();

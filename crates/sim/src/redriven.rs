@@ -36,7 +36,9 @@ impl World {
             times > self.model.redriven.get(delivery).copied().unwrap_or(0)
         };
         if dead.iter().any(is_left) {
-            dead.into_iter().for_each(|delivery| self.model.is_redriven(delivery));
+            for delivery in dead {
+                self.model.is_redriven(delivery);
+            }
         }
     }
 }

@@ -202,7 +202,7 @@ impl Services {
             wait_us = wait_us.max(reset_us);
         }
         let has_come = self.taken + self.refused.len() + 1;
-        if wait_us == 0 && self.surprise_every.is_some_and(|every| has_come % every == 0) {
+        if wait_us == 0 && self.surprise_every.is_some_and(|every| has_come.is_multiple_of(every)) {
             wait_us = 2_000_000;
         }
         if wait_us > 0 {

@@ -3,7 +3,7 @@
 //! A world has two parts. First clients post, owners change things and whatever the seed says goes wrong. Then peace:
 //! faults end, receivers recover, and time runs on until nothing moves any more. Everything must be over by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,17 @@ pub enum Sabotage {
     ForgeAnswer,
 }
 
+/// How far the one lie of a world is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// It tells none.
+    Never,
+    Wanted(Sabotage),
+    /// The next arrival is not to be heard.
+    Deaf,
+    Told,
+}
+
 /// How a simulation is run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -73,6 +84,8 @@ pub struct Report {
     pub parts: Vec<Part>,
     /// Whether the lie was told that the options ask for.
     pub has_lied: bool,
+    /// Whether nothing of its history was let go of, so that what was written can be looked at in the end.
+    pub keeps_history: bool,
     pub counts: Counts,
     pub took_virtual: Duration,
 }
@@ -144,9 +157,9 @@ pub(crate) struct World {
     pub(crate) fates: BTreeMap<u64, Fate>,
     pub(crate) is_commit_due: bool,
     pub(crate) is_disk_out: bool,
-    sabotage: Option<Sabotage>,
-    /// The next arrival is not to be heard.
-    is_deaf: bool,
+    lie: Lie,
+    /// Of which a result was given to the store.
+    handed_over: BTreeSet<DeliveryId>,
     broken: Option<(Duration, Broken)>,
 }
 
@@ -158,7 +171,8 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
     let mut world = World::new(seed, options)?;
     world.set_up()?;
     world.run()?;
-    let has_lied = options.sabotage.is_some() && world.sabotage.is_none() && !world.is_deaf;
+    let has_lied = world.lie == Lie::Told;
+    let keeps_history = world.scenario.settings.retention == Retention::default() && world.model.gone.is_empty();
     Ok(Report {
         seed,
         trace_hash: world.trace.hash(),
@@ -166,6 +180,7 @@ pub fn simulate(seed: u64, options: &Options) -> anyhow::Result<Report> {
         struck: world.faults.struck(),
         parts: world.parts.iter().copied().chain(world.faults.parts()).collect(),
         has_lied,
+        keeps_history,
         counts: world.model.counts,
         took_virtual: world.clock.monotonic(),
     })
@@ -202,8 +217,8 @@ impl World {
             fates: BTreeMap::new(),
             is_commit_due: false,
             is_disk_out: false,
-            sabotage: options.sabotage,
-            is_deaf: false,
+            lie: options.sabotage.map_or(Lie::Never, Lie::Wanted),
+            handed_over: BTreeSet::new(),
             broken: None,
             dice,
         })
@@ -423,8 +438,8 @@ impl World {
     fn announce(&mut self) {
         let Some(process) = &self.process else { return };
         let mut arrivals = process.take_announced();
-        if self.is_deaf && arrivals.pop().is_some() {
-            self.is_deaf = false;
+        if self.lie == Lie::Deaf && arrivals.pop().is_some() {
+            self.lie = Lie::Told;
         }
         process.handle.arrived(arrivals);
     }
@@ -439,9 +454,14 @@ impl World {
             Action::Tell(moment) => return self.hear_moment(&moment),
             other => other,
         };
+        // One that is handed over again may have been written the first time, and would be no lie.
+        let results: &[Settlement] = if let Action::Settle(some) = &action { some } else { &[] };
+        let is_first = results.iter().all(|result| !self.handed_over.contains(&result.delivery));
+        self.handed_over.extend(results.iter().map(|result| result.delivery));
         let lies = self.sabotages(
             |sabotage, action| {
                 sabotage == Sabotage::LoseSettlement
+                    && is_first
                     && matches!(action, Some(Action::Settle(some)) if some.iter().any(is_telling))
             },
             Some(&action),
@@ -487,6 +507,9 @@ impl World {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
         }
+        if matches!(input, Input::WorkDone(..)) {
+            self.forget_heads();
+        }
         let line = describe(&input);
         self.note(format_args!("{line}"));
         if let Some(process) = &self.process {
@@ -525,9 +548,9 @@ impl World {
         fits: impl Fn(Sabotage, Option<&Action>) -> bool,
         action: Option<&Action>,
     ) -> bool {
-        let lies = self.is_peace && self.sabotage.is_some_and(|sabotage| fits(sabotage, action));
+        let lies = self.is_peace && matches!(self.lie, Lie::Wanted(sabotage) if fits(sabotage, action));
         if lies {
-            self.sabotage = None;
+            self.lie = Lie::Told;
         }
         lies
     }
@@ -535,7 +558,7 @@ impl World {
     /// Lets the dispatcher miss the next arrival, if that is the lie.
     pub(crate) fn maybe_deafen(&mut self) {
         if self.sabotages(|sabotage, _| sabotage == Sabotage::LoseArrival, None) {
-            self.is_deaf = true;
+            self.lie = Lie::Deaf;
         }
     }
 }

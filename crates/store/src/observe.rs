@@ -16,6 +16,9 @@ pub trait Observer: Send + Sync {
     /// A piece of upkeep is done, for which the writer had no time for anybody else.
     fn held(&self, hold: &Hold);
 
+    /// A call was carried out, or could not be. One call is one statement or a few.
+    fn called(&self);
+
     /// A call could not be carried out.
     fn failed(&self);
 }

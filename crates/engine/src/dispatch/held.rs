@@ -64,6 +64,13 @@ impl Dispatcher {
         }
     }
 
+    /// A delivery that was under way waits again. While it was, no trim could let it go.
+    pub(super) fn waits_again(&mut self, channel: ChannelId) {
+        if self.held.room.get(&channel) == Some(&0) {
+            self.work.insert(Work::Trim(channel));
+        }
+    }
+
     /// Whether a channel that holds is within its bounds, as far as is known: nothing of it is to go now.
     pub fn is_within_bounds(&self, channel: ChannelId) -> bool {
         let trim = Work::Trim(channel);

@@ -54,6 +54,10 @@ pub use work::Work;
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
+/// Calls of the store that write results down at a time. What ends meanwhile gathers for the next one: a call costs the
+/// same for one result as for fifty. Two, so that one waits at the store whenever it begins a commit.
+const SETTLES_MAX: usize = 2;
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Input {
@@ -162,6 +166,8 @@ pub struct Dispatcher {
     slots: Slots,
     /// Results that the store does not have yet.
     unsaved: Vec<Settlement>,
+    /// Calls that write results down and have not come back.
+    settles_under_way: usize,
     /// Before this, the store is not asked to take results or load: it has just failed.
     store_rest_until: Option<Timestamp>,
     throttled_in_a_row: BTreeMap<ChannelId, u32>,
@@ -202,6 +208,7 @@ impl Dispatcher {
             retried_tests: BTreeSet::new(),
             slots: Slots::default(),
             unsaved: Vec::new(),
+            settles_under_way: 0,
             store_rest_until: None,
             throttled_in_a_row: BTreeMap::new(),
             breakers: Breakers::default(),
@@ -240,8 +247,12 @@ impl Dispatcher {
         match input {
             Input::Arrived(arrivals) => arrivals.into_iter().for_each(|arrival| self.arrived(arrival, now)),
             Input::Answered(answered) => self.answered(*answered, now),
-            Input::Settled(settlements) => settlements.iter().for_each(|settlement| self.settled(settlement, now)),
+            Input::Settled(settlements) => {
+                self.settles_under_way -= 1;
+                settlements.iter().for_each(|settlement| self.settled(settlement, now));
+            }
             Input::SettleFailed(settlements) => {
+                self.settles_under_way -= 1;
                 self.unsaved.extend_from_slice(&settlements);
                 self.rest(now);
             }
@@ -289,7 +300,8 @@ impl Dispatcher {
             self.store_rest_until = None;
         }
         if self.store_rest_until.is_none() {
-            if !self.unsaved.is_empty() {
+            if !self.unsaved.is_empty() && self.settles_under_way < SETTLES_MAX {
+                self.settles_under_way += 1;
                 self.actions.push(Action::Settle(std::mem::take(&mut self.unsaved)));
             }
             self.keep_announcements();
@@ -444,6 +456,9 @@ impl Dispatcher {
             return;
         }
         self.announce_death(settlement, now);
+        if matches!(settlement.next, Next::Wait { .. }) {
+            self.waits_again(channel);
+        }
         if self.settled_in_digest(settlement) {
             return;
         }
@@ -505,11 +520,19 @@ impl Dispatcher {
                 }
             }
         } else if self.paused.remove(&channel) {
-            self.throttled_in_a_row.remove(&channel);
+            // What a channel was asked to wait for is over with its own pause, not with one of its whole tenant.
+            let was_its_own = self.held.holds(channel) && !self.breakers.is_tripped(channel);
             self.end_hold(channel);
+            if was_its_own {
+                self.throttled_in_a_row.remove(&channel);
+            }
             // What is being trimmed must not start: the lane goes on after that.
             if !self.work_under_way.contains(&Work::Trim(channel)) {
-                self.lanes.resume(channel);
+                if was_its_own {
+                    self.lanes.resume(channel);
+                } else {
+                    self.lanes.go_on(channel);
+                }
             }
         }
         self.digest_rule_changed(channel);

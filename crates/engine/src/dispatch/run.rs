@@ -195,15 +195,20 @@ impl<T: Transport> Shell<T> {
 
     fn act(self: &Arc<Self>, tasks: &TaskTracker, action: Action) {
         let shell = Arc::clone(self);
+        // Apart, because a task is as large as the largest thing that it may do, and nearly all of them are sends. Boxed,
+        // because a task is copied several times until it runs.
+        if let Action::Send(flight) = action {
+            tasks.spawn(Box::pin(async move { shell.handle.input(shell.send(*flight).await) }));
+            return;
+        }
         tasks.spawn(async move {
             let input = match action {
-                Action::Send(flight) => shell.send(*flight).await,
                 Action::Settle(settlements) => shell.hands.settle(settlements).await,
                 Action::Load(load) => shell.hands.load(load).await,
                 Action::Announce(announcements) => shell.hands.announce(announcements).await,
                 Action::Seal(seal) => shell.hands.seal(seal).await,
                 Action::Reconfigure(change) => shell.hands.reconfigure(change).await,
-                Action::Tell(_) => return,
+                Action::Send(_) | Action::Tell(_) => return,
                 Action::Redrive(tenant, redrive) => shell.hands.redrive(tenant, redrive).await,
                 Action::Work(work, under_way) => shell.hands.work(work, under_way).await,
             };

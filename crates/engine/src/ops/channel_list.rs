@@ -6,7 +6,7 @@ use domain::{ChannelId, TenantId, Timestamp};
 use store::journal::{Span, Text};
 
 use super::{ChannelShown, Engine};
-use crate::registry::{LiveChannel, TenantChannels};
+use crate::registry::{Listed, LiveChannel, TenantChannels};
 
 /// Which channels to list.
 #[derive(Clone, Debug, Default)]
@@ -29,19 +29,18 @@ pub struct ChannelFilter {
 }
 
 impl ChannelFilter {
-    fn passes(&self, live: &LiveChannel) -> bool {
-        let settings = &live.channel.settings;
-        // The name in the SPEC: of a hundred thousand channels each has its own copy, which lies elsewhere.
-        let provider = live.provider.0.spec().name;
+    fn passes(&self, listed: &Listed) -> bool {
+        let Listed { live, provider, is_active, is_managed } = listed;
         self.provider.as_ref().is_none_or(|wanted| provider == wanted)
-            && self.among.is_none_or(|names| names.contains(&provider))
+            && self.among.is_none_or(|names| names.contains(provider))
+            && self.is_active.is_none_or(|wanted| wanted == *is_active)
+            && !(self.hides_managed && *is_managed)
+            // Only those who ask for more look at the channel itself, which lies elsewhere.
             && self.config.is_none_or(|(key, text)| live.config.text(key) == Some(text))
-            && self.is_active.is_none_or(|is_active| settings.is_active == is_active)
             && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
-            && !(self.hides_managed && settings.is_managed)
-            && self.created.contains(live.channel.created_at)
+            && (self.created == Span::default() || self.created.contains(live.channel.created_at))
             && (self.updated == Span::default() || live.channel.updated_at.is_some_and(|at| self.updated.contains(at)))
-            && self.text.as_ref().is_none_or(|text| text.is_in(&settings.name))
+            && self.text.as_ref().is_none_or(|text| text.is_in(&live.channel.settings.name))
     }
 }
 
@@ -88,14 +87,18 @@ impl Engine {
         after: ChannelId,
         rows_max: usize,
     ) -> Vec<ChannelShown> {
-        let passes = |live: &LiveChannel| filter.passes(live);
-        self.registry.channels_that(tenant, after, rows_max, passes).into_iter().map(|live| self.show(live)).collect()
+        let find = |channels: &TenantChannels| -> Vec<Arc<LiveChannel>> {
+            let passing = channels.above(after).filter(|listed| filter.passes(listed));
+            passing.take(rows_max).map(|listed| Arc::clone(&listed.live)).collect()
+        };
+        let found = self.registry.of_tenant(tenant, find).unwrap_or_default();
+        found.into_iter().map(|live| self.show(live)).collect()
     }
 
     /// How many channels there are, counted up to `count_max`.
     pub(super) fn count_channels(&self, tenant: TenantId, filter: &ChannelFilter, count_max: usize) -> usize {
         let count =
-            |channels: &TenantChannels| channels.by_id().filter(|live| filter.passes(live)).take(count_max).count();
+            |channels: &TenantChannels| channels.by_id().filter(|listed| filter.passes(listed)).take(count_max).count();
         self.registry.of_tenant(tenant, count).unwrap_or_default()
     }
 
@@ -116,7 +119,7 @@ struct Found {
 
 impl Found {
     fn among(channels: &TenantChannels, query: &ChannelPageQuery) -> Self {
-        let passes = |live: &&Arc<LiveChannel>| query.filter.passes(live);
+        let passes = |listed: &&Listed| query.filter.passes(listed);
         let ChannelOrder { by, is_descending } = query.order;
         match (by, is_descending) {
             (OrderBy::Id, false) => Self::walk(channels.by_id().filter(passes), query),
@@ -124,21 +127,21 @@ impl Found {
             (OrderBy::Name, false) => Self::walk(channels.by_name().filter(passes), query),
             (OrderBy::Name, true) => Self::walk(channels.by_name().rev().filter(passes), query),
             (OrderBy::CreatedAt, _) => {
-                Self::select(channels.by_id().filter(passes).map(|live| (Some(live.channel.created_at), live)), query)
+                Self::select(channels.by_id().filter(passes), |live| Some(live.channel.created_at), query)
             }
             (OrderBy::UpdatedAt, _) => {
-                Self::select(channels.by_id().filter(passes).map(|live| (live.channel.updated_at, live)), query)
+                Self::select(channels.by_id().filter(passes), |live| live.channel.updated_at, query)
             }
         }
     }
 
     /// The page of channels that come in order.
-    fn walk<'a>(passing: impl Iterator<Item = &'a Arc<LiveChannel>>, query: &ChannelPageQuery) -> Self {
+    fn walk<'a>(passing: impl Iterator<Item = &'a Listed>, query: &ChannelPageQuery) -> Self {
         let page = query.skip..query.skip.saturating_add(query.rows_max);
         let mut found = Self::default();
-        for live in passing {
+        for listed in passing {
             if page.contains(&found.total) {
-                found.rows.push(Arc::clone(live));
+                found.rows.push(Arc::clone(&listed.live));
             }
             found.total += 1;
         }
@@ -148,10 +151,12 @@ impl Found {
     /// The page of channels that come in order of id, in order of a time. The times are compared side by side, not where
     /// the channels are, and no more is sorted than the page.
     fn select<'a>(
-        passing: impl Iterator<Item = (Option<Timestamp>, &'a Arc<LiveChannel>)>,
+        passing: impl Iterator<Item = &'a Listed>,
+        time: impl Fn(&LiveChannel) -> Option<Timestamp>,
         query: &ChannelPageQuery,
     ) -> Self {
-        let mut all: Vec<_> = passing.map(|(time, live)| ((time, live.channel.id), live)).collect();
+        let key = |live: &LiveChannel| (time(live), live.channel.id);
+        let mut all: Vec<_> = passing.map(|listed| (key(&listed.live), &listed.live)).collect();
         let total = all.len();
         let (mut from, mut to) = (query.skip.min(total), query.skip.saturating_add(query.rows_max).min(total));
         if query.order.is_descending {

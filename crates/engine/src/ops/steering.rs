@@ -119,7 +119,9 @@ impl Engine {
                 let _changing = self.changing.lock().await;
                 // Another event may have been first.
                 if !has_set() {
-                    self.steer(&**steering, tenant, &steering.defaults(), Cause::Surroundings).await?;
+                    let defaults = steering.defaults();
+                    // Boxed, so that what this seldom needs is no part of every request.
+                    Box::pin(self.steer(&**steering, tenant, &defaults, Cause::Surroundings)).await?;
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The channels in memory: found by id, and walked in order.
 //!
-//! A tenant may have a hundred thousand channels, and people page through them. So each order that a list goes by is kept,
-//! and a change costs what finding its place costs. What is kept is pointers: a name stands in its channel alone.
+//! A tenant may have a hundred thousand channels, and people page through them. So each order that a list goes by is
+//! kept, and a change costs what finding its place costs. What stands in them is small ([`Listed`]): a name is in its
+//! channel alone.
 //!
 //! Nothing else holds channels by id, so the orders cannot come apart. Which channels a list shows is asked in `ops`.
 
@@ -39,10 +40,10 @@ impl Channels {
         let before = self.all.insert(live.channel.id, Arc::clone(&live));
         let of_tenant = self.by_tenant.entry(live.channel.tenant).or_default();
         if let Some(before) = before {
-            of_tenant.by_name.remove(&ByName(before));
+            of_tenant.by_name.remove(&ByName(Listed::new(before)));
         }
-        of_tenant.by_id.insert(live.channel.id, Arc::clone(&live));
-        of_tenant.by_name.insert(ByName(live));
+        of_tenant.by_id.insert(live.channel.id, Listed::new(Arc::clone(&live)));
+        of_tenant.by_name.insert(ByName(Listed::new(live)));
     }
 
     pub(super) fn remove(&mut self, channel: ChannelId) -> Option<Arc<LiveChannel>> {
@@ -50,7 +51,7 @@ impl Channels {
         let tenant = gone.channel.tenant;
         if let Some(of_tenant) = self.by_tenant.get_mut(&tenant) {
             of_tenant.by_id.remove(&channel);
-            of_tenant.by_name.remove(&ByName(Arc::clone(&gone)));
+            of_tenant.by_name.remove(&ByName(Listed::new(Arc::clone(&gone))));
             if of_tenant.by_id.is_empty() {
                 self.by_tenant.remove(&tenant);
             }
@@ -69,10 +70,28 @@ impl Channels {
     }
 }
 
+/// A channel in an order, with what almost every list asks of it: a walk reads these, which lie side by side, and no
+/// channel.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) live: Arc<LiveChannel>,
+    pub(crate) provider: &'static str,
+    pub(crate) is_active: bool,
+    pub(crate) is_managed: bool,
+}
+
+impl Listed {
+    fn new(live: Arc<LiveChannel>) -> Self {
+        let settings = &live.channel.settings;
+        let (is_active, is_managed) = (settings.is_active, settings.is_managed);
+        Self { provider: live.provider.0.spec().name, is_active, is_managed, live }
+    }
+}
+
 /// The channels of one tenant, in each order that lists go by.
 #[derive(Debug, Default)]
 pub(crate) struct TenantChannels {
-    by_id: BTreeMap<ChannelId, Arc<LiveChannel>>,
+    by_id: BTreeMap<ChannelId, Listed>,
     by_name: BTreeSet<ByName>,
 }
 
@@ -81,28 +100,29 @@ impl TenantChannels {
         self.by_id.len()
     }
 
-    pub(crate) fn by_id(&self) -> impl DoubleEndedIterator<Item = &Arc<LiveChannel>> {
+    pub(crate) fn by_id(&self) -> impl DoubleEndedIterator<Item = &Listed> {
         self.by_id.values()
     }
 
     /// In order of id, those above `after`.
-    pub(crate) fn above(&self, after: ChannelId) -> impl Iterator<Item = &Arc<LiveChannel>> {
-        self.by_id.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, live)| live)
+    pub(crate) fn above(&self, after: ChannelId) -> impl Iterator<Item = &Listed> {
+        self.by_id.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, listed)| listed)
     }
 
     /// Those of equal names in order of id.
-    pub(crate) fn by_name(&self) -> impl DoubleEndedIterator<Item = &Arc<LiveChannel>> {
-        self.by_name.iter().map(|ByName(live)| live)
+    pub(crate) fn by_name(&self) -> impl DoubleEndedIterator<Item = &Listed> {
+        self.by_name.iter().map(|ByName(listed)| listed)
     }
 }
 
 /// A channel whose place is that of its name. What a live channel is called never changes: a change is another one.
 #[derive(Debug)]
-struct ByName(Arc<LiveChannel>);
+struct ByName(Listed);
 
 impl ByName {
     fn key(&self) -> (&str, ChannelId) {
-        (&self.0.channel.settings.name, self.0.channel.id)
+        let channel = &self.0.live.channel;
+        (&channel.settings.name, channel.id)
     }
 }
 

@@ -1,26 +1,23 @@
-//! HTTP steps, carried out: the first wall, the pooled client, one timeout, and what every failure means.
+//! HTTP steps, carried out: the first wall, the pooled connections, one timeout, and what every failure means.
 //!
 //! HTTP/1.1 only and one exchange per step: redirects come back as answers (the third wall) and nothing is sent twice,
-//! save for one case. The client takes another connection when a pooled one turns out closed before it took the request
-//! up; it has the request back in whole then, so no receiver saw a byte of it.
+//! save for one case. Another connection is taken when a pooled one turns out closed before it took the request up; the
+//! request comes back whole then, so no receiver saw a byte of it.
 
 use std::error::Error;
 use std::iter::successors;
-use std::time::Duration;
 
 use ::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
-use ::http::{HeaderValue, Method, Request, Uri};
-use bytes::Bytes;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use ::http::{HeaderValue, Method, Request};
 use providers::step::{Failure, FailureKind, HttpReply, HttpStep, Reply, Step};
 use tokio::time::timeout;
-use url::Url;
 
-use super::body::{MarkedBody, Written, read_bounded};
-use super::connector::{Connector, Unreachable};
+use super::body::{MarkedBody, Written};
+use super::connector::Connector;
+use super::destination::{Destination, Destinations, Origin};
 use super::dialer::Dialer;
 use super::guard::EgressRules;
+use super::pool::{Link, Lost, Pool};
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::{RootsError, Tls, TlsRoots};
 use super::{Transport, failed, not_carried};
@@ -34,22 +31,12 @@ pub struct GuardedHttp<R: Resolve = SystemResolver> {
     operators: Way<R>,
 }
 
-/// Rules, and the connections that were opened within them.
+/// Where URLs may lead, and the connections that were opened within the rules.
 struct Way<R: Resolve> {
-    rules: EgressRules,
-    client: Client<Connector<R>, MarkedBody>,
+    destinations: Destinations,
+    connector: Connector<R>,
+    pool: Pool,
 }
-
-/// Many channels may share a host, and a connection that is closed after use costs more than the request: as many as
-/// may be in flight over all channels by default.
-const IDLE_PER_HOST_MAX: usize = 512;
-
-/// Below the keep-alive of the usual servers (nginx 75 s, many load balancers 60 s), so that we close first and seldom
-/// write into a connection that is just being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// For the head of an answer, and for its body at a time. Servers send a few KiB.
-const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Postrider/", env!("CARGO_PKG_VERSION")));
 
@@ -79,9 +66,9 @@ impl<R: Resolve> GuardedHttp<R> {
     async fn exchange(&self, step: HttpStep) -> Result<HttpReply, Failure> {
         let within = step.timeout;
         let way = if step.trust.is_operators() { &self.operators } else { &self.guarded };
-        let uri = way.checked_uri(step.url.reveal())?;
-        let (request, written) = request(step, uri)?;
-        match timeout(within, way.carry(request, &written)).await {
+        let destination = way.destinations.of(step.url.reveal())?;
+        let (request, written) = request(step, &destination)?;
+        match timeout(within, way.carry(&destination, request, &written)).await {
             Ok(result) => result,
             Err(_) if written.may_be() => Err(failed(FailureKind::NoAnswer, format!("no answer within {within:?}"))),
             Err(_) => Err(failed(FailureKind::Connect, format!("none within {within:?}"))),
@@ -91,31 +78,40 @@ impl<R: Resolve> GuardedHttp<R> {
 
 impl<R: Resolve> Way<R> {
     fn new(rules: EgressRules, resolver: R, tls: Tls) -> Self {
-        let dialer = Dialer { rules: rules.clone(), resolver };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
-            .retry_canceled_requests(true) // the one case in the head of this file
-            .build(Connector::new(dialer, tls));
-        Self { rules, client }
+        let connector = Connector::new(Dialer { rules: rules.clone(), resolver }, tls);
+        Self { destinations: Destinations::new(rules), connector, pool: Pool::new() }
     }
 
-    async fn carry(&self, request: Request<MarkedBody>, written: &Written) -> Result<HttpReply, Failure> {
-        let answer = self.client.request(request).await.map_err(|error| request_failure(&error, written))?;
-        let (head, body) = answer.into_parts();
-        let body = read_bounded(body).await.map_err(|error| answer_failure(&error))?;
-        Ok(HttpReply { status: head.status, headers: head.headers, body })
+    async fn carry(
+        &self,
+        destination: &Destination,
+        mut request: Request<MarkedBody>,
+        written: &Written,
+    ) -> Result<HttpReply, Failure> {
+        let origin = &destination.origin;
+        loop {
+            let idle = self.pool.take(origin);
+            let is_used = idle.is_some();
+            let mut link = match idle {
+                Some(link) => link,
+                // Boxed, so that what opening a connection needs is no part of every request's task.
+                None => Box::pin(self.connect(origin, written)).await?,
+            };
+            match link.exchange(request).await {
+                Ok(reply) => {
+                    self.pool.put(origin, link);
+                    return Ok(reply);
+                }
+                // The one case in the head of this file.
+                Err(Lost::Unsent(unsent, _)) if is_used => request = *unsent,
+                Err(lost) => return Err(lost_failure(&lost, written)),
+            }
+        }
     }
 
-    /// The first wall. Only the URL parser knows all the ways to write an address (`2130706433`, `0x7f.1`), so what it made
-    /// of the text is what is checked, and then what is sent.
-    fn checked_uri(&self, text: &str) -> Result<Uri, Failure> {
-        let url = Url::parse(text).map_err(|error| failed(FailureKind::Forbidden, format!("not a URL: {error}")))?;
-        self.rules.check_url(&url).map_err(|refusal| failed(FailureKind::Forbidden, refusal.to_string()))?;
-        Uri::from_maybe_shared(Bytes::from(String::from(url)))
-            .map_err(|error| failed(FailureKind::Forbidden, format!("not a URL that HTTP can carry: {error}")))
+    async fn connect(&self, origin: &Origin, written: &Written) -> Result<Box<Link>, Failure> {
+        let stream = self.connector.open(origin).await?;
+        Link::over(stream).await.map_err(|error| lost_failure(&Lost::Head(error), written))
     }
 }
 
@@ -129,41 +125,42 @@ impl<R: Resolve> Transport for GuardedHttp<R> {
     }
 }
 
-fn request(step: HttpStep, uri: Uri) -> Result<(Request<MarkedBody>, Written), Failure> {
+fn request(step: HttpStep, destination: &Destination) -> Result<(Request<MarkedBody>, Written), Failure> {
     if step.method == Method::CONNECT {
         return Err(failed(FailureKind::Forbidden, "CONNECT would open a tunnel; use another method"));
     }
     let (body, written) = MarkedBody::new(step.body);
     let mut request = Request::new(body);
     *request.method_mut() = step.method;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = destination.target.clone();
     *request.headers_mut() = step.headers;
     for name in OWN_HEADERS {
         request.headers_mut().remove(name);
     }
+    request.headers_mut().insert(HOST, destination.host.clone());
     request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
     Ok((request, written))
 }
 
-/// Why there is no head of an answer.
-fn request_failure(error: &legacy::Error, written: &Written) -> Failure {
-    if let Some(Unreachable(failure)) = causes(error).find_map(|cause| cause.downcast_ref()) {
-        return failure.clone();
-    }
+/// What it means that an exchange has no answer.
+fn lost_failure(lost: &Lost, written: &Written) -> Failure {
+    let error = match lost {
+        Lost::Unsent(_, error) | Lost::Head(error) => error,
+        // A body cut short is no answer: it might read as another one.
+        Lost::Body(error) => {
+            let detail = format!("the connection broke within the answer: {}", root_cause(error));
+            return failed(FailureKind::NoAnswer, detail);
+        }
+        Lost::Unexplained => return failed(FailureKind::NoAnswer, "the connection ended before an answer came"),
+    };
     let root = root_cause(error);
     if !written.may_be() {
-        let kind = if error.is_connect() { FailureKind::Connect } else { FailureKind::NotWritten };
-        return failed(kind, format!("the connection broke before the request was written: {root}"));
+        return failed(FailureKind::NotWritten, format!("the connection broke before the request was written: {root}"));
     }
-    match causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
-        Some(error) if error.is_parse() => failed(FailureKind::Garbled, format!("the answer is not HTTP: {error}")),
-        _ => failed(FailureKind::NoAnswer, format!("the connection broke before an answer came: {root}")),
+    if error.is_parse() {
+        return failed(FailureKind::Garbled, format!("the answer is not HTTP: {error}"));
     }
-}
-
-/// Why the head of an answer came, but not its body. A body cut short is no answer: it might read as another one.
-fn answer_failure(error: &hyper::Error) -> Failure {
-    failed(FailureKind::NoAnswer, format!("the connection broke within the answer: {}", root_cause(error)))
+    failed(FailureKind::NoAnswer, format!("the connection broke before an answer came: {root}"))
 }
 
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

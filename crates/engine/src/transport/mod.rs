@@ -10,10 +10,12 @@
 
 mod body;
 mod connector;
+mod destination;
 mod dialer;
 mod guard;
 mod http;
 mod outbound;
+mod pool;
 mod resolve;
 mod smtp;
 mod tls;

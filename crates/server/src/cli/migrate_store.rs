@@ -25,8 +25,8 @@ const TELL_LOG: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The database to move, like sqlite:///var/lib/postrider (its data directory) or postgres://user@host/database. No
-    /// server may run on it; it is only read
+    /// The database to move, like `sqlite:///var/lib/postrider` (its data directory) or
+    /// `postgres://user@host/database`. No server may run on it; it is only read
     #[arg(long, value_name = "URL")]
     from: String,
     /// Where to: a data directory without a database, or an empty database on a PostgreSQL server

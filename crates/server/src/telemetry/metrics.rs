@@ -112,6 +112,7 @@ pub(crate) struct Metrics {
     commit_seconds: Histogram,
     upkeep_seconds: Seconds<UpkeepLabels>,
     upkeep_rows: Family<UpkeepLabels, Counter>,
+    store_calls: Counter,
     store_errors: Counter,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Seconds<RouteLabels>,
@@ -140,6 +141,7 @@ impl Metrics {
             commit_seconds: commit_seconds(),
             upkeep_seconds: Family::new_with_constructor(hold_seconds),
             upkeep_rows: Family::default(),
+            store_calls: Counter::default(),
             store_errors: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(exchange_seconds),
@@ -184,6 +186,7 @@ impl Metrics {
         registry.register_with_unit("upkeep_duration", help, Unit::Seconds, self.upkeep_seconds.clone());
         let help = "Rows that upkeep wrote (index) or let go of (retain)";
         registry.register("upkeep_rows", help, self.upkeep_rows.clone());
+        registry.register("store_calls", "Calls of the database, a statement or a few each", self.store_calls.clone());
         let help = "Calls of the database that could not be carried out";
         registry.register("store_errors", help, self.store_errors.clone());
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
@@ -255,6 +258,10 @@ impl store::observe::Observer for Metrics {
         let labels = UpkeepLabels { work: hold.work.name() };
         self.upkeep_seconds.get_or_create(&labels).observe(hold.took.as_secs_f64());
         self.upkeep_rows.get_or_create(&labels).inc_by(hold.rows.try_into().unwrap_or(u64::MAX));
+    }
+
+    fn called(&self) {
+        self.store_calls.inc();
     }
 
     fn failed(&self) {

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, Answer, Client, Page, Reply, Server, Setup, start};
+use crate::harness::{ADMIN_KEY, Answer, Client, Page, Reply, Server, Setup, Stats, eventually, start};
 
 const SCOPES: [&str; 3] = ["events:write", "deliveries:read", "channels:read"];
 
@@ -176,22 +176,26 @@ async fn it_shows_what_happens_and_what_needs_attention() {
     receiver.script("/Gone", [Reply::status(410)]);
     receiver.script("/Gives-up", [Reply::status(500)]);
     receiver.script("/Stumbles", [Reply::status(503)]);
+    let mut last = String::new();
     for (event_type, state) in [("works", "sent"), ("gone", "held"), ("gives.up", "dead"), ("stumbles", "retrying")] {
         let delivery = server.client.accept_one(event_type, json!({})).await;
-        server.client.delivery_once(delivery, state).await;
+        last = server.client.delivery_once(delivery, state).await.event_id;
     }
+    // Its owner is told of the channel that is gone and of the delivery that died, by events.
+    let told = async || server.client.get("/v1/stats").await.read::<Stats>(200).events == 6;
+    eventually("four events and two of Postrider's own", async || told().await.then_some(())).await;
     let page = Browser::signed_in(&server, ADMIN_KEY).await.page("/console?tenant=default").await;
     for shown in [
         "<strong>Gone</strong> is paused since",
         "1 delivery is held",
         "<strong>Stumbles</strong> is failing: 1 delivery waits",
         "1 delivery has given up",
-        "<dt>Events</dt><dd>4</dd>",
+        "<dt>Events</dt><dd>6</dd>",
         "<dt>Sent</dt><dd>1</dd>",
         ">held</a>",
         ">dead</a>",
         ">retrying</a>",
-        "evt_4",
+        last.as_str(),
         "gives.up",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");

@@ -43,8 +43,8 @@ fn x(app: usize, user: usize) -> Destination {
 }
 
 /// Sends, and holds that everything arrived once and nobody was sent too much.
-fn check(burst: Burst) -> BurstReport {
-    let report = send(&burst).unwrap();
+fn check(burst: &Burst) -> BurstReport {
+    let report = send(burst).unwrap();
     assert_eq!((report.sent, report.taken), (burst.messages as u64, burst.messages));
     assert_eq!(report.breaches, []);
     report
@@ -52,7 +52,7 @@ fn check(burst: Burst) -> BurstReport {
 
 /// The same, where nothing but the windows stands in the way.
 fn check_smooth(destinations: Vec<Destination>, messages: usize, hours_max: u64) {
-    let report = check(Burst { seed: 1, destinations, messages, ..Burst::default() });
+    let report = check(&Burst { seed: 1, destinations, messages, ..Burst::default() });
     assert!(report.refused.is_empty(), "nobody has a reason to refuse anything: {:?}", report.refused.first());
     let took = report.ended.values().max().unwrap();
     assert!(*took < Duration::from_hours(hours_max), "the rates are used: {took:?}");
@@ -104,12 +104,12 @@ fn discord_buckets_are_learnt_from_its_answers() {
     // Three in ten seconds: stricter than anybody knows of before. One request at a time meets no refusal at all.
     let bucket = Some((3, Duration::from_secs(10)));
     let one_by_one = (1..=50).map(|number| Destination { concurrency: Some(1), ..discord(number * 10) }).collect();
-    let report = check(Burst { seed: 2, destinations: one_by_one, messages: MESSAGES, bucket, ..Burst::default() });
+    let report = check(&Burst { seed: 2, destinations: one_by_one, messages: MESSAGES, bucket, ..Burst::default() });
     assert!(report.refused.is_empty(), "{:?}", report.refused.first());
 
     // Several at a time learn by refusals, and stay far below the ten thousand for which Discord bans an address.
     let destinations = (1..=50).map(|number| discord(number * 10)).collect();
-    let report = check(Burst { seed: 3, destinations, messages: MESSAGES / 5, bucket, ..Burst::default() });
+    let report = check(&Burst { seed: 3, destinations, messages: MESSAGES / 5, bucket, ..Burst::default() });
     let most = most_in_ten_minutes(&report.refused);
     assert!((1..5_000).contains(&most), "{most} refusals in ten minutes");
 }
@@ -117,7 +117,7 @@ fn discord_buckets_are_learnt_from_its_answers() {
 #[test]
 fn a_refusal_out_of_the_blue_is_waited_out_and_costs_nothing() {
     let destinations = vec![telegram(1, 1), telegram(1, 2), telegram(2, -3), slack(1), slack(2), discord(10)];
-    let report = check(Burst { seed: 4, destinations, messages: 1_200, surprise_every: Some(50), ..Burst::default() });
+    let report = check(&Burst { seed: 4, destinations, messages: 1_200, surprise_every: Some(50), ..Burst::default() });
     assert!(report.refused.len() >= 20, "{}", report.refused.len());
 }
 
@@ -131,11 +131,11 @@ fn services_do_not_wait_for_each_other() {
         destinations.extend((0..10).map(|number| google_chat(number, number)));
         destinations
     };
-    let alone = check(Burst { seed: 5, destinations: mixed(), messages: MESSAGES, ..Burst::default() });
+    let alone = check(&Burst { seed: 5, destinations: mixed(), messages: MESSAGES, ..Burst::default() });
     // The same ones, and beside them what takes a day.
     let mut destinations = mixed();
     destinations.extend((0..50).map(|number| if number < 25 { connector(number) } else { x(0, number) }));
-    let beside = check(Burst { seed: 5, destinations, messages: MESSAGES * 2, ..Burst::default() });
+    let beside = check(&Burst { seed: 5, destinations, messages: MESSAGES * 2, ..Burst::default() });
     for (provider, ended) in alone.ended {
         let later = beside.ended[provider];
         assert!(later < ended * 6 / 5, "{provider} was done after {ended:?}, and beside slow ones after {later:?}");

@@ -2,11 +2,12 @@
 
 use sim::{Options, Sabotage, simulate};
 
-/// In these seeds, how many lies were told and how many found out. In some there is nothing to lie about.
+/// In these seeds, how many lies were told and how many found out. In some there is nothing to lie about, and in some the
+/// proof of it is let go of before anybody looks.
 fn lie(sabotage: Sabotage, expected: &str) -> (usize, usize) {
     let lying = Options { sabotage: Some(sabotage), ..Options::default() };
-    let reports: Vec<_> =
-        (0..15).map(|seed| simulate(seed, &lying).unwrap()).filter(|report| report.has_lied).collect();
+    let reports = (0..20).map(|seed| simulate(seed, &lying).unwrap());
+    let reports: Vec<_> = reports.filter(|report| report.has_lied && report.keeps_history).collect();
     for (_, broken) in reports.iter().filter_map(|report| report.broken.as_ref()) {
         assert!(broken.contains(expected), "{sabotage:?} broke something else: {broken}");
     }

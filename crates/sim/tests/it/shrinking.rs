@@ -3,16 +3,18 @@
 use sim::shrink::{Only, shrink};
 use sim::{Options, Sabotage, simulate};
 
+/// A large world, of which little is needed.
+const SEED: u64 = 5;
+
 #[test]
 fn a_world_that_lies_shrinks_to_little_and_still_breaks() {
     let lying = Options { sabotage: Some(Sabotage::SendTwice), ..Options::default() };
-    let whole = simulate(3, &lying).unwrap();
-    let shrunk = shrink(3, &lying).unwrap().expect("it is found out");
+    let whole = simulate(SEED, &lying).unwrap();
+    let shrunk = shrink(SEED, &lying).unwrap().expect("it is found out");
     assert!(whole.parts.len() > 50, "{}", whole.parts.len());
-    // A tenant, a channel and an event.
-    assert_eq!(shrunk.parts.len(), 3, "{}", shrunk.command());
+    assert!(shrunk.parts.len() <= 10, "{}", shrunk.command());
 
-    let again = simulate(3, &Options { only: Only::these(shrunk.parts.clone()), ..lying }).unwrap();
+    let again = simulate(SEED, &Options { only: Only::these(shrunk.parts.clone()), ..lying }).unwrap();
     assert_eq!(again.trace_hash, shrunk.report.trace_hash);
     assert!(again.broken.is_some_and(|(_, broken)| broken.contains("while it is under way")));
 }

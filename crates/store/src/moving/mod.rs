@@ -42,7 +42,10 @@ pub trait Source: Send {
 
 /// What rows are written to, and read back from.
 #[async_trait]
-pub trait Target: Source {
+pub trait Target: Send {
+    /// What was written, to be read back.
+    fn written(&mut self) -> &mut dyn Source;
+
     /// Changes what this store cannot keep as it is. Returns whether there was anything.
     fn adapt(&self, row: &mut Row) -> bool;
 
@@ -124,7 +127,7 @@ pub async fn copy(
     meter = Meter { phase: Phase::ReadingBack, rows_done: 0, ..meter };
     let mut tables = Vec::new();
     for ((table, columns), source) in plan.iter().zip(sums) {
-        let target = read_back(*table, columns, target, &mut meter).await?;
+        let target = read_back(*table, columns, target.written(), &mut meter).await?;
         tables.push(Compared { table: *table, source, target });
     }
     Ok(Copied { tables, adapted })
@@ -137,7 +140,7 @@ async fn same_columns(
     source: &mut dyn Source,
     target: &mut dyn Target,
 ) -> Result<Vec<String>, StoreError> {
-    let (from, to) = (source.columns(table).await?, target.columns(table).await?);
+    let (from, to) = (source.columns(table).await?, target.written().columns(table).await?);
     let (of_source, of_target): (BTreeSet<_>, BTreeSet<_>) = (from.iter().collect(), to.iter().collect());
     if of_source == of_target {
         return Ok(to);
@@ -179,17 +182,19 @@ async fn copy_table(
 async fn read_back(
     table: Table,
     columns: &[String],
-    target: &mut dyn Target,
+    written: &mut dyn Source,
     meter: &mut Meter<'_>,
 ) -> Result<Sum, StoreError> {
     let mut sum = Sum::default();
-    target.begin(table, columns).await?;
+    written.begin(table, columns).await?;
     loop {
-        let rows = target.next().await?;
+        let rows = written.next().await?;
         if rows.is_empty() {
             return Ok(sum);
         }
-        rows.iter().for_each(|row| sum.add(row));
+        for row in &rows {
+            sum.add(row);
+        }
         meter.count(table, rows.len());
     }
 }

@@ -113,7 +113,9 @@ impl PostgresStore {
     /// Hands the writer a job and waits for its answer.
     async fn submit<T>(&self, job: impl FnOnce(writer::Reply<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.told(self.writes.submit(job(reply)))?;
+        if let Err(error) = self.writes.submit(job(reply)) {
+            return self.told(Err(error));
+        }
         let stopped = |_| Err(StoreError::Unavailable("the writer has stopped".to_owned()));
         self.told(answer.await.unwrap_or_else(stopped))
     }
@@ -123,10 +125,13 @@ impl PostgresStore {
         self.told(self.reads.run(work).await)
     }
 
-    /// Tells the observer of an error on its way to the caller.
+    /// Tells the observer of a result on its way to the caller.
     fn told<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let (Err(_), Some(observed)) = (&result, &self.observed) {
-            observed.observer.failed();
+        if let Some(observed) = &self.observed {
+            observed.observer.called();
+            if result.is_err() {
+                observed.observer.failed();
+            }
         }
         result
     }

@@ -174,26 +174,11 @@ impl NewDatabase {
 }
 
 #[async_trait]
-impl Source for NewDatabase {
-    async fn columns(&mut self, table: Table) -> Result<Vec<String>, StoreError> {
-        self.database.columns(table).await
-    }
-
-    async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
-        self.database.count(table).await
-    }
-
-    async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
-        self.database.begin(table, columns).await
-    }
-
-    async fn next(&mut self) -> Result<Vec<Row>, StoreError> {
-        self.database.next().await
-    }
-}
-
-#[async_trait]
 impl moving::Target for NewDatabase {
+    fn written(&mut self) -> &mut dyn Source {
+        &mut self.database
+    }
+
     /// A text with U+0000 is kept with U+FFFD in its place, as everywhere in this store.
     fn adapt(&self, row: &mut Row) -> bool {
         let mut is_changed = false;

@@ -180,7 +180,11 @@ impl SqliteStore {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(rows, urgency, work, reply));
         match &self.writes {
-            Writes::Thread(handle) => self.told(handle.submit(job))?,
+            Writes::Thread(handle) => {
+                if let Err(error) = handle.submit(job) {
+                    return self.told(Err(error));
+                }
+            }
             Writes::Stepped { waiting, .. } => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(job),
         }
         let stopped = |_| Err(StoreError::Unavailable("the writer has stopped".to_owned()));
@@ -194,10 +198,13 @@ impl SqliteStore {
         self.told(self.reads.run(work).await)
     }
 
-    /// Tells the observer of an error on its way to the caller.
+    /// Tells the observer of a result on its way to the caller.
     fn told<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let (Err(_), Some(observed)) = (&result, &self.observed) {
-            observed.observer.failed();
+        if let Some(observed) = &self.observed {
+            observed.observer.called();
+            if result.is_err() {
+                observed.observer.failed();
+            }
         }
         result
     }

@@ -191,26 +191,11 @@ impl NewDatabase {
 }
 
 #[async_trait]
-impl Source for NewDatabase {
-    async fn columns(&mut self, table: Table) -> Result<Vec<String>, StoreError> {
-        self.database.columns(table).await
-    }
-
-    async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
-        self.database.count(table).await
-    }
-
-    async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
-        self.database.begin(table, columns).await
-    }
-
-    async fn next(&mut self) -> Result<Vec<Row>, StoreError> {
-        self.database.next().await
-    }
-}
-
-#[async_trait]
 impl Target for NewDatabase {
+    fn written(&mut self) -> &mut dyn Source {
+        &mut self.database
+    }
+
     /// Everything that the other stores keep can be kept here.
     fn adapt(&self, _row: &mut Row) -> bool {
         false

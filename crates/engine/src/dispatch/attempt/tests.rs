@@ -2,15 +2,12 @@
 
 use domain::channel::{Channel, ChannelSettings};
 use domain::event::NewEvent;
-use domain::routing::ConfigVersion;
 use domain::schedule::Schedule;
 use domain::{EventId, Secret, TenantId};
 use providers::step::{Failure, FailureKind, SmtpStep};
-use providers::{Config, Markup, Operator, PlanError, Provider, Scopes, Spec};
-use store::directory::Snapshot;
+use providers::{Config, Markup, PlanError, Provider, Scopes, Spec};
 
 use super::*;
-use crate::Settings;
 use crate::registry::ProviderRef;
 use crate::render::Templates;
 
@@ -111,28 +108,20 @@ fn flight(provider: &'static dyn Provider, steps_done: StepsDone) -> Flight {
     Flight { delivery: DeliveryId(1), channel: id, live: Arc::new(live), content, slot: 0 }
 }
 
-fn registry() -> Registry {
-    let snapshot = Snapshot {
-        config_version: ConfigVersion::default(),
-        instance: "db".to_owned(),
-        tenants: Vec::new(),
-        keys: Vec::new(),
-        channels: Vec::new(),
-        event_types: Vec::new(),
-        dialect_settings: Vec::new(),
-    };
-    Registry::new(snapshot, Settings::default(), Operator::default()).unwrap()
-}
-
 /// Runs a try; who was tried, and what came of it.
 fn run(provider: &'static Scripted, done: StepsDone, answers: &[&str]) -> (Vec<String>, Answered) {
-    let mut run = AttemptRun::plan(flight(provider, done), &registry(), NOW);
+    let mut run = AttemptRun::plan(flight(provider, done), &Registry::of_nothing(), NOW);
     let mut answers = answers.iter();
     let mut tried = Vec::new();
     while let Some(step) = run.next_step() {
         tried.push(step.recipient().to_owned());
         let detail = (*answers.next().expect("an answer")).to_owned();
-        run.answer(&Reply::Failed(Failure { kind: FailureKind::Dns, detail }), (NOW, Duration::ZERO), &registry(), NOW);
+        run.answer(
+            &Reply::Failed(Failure { kind: FailureKind::Dns, detail }),
+            (NOW, Duration::ZERO),
+            &Registry::of_nothing(),
+            NOW,
+        );
     }
     assert!(answers.next().is_none(), "{tried:?}");
     (tried, run.finish())

@@ -6,12 +6,10 @@ use domain::Secret;
 use domain::channel::{Channel, ChannelSettings};
 use domain::routing::ConfigVersion;
 use proptest::prelude::*;
-use providers::Operator;
-use store::directory::{ChannelWithRoutes, Snapshot};
+use store::directory::ChannelWithRoutes;
 
 use super::*;
 use crate::registry::Registry;
-use crate::settings::Settings;
 
 /// What happens to channels, in terms of ids from 0.
 #[derive(Clone, Debug)]
@@ -58,19 +56,6 @@ fn channel(id: i64, seen: &Seen) -> Channel {
         updated_at: seen.updated_at.map(Timestamp::from_ms),
         deleted_at: None,
     }
-}
-
-fn registry() -> Registry {
-    let snapshot = Snapshot {
-        config_version: ConfigVersion::default(),
-        instance: "db".to_owned(),
-        tenants: Vec::new(),
-        keys: Vec::new(),
-        channels: Vec::new(),
-        event_types: Vec::new(),
-        dialect_settings: Vec::new(),
-    };
-    Registry::new(snapshot, Settings::default(), Operator::default()).unwrap()
 }
 
 /// What the registry has to know after these changes.
@@ -172,7 +157,7 @@ proptest! {
         changes in prop::collection::vec(change(), 0..150),
         queries in prop::collection::vec(query(), 1..20),
     ) {
-        let registry = registry();
+        let registry = Registry::of_nothing();
         let model = changed(&registry, changes);
         for tenant in (1..=TENANTS).map(TenantId) {
             for query in &queries {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use engine::transport::{EgressRules, GuardedHttp, TlsRoots};
+use engine::transport::{EgressRules, GuardedHttp, TlsRoots, Transport as _};
 use http::{HeaderValue, Method, StatusCode};
-use providers::step::REPLY_BODY_BYTES_MAX;
+use providers::step::{REPLY_BODY_BYTES_MAX, Step};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
@@ -112,6 +112,49 @@ async fn a_pooled_connection_that_the_server_closed_is_no_failure() {
         assert_eq!(reply(&transport, other.step()).await.body, "ok");
     }
     assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn connections_are_used_by_one_exchange_at_a_time() {
+    let server = Server::keeping_alive().await;
+    let transport = transport(loopback_allowed());
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(reply(&transport, server.step()), reply(&transport, server.step()));
+        assert_eq!((&*one.body, &*other.body), (&b"ok"[..], &b"ok"[..]));
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(move |mut stream| {
+        let done = done.clone();
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(OK).await.unwrap();
+            }
+            done.send(()).unwrap();
+        }
+    })
+    .await;
+    let transport = transport(loopback_allowed());
+    assert_eq!(reply(&transport, server.step()).await.body, "ok");
+    // Nothing is under way now, so a paused clock jumps to where somebody looks.
+    tokio::time::pause();
+    ended.recv().await.unwrap();
+    tokio::time::resume();
+    assert_eq!(reply(&transport, server.step()).await.body, "ok");
+    assert_eq!(server.connections(), 2);
+}
+
+/// Every delivery is a task that holds this, and is copied a few times on its way to where it runs.
+#[tokio::test]
+async fn what_an_exchange_needs_is_small() {
+    let transport = transport(loopback_allowed());
+    let sending = transport.send(Step::Http(step("http://127.0.0.1/")));
+    let bytes = std::mem::size_of_val(&sending);
+    assert!(bytes <= 4096, "{bytes}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use store::moving::{self, Copied, OnProgress, Source};
 use store::postgres::target::Target;
 use store::{postgres, sqlite};
 
-use super::make_data_dir;
+use super::{DATABASE_FILE, make_data_dir};
 use crate::app::KEY_FILE;
 use crate::entropy::SystemEntropy;
 use crate::in_flight::IN_FLIGHT_FILE;
@@ -30,10 +30,11 @@ pub(crate) struct Place {
 }
 
 impl fmt::Display for Place {
+    /// The database, without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.server {
             Some(target) => target.fmt(f),
-            None => self.data_dir.display().fmt(f),
+            None => self.data_dir.join(DATABASE_FILE).display().fmt(f),
         }
     }
 }

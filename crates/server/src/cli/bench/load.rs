@@ -35,8 +35,8 @@ pub(super) struct Load {
 /// Who takes the requests.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    /// The server's API, with the key of the bench.
-    Server { key: String },
+    /// The server's API, with one of these keys after the other.
+    Server { keys: Vec<String> },
     /// The receiver itself, with ids as the server would make them.
     Receiver,
 }
@@ -108,7 +108,7 @@ struct Head {
 }
 
 enum HeadTarget {
-    Server { authorization: HeaderValue },
+    Server { authorizations: Vec<HeaderValue> },
     Receiver,
 }
 
@@ -116,9 +116,10 @@ impl Head {
     fn new(load: &Load) -> anyhow::Result<Self> {
         let host = HeaderValue::try_from(load.address.to_string())?;
         Ok(match &load.target {
-            Target::Server { key } => {
-                let authorization = HeaderValue::try_from(format!("Bearer {key}"))?;
-                let target = HeadTarget::Server { authorization };
+            Target::Server { keys } => {
+                let authorization = |key| HeaderValue::try_from(format!("Bearer {key}"));
+                let target =
+                    HeadTarget::Server { authorizations: keys.iter().map(authorization).collect::<Result<_, _>>()? };
                 Self { uri: Uri::from_static("/v1/events"), host, target, expected: StatusCode::ACCEPTED }
             }
             Target::Receiver => {
@@ -136,7 +137,10 @@ impl Head {
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match &self.target {
-            HeadTarget::Server { authorization } => headers.insert(AUTHORIZATION, authorization.clone()),
+            HeadTarget::Server { authorizations } => {
+                let turn = usize::try_from(number).unwrap_or(0) % authorizations.len();
+                headers.insert(AUTHORIZATION, authorizations[turn].clone())
+            }
             HeadTarget::Receiver => headers.insert(ID, HeaderValue::try_from(format!("dlv_floor_{number}"))?),
         };
         Ok(request)

@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod database;
 mod disk;
+mod figures;
 mod floor;
 mod load;
 mod pace;
@@ -25,7 +26,6 @@ mod server;
 mod setup;
 mod stats;
 mod stopwatch;
-mod upkeep;
 
 use anyhow::{Context, anyhow, bail};
 use database::Store;
@@ -51,6 +51,11 @@ enum Choice {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
     History,
     Retention,
@@ -89,6 +94,10 @@ pub(super) struct Arguments {
     /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists, live-tables, history and retention
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// Start the server through this program, like `valgrind --tool=callgrind` or `perf record -g`, and end it with
+    /// SIGTERM, so that it can write what it saw. Figures of such a run say nothing about speed
+    #[arg(long, value_name = "COMMAND")]
+    through: Option<String>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
@@ -148,6 +157,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         drain: arguments.drain,
         past: arguments.past,
         waiting: arguments.waiting,
+        through: arguments.through.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
     };
     let mut reports = Vec::new();
     for scenario in chosen(arguments.scenario) {
@@ -179,6 +189,11 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::Latency => vec![Scenario::Latency],
         Choice::Backlog => vec![Scenario::Backlog],
         Choice::SlowChannel => vec![Scenario::SlowChannel],
+        Choice::Batch => vec![Scenario::Batch],
+        Choice::LightLoad => vec![Scenario::LightLoad],
+        Choice::BlackHoled => vec![Scenario::BlackHoled],
+        Choice::NoisyTenant => vec![Scenario::NoisyTenant],
+        Choice::Idle => vec![Scenario::Idle],
         Choice::Lists => vec![Scenario::Lists],
         Choice::History => vec![Scenario::History],
         Choice::Retention => vec![Scenario::Retention],

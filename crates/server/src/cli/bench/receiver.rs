@@ -27,7 +27,7 @@ const SHARDS: usize = 16;
 /// Connections open at once: more than the server's global cap of sends in flight.
 const CONNECTIONS_MAX: usize = 2_048;
 /// How long the slow channel takes to answer.
-pub(super) const SLOW: Duration = Duration::from_secs(10);
+const SLOW: Duration = Duration::from_secs(10);
 /// How often a wait for deliveries looks at the counters.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -40,6 +40,8 @@ pub(super) enum Manner {
     Aside,
     /// `/slow`: after 10 s, and counted apart.
     Slow,
+    /// `/void`: not at all, and counted apart.
+    Never,
     /// `/hold`: when the receiver is told to release what it holds.
     Hold,
 }
@@ -50,6 +52,7 @@ impl Manner {
             Self::Now => "/now",
             Self::Aside => "/aside",
             Self::Slow => "/slow",
+            Self::Never => "/void",
             Self::Hold => "/hold",
         }
     }
@@ -58,6 +61,7 @@ impl Manner {
         match path.as_bytes().get(1) {
             Some(b'a') => Self::Aside,
             Some(b's') => Self::Slow,
+            Some(b'v') => Self::Never,
             Some(b'h') => Self::Hold,
             _ => Self::Now,
         }
@@ -188,7 +192,7 @@ impl Tally {
         let mut shard = lock(&self.shards[shard % SHARDS]);
         if !new {
             shard.duplicates += 1;
-        } else if matches!(manner, Manner::Slow | Manner::Aside) {
+        } else if matches!(manner, Manner::Slow | Manner::Never | Manner::Aside) {
             shard.apart += 1;
         } else {
             shard.deliveries += 1;
@@ -236,6 +240,7 @@ async fn answer(request: Request<Incoming>, tally: &Tally, shard: usize) -> hype
     match manner {
         Manner::Now | Manner::Aside => {}
         Manner::Slow => tokio::time::sleep(SLOW).await,
+        Manner::Never => std::future::pending().await,
         // The sender of the signal lives as long as the tally.
         Manner::Hold => drop(tally.released.subscribe().wait_for(|released| *released).await),
     }

@@ -34,6 +34,9 @@ pub(super) struct Figure {
 pub(super) enum Unit {
     Count,
     PerSecond,
+    /// Of what happens a few times a second, or less.
+    RarePerSecond,
+    Percent,
     Ratio,
     Milliseconds,
     Microseconds,
@@ -139,7 +142,8 @@ impl Unit {
     const fn symbol(self) -> &'static str {
         match self {
             Self::Count => "",
-            Self::PerSecond => "/s",
+            Self::PerSecond | Self::RarePerSecond => "/s",
+            Self::Percent => "%",
             Self::Ratio => "ratio",
             Self::Milliseconds => "ms",
             Self::Microseconds => "us",
@@ -151,6 +155,8 @@ impl Unit {
         match self {
             Self::Count => grouped(value),
             Self::PerSecond => format!("{}/s", grouped(value)),
+            Self::RarePerSecond => format!("{value:.2}/s"),
+            Self::Percent => format!("{value:.2} %"),
             Self::Ratio => format!("{value:.3}"),
             Self::Milliseconds => format!("{value:.2} ms"),
             Self::Microseconds => format!("{value:.1} us"),

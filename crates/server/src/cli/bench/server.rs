@@ -1,11 +1,13 @@
 //! The server under measurement: this very executable with `serve`, as a process of its own on a temporary directory,
 //! with a private PostgreSQL beside it when that is the store.
 //!
-//! It is always ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Dropping a
-//! [`Server`] ends the process first, then its database, and then removes its directory.
+//! It is ended with SIGKILL: that is how it is meant to be able to end, and it takes no time. Only where another program
+//! watches it, that one is asked to end. Dropping a [`Server`] ends the process first, then its database, and then removes
+//! its directory.
 
 use super::connection::Connection;
 use super::database::{Database, Store};
+use super::figures::Figures;
 use super::process::{self, Usage};
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, bail};
@@ -17,6 +19,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a start may take before the bench gives up.
@@ -32,6 +36,7 @@ pub(super) struct Server {
     process: Process,
     /// None with SQLite, which is in the directory.
     database: Option<Database>,
+    through: Vec<String>,
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
@@ -43,7 +48,14 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server on a new directory in `parent`, with a new database, and waits until it is ready.
-    pub(super) async fn start(parent: &Path, store: Store, watch: Stopwatch) -> anyhow::Result<Self> {
+    ///
+    /// `through` is a program that starts it, with its arguments; empty: none does.
+    pub(super) async fn start(
+        parent: &Path,
+        store: Store,
+        through: &[String],
+        watch: Stopwatch,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
         let directory = directory.with_context(|| format!("cannot make a directory in {}", parent.display()))?;
         let address = free_address()?;
@@ -52,9 +64,11 @@ impl Server {
             Store::Sqlite => None,
             Store::Postgres => Some(Database::start(parent).await?),
         };
-        let process = Process::spawn(directory.path(), address, &admin_key, database.as_ref(), &[])?;
+        let through = through.to_vec();
+        let process = Process::spawn(&through, directory.path(), address, &admin_key, database.as_ref(), &[])?;
         let (settings, start_to_ready) = (Vec::new(), Duration::ZERO);
-        let mut server = Self { process, database, directory, address, admin_key, settings, start_to_ready, watch };
+        let mut server =
+            Self { process, database, through, directory, address, admin_key, settings, start_to_ready, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -71,8 +85,9 @@ impl Server {
     ) -> anyhow::Result<()> {
         self.process.kill();
         work(&data_dir(self.directory.path())).await?;
-        let database = self.database.as_ref();
-        self.process = Process::spawn(self.directory.path(), self.address, &self.admin_key, database, &self.settings)?;
+        let (directory, database) = (self.directory.path(), self.database.as_ref());
+        let Self { through, address, admin_key, settings, .. } = &*self;
+        self.process = Process::spawn(through, directory, *address, admin_key, database, settings)?;
         self.wait_until_ready().await
     }
 
@@ -95,7 +110,12 @@ impl Server {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        process::usage(self.process.0.id())
+        process::usage(self.process.child.id())
+    }
+
+    /// Its own figures, as they are at this moment.
+    pub(super) async fn figures(&self) -> anyhow::Result<Figures> {
+        Figures::of(self.address).await
     }
 
     /// Its database, when that is a server of its own.
@@ -114,7 +134,7 @@ impl Server {
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let start_ns = self.watch.ns();
         loop {
-            if let Some(status) = self.process.0.try_wait().context("cannot ask for the state of the server")? {
+            if let Some(status) = self.process.child.try_wait().context("cannot ask for the state of the server")? {
                 bail!("the server ended while starting: {status}\n{}", self.log_end());
             }
             if let Ok(Ok(true)) = tokio::time::timeout(LOOK_MAX, is_ready(self.address)).await {
@@ -136,10 +156,15 @@ async fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
 }
 
 /// A child process that does not outlive its owner.
-struct Process(Child);
+struct Process {
+    child: Child,
+    /// Another program runs the server and wants to end by itself.
+    is_watched: bool,
+}
 
 impl Process {
     fn spawn(
+        through: &[String],
         directory: &Path,
         address: SocketAddr,
         admin_key: &str,
@@ -149,7 +174,14 @@ impl Process {
         let program = std::env::current_exe().context("cannot find this executable")?;
         let log = File::options().create(true).append(true).open(log_path(directory));
         let log = log.context("cannot open the server's log")?;
-        let mut command = Command::new(&program);
+        let mut command = match through {
+            [] => Command::new(&program),
+            [watcher, arguments @ ..] => {
+                let mut command = Command::new(watcher);
+                command.args(arguments).arg(&program);
+                command
+            }
+        };
         // Settings of whoever runs the bench must not change what it measures.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"POSTRIDER_") {
@@ -173,13 +205,19 @@ impl Process {
             .stdout(log.try_clone().context("cannot open the server's log")?)
             .stderr(log)
             .spawn();
-        Ok(Self(child.with_context(|| format!("cannot start {}", program.display()))?))
+        let what = || format!("cannot start {}", command.get_program().display());
+        Ok(Self { child: child.with_context(what)?, is_watched: !through.is_empty() })
     }
 
-    /// Ends the process with SIGKILL and waits for its end. Failing means that it has ended already.
+    /// Ends the process with SIGKILL, or what watches it with SIGTERM, and waits for its end. Failing means that it has
+    /// ended already.
     fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if self.is_watched {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        } else {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
     }
 }
 

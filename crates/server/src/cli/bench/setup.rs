@@ -20,7 +20,7 @@ pub(super) struct ChannelPlan {
 
 /// Makes the tenant, the key and the channels, and returns the key and the ids of the channels.
 pub(super) async fn prepare(server: &Server, channels: &[ChannelPlan]) -> anyhow::Result<(String, Vec<i64>)> {
-    let mut tenant = Tenant::make(server).await?;
+    let mut tenant = Tenant::make(server, "bench").await?;
     let mut ids = Vec::with_capacity(channels.len());
     for (number, channel) in channels.iter().enumerate() {
         ids.push(tenant.make_channel(&format!("bench-{number}"), channel).await?);
@@ -32,12 +32,12 @@ pub(super) async fn prepare(server: &Server, channels: &[ChannelPlan]) -> anyhow
 pub(super) struct Tenant(Api);
 
 impl Tenant {
-    pub(super) async fn make(server: &Server) -> anyhow::Result<Self> {
+    pub(super) async fn make(server: &Server, slug: &str) -> anyhow::Result<Self> {
         let connection = Connection::open(server.address()).await?;
         let mut api = Api { connection, host: server.address().to_string(), key: server.admin_key().to_owned() };
-        api.call(Method::PUT, "/v1/tenants/bench", &json!({"name": "bench"})).await?;
+        api.call(Method::PUT, &format!("/v1/tenants/{slug}"), &json!({"name": slug})).await?;
         let key = json!({"name": "bench", "scopes": SCOPES});
-        let made = api.call(Method::POST, "/v1/tenants/bench/keys", &key).await?;
+        let made = api.call(Method::POST, &format!("/v1/tenants/{slug}/keys"), &key).await?;
         let key = made["key"].as_str().context("the server's answer has no field 'key'")?;
         Ok(Self(Api { key: key.to_owned(), ..api }))
     }
@@ -46,6 +46,11 @@ impl Tenant {
     pub(super) async fn with_key(server: &Server, key: &str) -> anyhow::Result<Self> {
         let connection = Connection::open(server.address()).await?;
         Ok(Self(Api { connection, host: server.address().to_string(), key: key.to_owned() }))
+    }
+
+    /// What it posts events with.
+    pub(super) fn key(&self) -> &str {
+        &self.0.key
     }
 
     /// Returns the channel's id.

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Receiver, Reply, Setup, start};
+use crate::harness::{Receiver, Reply, Setup, on_both_stores, start};
+
+on_both_stores! {
+    a_pause_outlives_a_restart,
+}
 
 #[tokio::test]
 async fn a_410_pauses_the_channel_until_its_config_changes() {
@@ -44,9 +48,7 @@ async fn switching_on_resumes_as_well() {
     server.client.delivery_once(delivery, "sent").await;
 }
 
-#[tokio::test]
-async fn a_pause_outlives_a_restart() {
-    let setup = Setup::new();
+async fn a_pause_outlives_a_restart(setup: Setup) {
     let receiver = Receiver::start().await;
     receiver.always("/", Reply::status(410));
     let server = setup.start().await;

@@ -59,11 +59,16 @@ async fn all_channels_together_have_so_many_under_way_and_never_more() {
     for _ in 0..3 {
         server.client.webhook(&receiver.url("/"), json!({})).await;
     }
+    // Channels that have answered quickly are not among the slow ones, which together may have fewer.
+    gate.let_through(3);
+    for delivery in server.client.accept(&json!({"type": "a", "data": {}})).await.deliveries {
+        server.client.delivery_once(delivery.id, "sent").await;
+    }
     let many: Vec<_> = (0..100).map(|n| json!({"type": "a", "data": {"n": n}})).collect();
     server.client.post("/v1/events", &json!(many)).await.read::<serde_json::Value>(202);
-    receiver.wait_for("/", 5).await;
+    receiver.wait_for("/", 3 + 5).await;
     gate.open();
-    receiver.wait_for("/", 300).await;
+    receiver.wait_for("/", 303).await;
     assert_eq!(receiver.in_progress_max("/"), 5);
 }
 

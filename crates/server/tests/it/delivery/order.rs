@@ -2,10 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Received, Receiver, Reply, Setup, start};
+use crate::harness::{Received, Receiver, Reply, Setup, on_both_stores, start};
 
 fn numbers(received: &[Received]) -> Vec<Value> {
     received.iter().map(|one| one.json()["data"]["n"].clone()).collect()
+}
+
+on_both_stores! {
+    in_order_a_dead_delivery_lets_the_next_go_also_after_a_restart,
 }
 
 #[tokio::test]
@@ -21,9 +25,8 @@ async fn in_order_a_delivery_that_is_tried_again_holds_up_the_rest() {
     assert_eq!(receiver.in_progress_max("/"), 1);
 }
 
-#[tokio::test]
-async fn in_order_a_dead_delivery_lets_the_next_go_also_after_a_restart() {
-    let setup = Setup::new().set("POSTRIDER_DELIVERY__LANE_ITEMS_MAX", "2");
+async fn in_order_a_dead_delivery_lets_the_next_go_also_after_a_restart(setup: Setup) {
+    let setup = setup.set("POSTRIDER_DELIVERY__LANE_ITEMS_MAX", "2");
     let receiver = Receiver::start().await;
     let server = setup.start().await;
     receiver.script("/", [Reply::status(503)]);

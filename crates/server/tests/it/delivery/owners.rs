@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Page, Receiver, Reply, Server, Setup, eventually, start};
+use crate::harness::{Client, Page, Receiver, Reply, Server, Setup, eventually, on_both_stores, start};
 
 /// Trips with the second delivery that fails, and probes soon.
 fn trips_soon() -> Value {
@@ -39,6 +39,10 @@ async fn after_a_stop(setup: &Setup, server: Server) -> Server {
     setup.start().await
 }
 
+on_both_stores! {
+    a_trip_outlives_the_process_and_is_told_once,
+}
+
 #[tokio::test]
 async fn a_trip_and_its_end_are_told_to_those_who_asked() {
     let (server, receiver) = start().await;
@@ -71,9 +75,8 @@ async fn a_trip_and_its_end_are_told_to_those_who_asked() {
     assert!(everything.iter().all(|request| request.json()["type"] == "a"), "'*' does not cover them");
 }
 
-#[tokio::test]
-async fn a_trip_outlives_the_process_and_is_told_once() {
-    let (setup, receiver) = (Setup::new(), Receiver::start().await);
+async fn a_trip_outlives_the_process_and_is_told_once(setup: Setup) {
+    let receiver = Receiver::start().await;
     let server = setup.start().await;
     receiver.always("/a", Reply::status(503));
     let mut channel = trips_soon();

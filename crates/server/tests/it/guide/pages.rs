@@ -88,6 +88,7 @@ async fn check(name: &str, printed: &[&str]) -> Desk {
 fn every_page_with_shell_in_it_is_typed() {
     let typed = [
         "concepts.md",
+        "failing-channels.md",
         "first-notification.md",
         "install.md",
         "operations.md",
@@ -131,6 +132,11 @@ async fn install() {
 #[tokio::test]
 async fn templates() {
     check("templates.md", &["12.50"]).await;
+}
+
+#[tokio::test]
+async fn failing_channels() {
+    check("failing-channels.md", &["whsec_"]).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Setup, eventually};
+use crate::harness::{Process, Setup, eventually};
 
 /// A directory that the user may enter whom PostgreSQL runs as.
 fn directory() -> TempDir {
@@ -18,13 +18,25 @@ fn entries(directory: &Path) -> Vec<String> {
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// Starts a bench in this directory, and waits until its database and then its server run.
+async fn start(directory: &Path, arguments: &[&str]) -> Process {
+    let path = directory.to_string_lossy();
+    let bench = Setup::new().launch(&[&["bench", "--dir", &path], arguments].concat());
+    let is_there = |name: &str| entries(directory).iter().any(|entry| entry.starts_with(name));
+    eventually("a database", async || is_there("pg-").then_some(())).await;
+    let has_log = |entry: &String| directory.join(entry).join("server.log").exists();
+    eventually("a server", async || entries(directory).iter().any(has_log).then_some(())).await;
+    bench
+}
+
 #[tokio::test]
 async fn a_run_delivers_everything_and_leaves_nothing() {
     let directory = directory();
-    let path = directory.path().to_string_lossy();
     let size = ["--events", "50", "--channels", "10", "--concurrency", "4"];
-    let run = ["bench", "--scenario", "live-tables", "--json", "--dir", &path];
-    let report: Value = Setup::new().run(&[&run[..], &size].concat()).await.json();
+    let run = [&["--scenario", "live-tables", "--json"], &size[..]].concat();
+    let mut bench = start(directory.path(), &run).await;
+    assert!(bench.ended().await.success(), "{}", bench.stderr.text());
+    let report: Value = serde_json::from_str(&bench.stdout.text()).expect("JSON");
     let scenario = &report["scenarios"][0];
     assert_eq!(scenario["figures"]["deliveries"]["value"], 500.0, "{report}");
     assert_eq!(scenario["broken"], serde_json::json!([]), "{report}");
@@ -34,15 +46,7 @@ async fn a_run_delivers_everything_and_leaves_nothing() {
 #[tokio::test]
 async fn a_run_that_is_stopped_leaves_nothing_either() {
     let directory = directory();
-    let path = directory.path().to_string_lossy();
-    let mut bench = Setup::new().launch(&["bench", "--store", "postgres", "--scenario", "backlog", "--dir", &path]);
-    // With its database and its server running.
-    eventually("a server", async || {
-        let is_there = |name: &str| entries(directory.path()).iter().any(|entry| entry.starts_with(name));
-        let starts = ["pg-", "postrider-bench-"];
-        starts.into_iter().all(is_there).then_some(())
-    })
-    .await;
+    let mut bench = start(directory.path(), &["--store", "postgres", "--scenario", "backlog"]).await;
     bench.ask_to_stop();
     assert_eq!(bench.ended().await.code(), Some(130));
     assert_eq!(entries(directory.path()), [""; 0]);

@@ -35,9 +35,10 @@ provoked! {
         story.once(second, "pending").await
     },
     waits_for_rate_limit => async |story: Story| {
-        // A process that starts takes it that the rate was used.
-        let delivery = story.delivery("/", json!({"rate_limit": {"count": 1, "per": "hour"}})).await;
-        story.once(delivery, "pending").await
+        let channel = story.channel("/", json!({"rate_limit": {"count": 1, "per": "hour"}})).await;
+        story.post_to(channel).await;
+        let second = story.post_to(channel).await;
+        story.once(second, "pending").await
     },
     waits_for_provider => async |story: Story| {
         let delivery = story.delivery("/busy", json!({})).await;

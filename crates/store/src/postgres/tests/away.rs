@@ -7,7 +7,7 @@ use domain::{ChannelId, TenantId};
 use super::super::cluster::{Cluster, Durability};
 use super::super::target::Target;
 use super::proxy::{Loss, OF_BATCH, OF_PARTITION, Proxy};
-use super::{OneDatabase, Opened, PATIENCE, block_on, cluster, options};
+use super::{OneDatabase, Opened, block_on, cluster, options};
 use crate::conformance::fixtures::{NOW, TENANT, event, record, request, routes, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::{AttemptQuery, EventQuery, StatsQuery};
@@ -120,17 +120,7 @@ fn a_database_that_somebody_else_has_written_to_is_left_alone() {
                       SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                       WHERE datname = current_database() AND pid <> pg_backend_pid()";
         cluster().ask(&database.name, meddle).unwrap();
-        let found = async {
-            loop {
-                let error = opened.accept().await.unwrap_err();
-                assert!(error.is_transient(), "{error}");
-                if error.to_string().contains("not where this process left it") {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.unwrap();
+        opened.finds_another_past().await;
         // The lock was given back: after a restart everything is read anew.
         drop(opened);
         Opened::open(&database.options()).await.unwrap().accept().await.unwrap();

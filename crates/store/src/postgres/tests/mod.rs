@@ -24,7 +24,6 @@ mod failover;
 mod migrations;
 mod moving;
 mod opening;
-mod plans;
 mod proxy;
 mod retention;
 mod tls;
@@ -122,6 +121,21 @@ impl Opened {
             }
         };
         tokio::time::timeout(PATIENCE, back).await.expect("it comes back")
+    }
+
+    /// Until then it refuses for a while; in the end because the database is not as it left it.
+    async fn finds_another_past(&self) {
+        let found = async {
+            loop {
+                let error = self.accept().await.unwrap_err();
+                assert!(error.is_transient(), "{error}");
+                if error.to_string().contains("not where this process left it") {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap();
     }
 }
 

@@ -253,26 +253,11 @@ fn every_table_of_both_schemas_is_moved() {
 struct Forgetful(NewDatabase);
 
 #[async_trait]
-impl Source for Forgetful {
-    async fn columns(&mut self, table: Table) -> Result<Vec<String>, StoreError> {
-        self.0.columns(table).await
-    }
-
-    async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
-        self.0.count(table).await
-    }
-
-    async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
-        self.0.begin(table, columns).await
-    }
-
-    async fn next(&mut self) -> Result<Vec<Row>, StoreError> {
-        self.0.next().await
-    }
-}
-
-#[async_trait]
 impl Target for Forgetful {
+    fn written(&mut self) -> &mut dyn Source {
+        self.0.written()
+    }
+
     fn adapt(&self, row: &mut Row) -> bool {
         self.0.adapt(row)
     }

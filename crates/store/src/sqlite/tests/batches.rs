@@ -73,6 +73,8 @@ impl Observer for Heard {
 
     fn held(&self, _: &Hold) {}
 
+    fn called(&self) {}
+
     fn failed(&self) {
         self.0.lock().unwrap().1 += 1;
     }

@@ -70,14 +70,14 @@ impl Trial {
         if self.is_metered {
             live.scopes.rates.push(ScopedRate { scope: ScopeId(1), count: 1, window: Duration::from_secs(1) });
         }
-        let mut run = AttemptRun::plan(flight, &registry(), NOW);
+        let mut run = AttemptRun::plan(flight, &Registry::of_nothing(), NOW);
         let mut answers = answers.iter();
         let mut sent = Vec::new();
         while let Some(step) = run.next_step() {
             sent.push(step.content());
             let detail = (*answers.next().expect("an answer")).to_owned();
             let reply = Reply::Failed(Failure { kind: FailureKind::Dns, detail });
-            run.answer(&reply, (NOW, Duration::ZERO), &registry(), NOW);
+            run.answer(&reply, (NOW, Duration::ZERO), &Registry::of_nothing(), NOW);
         }
         assert!(answers.next().is_none(), "{sent:?}");
         (sent, run.finish())

@@ -74,7 +74,7 @@ pub(super) fn summary(settings: &Settings) -> String {
 }
 
 pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
-    let starting = Server::start(&bench.directory, bench.store, bench.watch);
+    let starting = Server::start(&bench.directory, bench.store, &bench.through, bench.watch);
     let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
     let mut tenant = make(bench, &server, settings.channels).await.with_context(|| server.log_end())?;
     let mut figures = vec![Figure::rss("rss_made", "memory with all channels", server.usage())];
@@ -90,7 +90,7 @@ pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Rep
 async fn make(bench: &Bench, server: &Server, count: usize) -> anyhow::Result<Tenant> {
     let made = AtomicUsize::new(0);
     let work = async {
-        let mut tenant = Tenant::make(server).await?;
+        let mut tenant = Tenant::make(server, "bench").await?;
         let plan = ChannelPlan { url: "https://example.com/hook".to_owned(), event_type: "bench".to_owned() };
         for number in 0..count {
             tenant.make_channel(&name(number), &plan).await?;

@@ -5,12 +5,14 @@
 
 mod backlog;
 mod history;
+mod idle;
 mod latency;
 mod lists;
 mod live_tables;
 mod machine;
+mod noisy_tenant;
 mod retention;
-mod slow_channel;
+mod sick_channels;
 mod stores;
 mod throughput;
 mod waiting;
@@ -52,6 +54,11 @@ pub(super) enum Scenario {
     Latency,
     Backlog,
     SlowChannel,
+    Batch,
+    LightLoad,
+    BlackHoled,
+    NoisyTenant,
+    Idle,
     Lists,
     History,
     Retention,
@@ -74,6 +81,8 @@ pub(super) struct Bench {
     pub(super) past: u64,
     /// How many deliveries wait while others are delivered.
     pub(super) waiting: u64,
+    /// What starts the server, with its arguments; empty: nothing but the bench.
+    pub(super) through: Vec<String>,
 }
 
 /// The size of one run.
@@ -88,13 +97,18 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Machine,
         Self::Throughput,
         Self::Fanout,
+        Self::Batch,
         Self::Latency,
+        Self::LightLoad,
         Self::Backlog,
         Self::SlowChannel,
+        Self::BlackHoled,
+        Self::NoisyTenant,
+        Self::Idle,
         Self::Lists,
         Self::History,
         Self::Retention,
@@ -108,9 +122,14 @@ impl Scenario {
             Self::Machine => "machine",
             Self::Throughput => "throughput",
             Self::Fanout => "fanout",
-            Self::Latency => "latency",
+            Self::Latency => latency::HALF.name,
             Self::Backlog => "backlog",
-            Self::SlowChannel => "slow-channel",
+            Self::SlowChannel => sick_channels::ONE_SLOW.name,
+            Self::Batch => "batch",
+            Self::LightLoad => latency::LIGHT.name,
+            Self::BlackHoled => sick_channels::BLACK_HOLED.name,
+            Self::NoisyTenant => "noisy-tenant",
+            Self::Idle => "idle",
             Self::Lists => "lists",
             Self::History => "history",
             Self::Retention => "retention",
@@ -125,9 +144,13 @@ impl Scenario {
             Self::Machine => machine::DEFAULTS,
             Self::Throughput => throughput::ONE_CHANNEL,
             Self::Fanout => throughput::TEN_CHANNELS,
-            Self::Latency => latency::DEFAULTS,
+            Self::Batch => throughput::HUNDRED_EVENTS,
+            Self::Latency | Self::LightLoad => latency::DEFAULTS,
             Self::Backlog => backlog::DEFAULTS,
-            Self::SlowChannel => slow_channel::DEFAULTS,
+            Self::SlowChannel => sick_channels::ONE_OF_TEN,
+            Self::BlackHoled => sick_channels::TEN_OF_HUNDRED,
+            Self::NoisyTenant => noisy_tenant::DEFAULTS,
+            Self::Idle => idle::DEFAULTS,
             Self::Lists => lists::DEFAULTS,
             Self::History => history::DEFAULTS,
             Self::Retention => retention::DEFAULTS,
@@ -142,6 +165,19 @@ impl Scenario {
             Self::Machine => "no server: fsync of the disk, and the floor that throughput is compared with",
             Self::Throughput => "events as fast as they are accepted, one channel each; delivered/s against the floor",
             Self::Fanout => "events as fast as they are accepted, ten channels each; delivered/s against the floor",
+            Self::Batch => "the same as throughput, a hundred events in each request",
+            Self::LightLoad => {
+                "a fifth of a just measured throughput on a fixed schedule; p99 against the disk's fsync"
+            }
+            Self::BlackHoled => {
+                "100 events/s for ten channels each, without and with a tenth that never answers; p99 of the rest"
+            }
+            Self::NoisyTenant => {
+                "ten tenants with 10 events/s, without and with one more that posts 75 times that; p99 of the ten"
+            }
+            Self::Idle => {
+                "a server that has delivered and has nothing more to do: processor time and calls of its database"
+            }
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
             Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
@@ -209,10 +245,14 @@ impl Scenario {
     pub(super) async fn run(self, bench: &Bench, settings: Settings) -> anyhow::Result<Report> {
         match self {
             Self::Machine => machine::run(bench, settings).await,
-            Self::Throughput | Self::Fanout => throughput::run(self.name(), bench, settings).await,
-            Self::Latency => latency::run(bench, settings).await,
+            Self::Throughput | Self::Fanout | Self::Batch => throughput::run(self.name(), bench, settings).await,
+            Self::Latency => latency::run(&latency::HALF, bench, settings).await,
+            Self::LightLoad => latency::run(&latency::LIGHT, bench, settings).await,
             Self::Backlog => backlog::run(bench, settings).await,
-            Self::SlowChannel => slow_channel::run(bench, settings).await,
+            Self::SlowChannel => sick_channels::run(&sick_channels::ONE_SLOW, bench, settings).await,
+            Self::BlackHoled => sick_channels::run(&sick_channels::BLACK_HOLED, bench, settings).await,
+            Self::NoisyTenant => noisy_tenant::run(bench, settings).await,
+            Self::Idle => idle::run(bench, settings).await,
             Self::Lists => lists::run(bench, settings).await,
             Self::History => history::run(bench, settings).await,
             Self::Retention => retention::run(bench, settings).await,
@@ -274,7 +314,7 @@ impl Bed {
             .iter()
             .map(|(group, manner)| ChannelPlan { url: receiver.url(*manner), event_type: body::event_type(*group) })
             .collect();
-        let starting = Server::start(&bench.directory, store, bench.watch);
+        let starting = Server::start(&bench.directory, store, &bench.through, bench.watch);
         let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
         let (key, channels) = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
         Ok(Self { server, receiver, key, channels })
@@ -317,7 +357,7 @@ impl Bed {
         pace: Pace,
         sent: Arc<AtomicU64>,
     ) -> anyhow::Result<Loaded> {
-        let target = Target::Server { key: self.key.clone() };
+        let target = Target::Server { keys: vec![self.key.clone()] };
         let load = Load { address: self.server.address(), target, bodies, workers, pace };
         load::run(load, bench.watch, sent)
             .await

@@ -10,7 +10,6 @@ use crate::cli::bench::pace::Pace;
 use crate::cli::bench::receiver::Manner;
 use crate::cli::bench::report::{Figure, Report, Target, Unit};
 use crate::cli::bench::stats::per_second;
-use crate::cli::bench::upkeep::Figures;
 use std::time::Duration;
 
 pub(super) const DEFAULTS: Settings = Settings { events: 200_000, ..history::DEFAULTS };
@@ -34,9 +33,9 @@ pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Rep
     }
     let begins_at = history::before_now(Duration::from_hours(24 * 20));
     history::write_past(bench, &mut bed, &settings, begins_at).await?;
-    let before = Figures::of(bed.server.address()).await?;
+    let before = bed.server.figures().await?;
     let (loaded, total) = bed.deliver(bench, &settings, Pace::Count(settings.requests()), settings.fanout).await?;
-    let after = Figures::of(bed.server.address()).await?;
+    let after = bed.server.figures().await?;
     let time = Duration::from_nanos(total.last_ns.saturating_sub(loaded.start_ns));
     let gone = per_second(after.rows("retain") - before.rows("retain"), time);
     let written = per_second(total.deliveries * ROWS_EACH, time);

@@ -1,4 +1,5 @@
-//! What the server's own figures say of its upkeep: how long it held the writer, and how many rows it was.
+//! What the server's own figures say: how long upkeep held the writer and how many rows it was, and how often the
+//! database was called.
 
 use super::connection::Connection;
 use anyhow::Context as _;
@@ -16,6 +17,13 @@ impl Figures {
         let answer = Connection::open(server).await?.send(request).await?;
         let page = String::from_utf8(answer.body.to_vec()).context("the figures are not text")?;
         Ok(Self(page))
+    }
+
+    /// Calls of the database so far.
+    pub(super) fn store_calls(&self) -> anyhow::Result<u64> {
+        const NAME: &str = "postrider_store_calls_total ";
+        let value = self.0.lines().find_map(|line| line.strip_prefix(NAME));
+        value.context("the server's figures do not hold its calls of the database")?.parse().context("not a number")
     }
 
     /// Rows of a kind of upkeep so far.
@@ -65,6 +73,7 @@ postrider_upkeep_duration_seconds_count{work=\"fold\"} 1
 postrider_upkeep_duration_seconds_bucket{le=\"0.5\",work=\"fold\"} 0
 postrider_upkeep_duration_seconds_bucket{le=\"+Inf\",work=\"fold\"} 1
 postrider_upkeep_rows_total{work=\"retain\"} 9000
+postrider_store_calls_total 12
 ";
 
     #[test]
@@ -74,5 +83,11 @@ postrider_upkeep_rows_total{work=\"retain\"} 9000
         assert_eq!(figures.longest_ms("fold"), None);
         assert_eq!(figures.longest_ms("index"), Some(0.0));
         assert_eq!((figures.rows("retain"), figures.rows("index")), (9000, 0));
+    }
+
+    #[test]
+    fn calls_of_the_database_are_there_or_missed() {
+        assert_eq!(Figures(PAGE.to_owned()).store_calls().unwrap(), 12);
+        assert!(Figures(String::new()).store_calls().is_err());
     }
 }
