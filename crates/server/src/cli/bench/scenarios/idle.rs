@@ -31,8 +31,13 @@ pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Rep
     let calls = store_calls(&bed).await?.saturating_sub(begin + (begin - first));
     let cpu = before.zip(after).map(|(before, after)| after.cpu.saturating_sub(before.cpu).as_secs_f64());
     let figures = vec![
-        Figure::new("cpu", "processor time, of one core", cpu.map(|cpu| cpu / time.as_secs_f64() * 100.0), Unit::Percent)
-            .aim(Target::AtMost(PROCESSOR_PERCENT_MAX)),
+        Figure::new(
+            "cpu",
+            "processor time, of one core",
+            cpu.map(|cpu| cpu / time.as_secs_f64() * 100.0),
+            Unit::Percent,
+        )
+        .aim(Target::AtMost(PROCESSOR_PERCENT_MAX)),
         Figure::new("calls", "calls of the database", per_second(calls, time), Unit::RarePerSecond)
             .aim(Target::AtMost(CALLS_PER_SECOND_MAX)),
         Figure::rss("rss", "memory", after),
