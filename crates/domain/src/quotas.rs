@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::Timestamp;
 
+/// The largest bound: JSON carries it exactly everywhere.
+pub const BOUND_MAX: u64 = 1 << 53;
+
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 

@@ -44,6 +44,8 @@ pub enum Upkeep {
 }
 
 impl Upkeep {
+    pub const ALL: [Self; 3] = [Self::Fold, Self::Index, Self::Retain];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fold => "fold",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json as Answer;
 use axum::extract::State;
-use domain::quotas::{Quota, Quotas};
+use domain::quotas::{BOUND_MAX, Quota, Quotas};
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{KeyId, Secret, TenantId};
 use engine::ops::{KeyRequest, ProvidersEdit, QuotasEdit, TenantEdit};
@@ -88,9 +88,13 @@ impl TenantIn {
 
 fn quotas(named: &BTreeMap<String, u64>) -> Result<Quotas, Problem> {
     named.iter().try_fold(Quotas::default(), |quotas, (name, bound)| {
-        let known = || Quota::ALL.map(Quota::name).join(", ");
-        let unknown = || Problem::invalid_field(&format!("quotas.{name}"), format!("is not one of: {}", known()));
-        Ok(quotas.with(Quota::parse(name).ok_or_else(unknown)?, Some(*bound)))
+        let wrong = |detail: String| Problem::invalid_field(&format!("quotas.{name}"), detail);
+        let unknown = || wrong(format!("is not one of: {}", Quota::ALL.map(Quota::name).join(", ")));
+        let quota = Quota::parse(name).ok_or_else(unknown)?;
+        if *bound > BOUND_MAX {
+            return Err(wrong(format!("must be at most {BOUND_MAX}; 0 is no bound")));
+        }
+        Ok(quotas.with(quota, Some(*bound)))
     })
 }
 

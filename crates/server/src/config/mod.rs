@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::Secret;
-use domain::quotas::{Quota, Quotas};
+use domain::quotas::{self, Quota, Quotas};
 use domain::secret::MASK;
 use engine::Settings;
 use engine::settings::Retention;
@@ -36,9 +36,6 @@ use read::{Reader, base_url, header, network, origin, time_zone};
 
 pub use jwt::{JwtConfig, KeySource};
 pub use smtp::Smtp;
-
-/// What a quota may be at most: an exact number in JSON.
-const QUOTA_MAX: u64 = 1 << 53;
 
 const DEFAULTS: &str = include_str!("../../defaults.toml");
 
@@ -259,7 +256,7 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
             sums: days(reader, "retention.sums_days"),
         },
         quotas: Quota::ALL.into_iter().fold(Quotas::default(), |quotas, quota| {
-            quotas.with(quota, Some(reader.number(&format!("quotas.{}", quota.name()), 0..=QUOTA_MAX)))
+            quotas.with(quota, Some(reader.number(&format!("quotas.{}", quota.name()), 0..=quotas::BOUND_MAX)))
         }),
         ..Settings::default()
     }

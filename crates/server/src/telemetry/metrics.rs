@@ -21,7 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use store::observe::{Commit, Hold};
+use store::observe::{Commit, Hold, Upkeep};
 
 use super::process;
 
@@ -148,9 +148,22 @@ impl Metrics {
             resident: Gauge::default(),
             open_fds: Gauge::default(),
         };
+        metrics.label();
         metrics.register_deliveries();
         metrics.register_server(start);
         Arc::new(metrics)
+    }
+
+    /// Makes the samples whose labels are known, so that they are told before anything is counted.
+    fn label(&self) {
+        for quota in Quota::ALL {
+            drop(self.quota_refusals.get_or_create(&QuotaLabels { quota: quota.name() }));
+        }
+        for work in Upkeep::ALL {
+            let labels = UpkeepLabels { work: work.name() };
+            drop(self.upkeep_seconds.get_or_create(&labels));
+            drop(self.upkeep_rows.get_or_create(&labels));
+        }
     }
 
     fn register_deliveries(&mut self) {

@@ -13,7 +13,7 @@ use domain::{ChannelId, DeliveryId, KeyId, ReasonCode, SubscriptionId, TenantId,
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
-use super::writer::{Tx, next};
+use super::tx::{Tx, next};
 use super::{SqliteStore, event_types, from_sqlite, keys, reconfigure, steering, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,

@@ -93,8 +93,8 @@ fn keys(routes: Routes) -> Routes {
 
 fn tenant() -> Value {
     json!({
-        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "providers": null, "suspended_at": null,
-        "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
+        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "providers": null,
+        "quotas": {"events_per_day": 100_000}, "suspended_at": null, "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
     })
 }
 

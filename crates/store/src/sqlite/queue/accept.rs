@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
 use super::super::segments::Kind;
-use super::super::writer::{Shift, Tx, next};
+use super::super::tx::{Shift, Tx, next};
 use super::ledger::{find_reused_key, ledger_entry, write_ledger};
 use super::{event_row, expanding};
 use crate::StoreError;

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::super::inbox;
 use super::super::segments::Kind;
-use super::super::writer::{Shift, Tx, next};
+use super::super::tx::{Shift, Tx, next};
 use super::digests;
 use crate::queue::{Next, Settlement};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 
 /// Recipients that are looked at in one slice: finding how far an inbox is kept takes a step for each of its entries.
 const RECIPIENTS_MAX: usize = 20;

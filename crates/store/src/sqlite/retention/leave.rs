@@ -5,7 +5,7 @@ use domain::ids::ID_MAX;
 use rusqlite::{Connection, Row, params};
 
 use super::super::segments::{KEPT_EVENTS, Segment};
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 use super::inboxes::Recipient;
 use crate::blob;
 

@@ -15,7 +15,7 @@ use domain::{EventId, Timestamp};
 use rusqlite::Connection;
 
 use super::segments::{self, Kind, Segment};
-use super::writer::Tx;
+use super::tx::Tx;
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::observe::{Observed, Upkeep};

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::super::segments::{self, Kind, Segment};
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 use super::{leave, newest_at};
 
 /// Rows, and bytes of the large column, that go in one slice.

@@ -16,7 +16,8 @@ use crate::observe::{Commit, Hold, Observed, Observer};
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
 use crate::sqlite::folding::{FOLD_PAGES, Log};
 use crate::sqlite::segments::Kind;
-use crate::sqlite::writer::{Fault, Writer, next};
+use crate::sqlite::tx::next;
+use crate::sqlite::writer::{Fault, Writer};
 use crate::sqlite::{DATABASE_FILE, Options, SqliteStore};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
@@ -49,7 +50,7 @@ fn events_of_all(stepped: &Stepped) -> u64 {
 
 /// Makes a call that SQLite refuses after it wrote, announced and counted something.
 async fn refused(stepped: &Stepped) -> Result<AcceptAnswer, StoreError> {
-    let refuse = |tx: &mut crate::sqlite::writer::Tx<'_>| {
+    let refuse = |tx: &mut crate::sqlite::tx::Tx<'_>| {
         for _ in 0..9 {
             next(&mut tx.sequences.event);
             tx.segments.add(Kind::Events);

@@ -58,7 +58,10 @@ async fn they_are_set_by_name_and_kept_through_a_start() {
     let set = put(&server, &json!({"quotas": {"events_per_day": 5, "channels": 0}})).await;
     assert_eq!(set.quotas, quotas(&[("events_per_day", 5), ("channels", 0)]));
     assert_eq!(put(&server, &json!({"name": "Acme Ltd"})).await.quotas, set.quotas, "absent leaves them");
-    for (wrong, field) in [(json!({"events_per_year": 1}), "quotas.events_per_year")] {
+    for (wrong, field) in [
+        (json!({"events_per_year": 1}), "quotas.events_per_year"),
+        (json!({"channels": 9_007_199_254_740_993_u64}), "quotas.channels"),
+    ] {
         let body = json!({"quotas": wrong}).to_string();
         let problem = server.client.send(Method::PUT, "/v1/tenants/acme", &[], body).await.problem(422);
         assert_eq!(problem.fields(), [field]);
@@ -122,9 +125,7 @@ async fn no_more_channels_than_its_quota() {
     assert_eq!(problem.r#type, "urn:postrider:quota-exceeded");
     assert_eq!(refused.header("retry-after"), None, "time makes no room");
     // Every face says it in its own words.
-    let webhook = json!({"url": "https://example.com/", "events": ["a"]});
-    let answer =
-        client.post("/api/notification-channels", &json!({"name": "L", "type": "webhook", "config": webhook})).await;
+    let answer = client.post("/api/notification-channels", &channel).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
     assert!(answer.text().contains("quota channels is 1"), "{}", answer.text());
     assert_eq!(client.delete(&format!("/v1/channels/{}", first.id)).await.status, 204);
