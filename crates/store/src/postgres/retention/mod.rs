@@ -2,8 +2,8 @@
 //!
 //! A partition goes in three steps. Its events are looked through, and those that something still waits for are copied
 //! out (`leave`). Then it is marked. Then it is dropped whole (`segment`), which here takes no longer for being large,
-//! but needs a moment in which nobody reads. What is not in partitions goes by `side`, and inboxes are
-//! bounded by `inboxes`.
+//! but needs a moment in which nobody reads. What is not in partitions goes by `side`, and inboxes are bounded by
+//! `inboxes`.
 
 mod inboxes;
 mod leave;

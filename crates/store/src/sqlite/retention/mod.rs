@@ -2,8 +2,8 @@
 //!
 //! A segment goes in three steps. Its events are looked through, and those that something still waits for are copied
 //! out (`leave`). Then it is marked, from which moment nobody reads it. Then its look-ups and its rows are given back in
-//! slices (`segment`): all at once would hold the writer for longer than anybody should wait. What is not in segments goes by `side`, and
-//! inboxes are bounded by `inboxes`.
+//! slices (`segment`): all at once would hold the writer for longer than anybody should wait. What is not in segments goes
+//! by `side`, and inboxes are bounded by `inboxes`.
 
 mod inboxes;
 mod leave;

@@ -125,7 +125,10 @@ async fn no_more_channels_than_its_quota() {
     assert_eq!(problem.r#type, "urn:postrider:quota-exceeded");
     assert_eq!(refused.header("retry-after"), None, "time makes no room");
     // Every face says it in its own words.
-    let answer = client.post("/api/notification-channels", &channel).await;
+    let telegram = json!({"bot_token": "123456789:ABCdefGHI...", "chat_id": "-100123456789"});
+    let answer = client
+        .post("/api/notification-channels", &json!({"name": "L", "provider": "telegram", "config": telegram}))
+        .await;
     assert_eq!(answer.status, 403, "{}", answer.text());
     assert!(answer.text().contains("quota channels is 1"), "{}", answer.text());
     assert_eq!(client.delete(&format!("/v1/channels/{}", first.id)).await.status, 204);
