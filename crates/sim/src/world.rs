@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::clients::Client;
 use crate::clock::{VirtualClock, us};
+use crate::database;
 use crate::dice::{Dice, SeededEntropy};
 use crate::faults::{Fault, Faults};
 use crate::kept;
@@ -208,7 +209,7 @@ impl World {
             is_peace: false,
             trace: Trace::new(options.prints_trace),
             entropy,
-            data_dir: tempfile::tempdir()?,
+            data_dir: database::new_data_dir()?,
             slots: Arc::default(),
             life: 0,
             queue: BTreeMap::new(),
@@ -506,9 +507,6 @@ impl World {
     pub(crate) fn hear(&mut self, input: Input) {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
-        }
-        if matches!(input, Input::WorkDone(..)) {
-            self.forget_heads();
         }
         let line = describe(&input);
         self.note(format_args!("{line}"));
