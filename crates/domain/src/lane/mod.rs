@@ -400,7 +400,10 @@ impl<T> Lanes<T> {
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         if lane.known.contains(&delivery) {
             lane.recalled_under_way.insert(delivery);
-        } else if !lane.is_paused {
+        } else if lane.is_paused {
+            // It is found in the table when the lane goes on, also when what was there before it was cancelled meanwhile.
+            lane.taken_to = lane.taken_to.min(DeliveryId(delivery.0 - 1));
+        } else {
             lane.recalled.push_back(delivery);
             self.hungry.push_back(channel);
         }
