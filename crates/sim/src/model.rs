@@ -147,6 +147,8 @@ pub struct Model {
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
     pub seen: BTreeMap<DeliveryId, State>,
+    /// Slices of redrives that the dispatcher waits for.
+    pub slices: u32,
     /// When channels tripped in this life.
     pub trips: BTreeSet<(ChannelId, Timestamp)>,
     /// Posted when nothing goes wrong any more.
@@ -383,6 +385,7 @@ impl Model {
     /// The process is gone.
     pub fn dies(&mut self) {
         self.trips.clear();
+        self.slices = 0;
         for id in std::mem::take(&mut self.under_way).into_values() {
             let Exchange { deliveries, number, step, .. } = &self.exchanges[&id];
             self.interrupted.extend(deliveries.iter().map(|delivery| (*delivery, *number)));

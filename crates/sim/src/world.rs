@@ -450,6 +450,7 @@ impl World {
             let decided = self.model.decides(settlements);
             self.breaks(decided);
         }
+        self.model.slices += u32::from(matches!(action, Action::Redrive(..)));
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
             Action::Tell(moment) => return self.hear_moment(&moment),
@@ -507,6 +508,9 @@ impl World {
     pub(crate) fn hear(&mut self, input: Input) {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
+        }
+        if matches!(input, Input::Redriven(..)) {
+            self.model.slices -= 1;
         }
         let line = describe(&input);
         self.note(format_args!("{line}"));

@@ -93,7 +93,7 @@ impl Dispatcher {
             if self.is_ordered_cancelled(channel, delivery) {
                 self.work.insert(Work::Cancel(channel));
             } else {
-                self.holds_more(channel);
+                self.holds_again(channel);
                 self.lanes.recall(channel, delivery);
             }
         }

@@ -50,6 +50,14 @@ fn seeds_below_300_hold() {
     check(250..300);
 }
 
+/// Seeds beyond those that broke once.
+#[test]
+fn seeds_that_broke_hold() {
+    for seed in [351] {
+        run(seed);
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in [3, 17] {
