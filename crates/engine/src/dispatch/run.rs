@@ -270,6 +270,13 @@ async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Du
         Some(wait) => drop(tokio::time::timeout(wait, received).await),
         None => drop(received.await),
     }
+    // Whoever is ready goes first: what they have to tell comes with this turn (decision 0031).
+    tokio::task::yield_now().await;
+    while messages.len() < INPUTS_MAX
+        && let Ok(message) = inbox.messages.try_recv()
+    {
+        messages.push(message);
+    }
 }
 
 #[cfg(test)]
