@@ -6,6 +6,7 @@ use domain::channel::{ChannelSettings, OnUnknown};
 use domain::delivery::{Attempt, State};
 use domain::event::NewEvent;
 use domain::outcome::Class;
+use domain::quotas::Quotas;
 use domain::verdict::Verdicts;
 use domain::{ReasonCode, Secret, StepsDone, TenantId};
 use providers::Operator;
@@ -44,7 +45,8 @@ impl Place {
         let feed = Box::new(move |arrivals| hear.lock().unwrap().extend(arrivals));
         let vault = Vault::new([7; 32], |buffer: &mut [u8]| buffer.fill(0));
         let store = SqliteStore::open(&Options::new(data_dir.path()), Arc::new(vault), feed).unwrap();
-        let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+        let (name, quotas) = ("Acme".to_owned(), Quotas::default());
+        let tenant = NewTenant { slug: "acme".to_owned(), name, email: None, providers: None, quotas };
         let tenant = store.put_tenant(tenant, NOW).await.unwrap().id;
         let config = Secret::new(r#"{"url": "https://example.com/"}"#);
         let settings =
