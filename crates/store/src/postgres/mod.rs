@@ -42,6 +42,7 @@ mod writer;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -59,6 +60,9 @@ use writer::{Job, Write, WriterHandle};
 /// shares with others.
 const READERS: usize = 4;
 
+/// The largest transaction takes less than a second, and no question reads more than a few thousand rows.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Where a store lives.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -67,6 +71,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Reading connections.
     pub readers: usize,
+    /// How long the server may take to answer before its connection counts as lost.
+    pub patience: Duration,
     /// Ids in one partition of history.
     pub segment_rows_max: u64,
     /// Who hears what the store does.
@@ -77,7 +83,8 @@ impl Options {
     /// The defaults for a database and a data directory.
     pub fn new(target: Target, data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
-        Self { target, data_dir, readers: READERS, segment_rows_max: segments::ROWS_MAX, observed: None }
+        let segment_rows_max = segments::ROWS_MAX;
+        Self { target, data_dir, readers: READERS, patience: PATIENCE, segment_rows_max, observed: None }
     }
 }
 
