@@ -86,13 +86,12 @@ impl Provider for MicrosoftTeams {
         let url = chat::webhook_url(config)?;
         let summary = Summary::read(message)?;
         let body = chat::body(message.body)?;
-        let wants_text = !is_workflow(&url);
         let fits = |divisor: &usize| {
             let card = match body {
                 Some(body) => written(body, 12_000 / divisor),
                 None => default(&summary, *divisor),
             };
-            let whole = envelope(&card, wants_text.then_some(&summary));
+            let whole = envelope(&card, &summary);
             (whole.to_string().len() <= SPEC.sizes[0].max).then_some(whole)
         };
         // How far a text grows in JSON is known when it is written, so what is too large is written anew with less.
@@ -150,22 +149,12 @@ fn is_connector(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.ends_with(".webhook.office.com") || host == "outlook.office.com")
 }
 
-/// Whether it is a workflow's; any other is taken for a connector's, whose form both understand.
-fn is_workflow(url: &Url) -> bool {
-    const HOSTS: [&str; 5] =
-        [".logic.azure.com", ".logic.azure.us", ".api.powerplatform.com", ".powerautomate.com", ".flow.microsoft.com"];
-    url.host_str().is_some_and(|host| HOSTS.iter().any(|end| host.ends_with(end)))
-}
-
-/// `contentUrl` must be there and be null.
-fn envelope(card: &Value, connectors: Option<&Summary>) -> Value {
+/// Workflows read the attachment, where `contentUrl` must be there and be null; connectors want the `text`, and so do
+/// receivers of those who once took what connectors take.
+fn envelope(card: &Value, summary: &Summary) -> Value {
     let attachment =
         json!({"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": null, "content": card});
-    let mut whole = json!({"type": "message", "attachments": [attachment]});
-    if let Some(summary) = connectors {
-        whole["text"] = Markup::TeamsMarkdown.escape(&summary.title).into();
-    }
-    whole
+    json!({"type": "message", "text": Markup::TeamsMarkdown.escape(&summary.title), "attachments": [attachment]})
 }
 
 /// Later versions of the schema are refused by some workflows.

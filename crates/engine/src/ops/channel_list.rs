@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{ChannelId, TenantId, Timestamp};
+use domain::{ChannelId, TenantId};
 use store::journal::{Span, Text};
 
 use super::{ChannelShown, Engine};
@@ -30,17 +30,17 @@ pub struct ChannelFilter {
 
 impl ChannelFilter {
     fn passes(&self, listed: &Listed) -> bool {
-        let Listed { live, provider, is_active, is_managed } = listed;
+        let Listed { live, provider, name, created_at, updated_at, is_active, is_managed } = listed;
         self.provider.as_ref().is_none_or(|wanted| provider == wanted)
             && self.among.is_none_or(|names| names.contains(provider))
             && self.is_active.is_none_or(|wanted| wanted == *is_active)
             && !(self.hides_managed && *is_managed)
+            && (self.created == Span::default() || self.created.contains(*created_at))
+            && (self.updated == Span::default() || updated_at.is_some_and(|at| self.updated.contains(at)))
             // Only those who ask for more look at the channel itself, which lies elsewhere.
             && self.config.is_none_or(|(key, text)| live.config.text(key) == Some(text))
             && self.is_paused.is_none_or(|is_paused| live.held().is_some() == is_paused)
-            && (self.created == Span::default() || self.created.contains(live.channel.created_at))
-            && (self.updated == Span::default() || live.channel.updated_at.is_some_and(|at| self.updated.contains(at)))
-            && self.text.as_ref().is_none_or(|text| text.is_in(&live.channel.settings.name))
+            && self.text.as_ref().is_none_or(|text| text.is_in_folded(name))
     }
 }
 
@@ -126,12 +126,10 @@ impl Found {
             (OrderBy::Id, true) => Self::walk(channels.by_id().rev().filter(passes), query),
             (OrderBy::Name, false) => Self::walk(channels.by_name().filter(passes), query),
             (OrderBy::Name, true) => Self::walk(channels.by_name().rev().filter(passes), query),
-            (OrderBy::CreatedAt, _) => {
-                Self::select(channels.by_id().filter(passes), |live| Some(live.channel.created_at), query)
-            }
-            (OrderBy::UpdatedAt, _) => {
-                Self::select(channels.by_id().filter(passes), |live| live.channel.updated_at, query)
-            }
+            (OrderBy::CreatedAt, false) => Self::walk(channels.by_creation().filter(passes), query),
+            (OrderBy::CreatedAt, true) => Self::walk(channels.by_creation().rev().filter(passes), query),
+            (OrderBy::UpdatedAt, false) => Self::walk(channels.by_change().filter(passes), query),
+            (OrderBy::UpdatedAt, true) => Self::walk(channels.by_change().rev().filter(passes), query),
         }
     }
 
@@ -146,35 +144,6 @@ impl Found {
             found.total += 1;
         }
         found
-    }
-
-    /// The page of channels that come in order of id, in order of a time. The times are compared side by side, not where
-    /// the channels are, and no more is sorted than the page.
-    fn select<'a>(
-        passing: impl Iterator<Item = &'a Listed>,
-        time: impl Fn(&LiveChannel) -> Option<Timestamp>,
-        query: &ChannelPageQuery,
-    ) -> Self {
-        let key = |live: &LiveChannel| (time(live), live.channel.id);
-        let mut all: Vec<_> = passing.map(|listed| (key(&listed.live), &listed.live)).collect();
-        let total = all.len();
-        let (mut from, mut to) = (query.skip.min(total), query.skip.saturating_add(query.rows_max).min(total));
-        if query.order.is_descending {
-            (from, to) = (total - to, total - from);
-        }
-        let mut wanted = &mut all[..];
-        if to < total {
-            wanted = wanted.select_nth_unstable_by_key(to, |(key, _)| *key).0;
-        }
-        if 0 < from && from < to {
-            wanted.select_nth_unstable_by_key(from, |(key, _)| *key);
-        }
-        let page = &mut wanted[from..];
-        page.sort_unstable_by_key(|(key, _)| *key);
-        if query.order.is_descending {
-            page.reverse();
-        }
-        Self { rows: page.iter().map(|(_, live)| Arc::clone(live)).collect(), total }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The channels in memory: found by id, and walked in order.
 //!
 //! A tenant may have a hundred thousand channels, and people page through them. So each order that a list goes by is
-//! kept, and a change costs what finding its place costs. What stands in them is small ([`Listed`]): a name is in its
-//! channel alone.
+//! kept, and a change costs what finding its places costs. What stands in them is small ([`Listed`]).
 //!
 //! Nothing else holds channels by id, so the orders cannot come apart. Which channels a list shows is asked in `ops`.
 
@@ -10,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use domain::{ChannelId, TenantId};
+use domain::{ChannelId, TenantId, Timestamp};
+use store::journal::Folded;
 
 use super::LiveChannel;
 
@@ -40,18 +40,16 @@ impl Channels {
         let before = self.all.insert(live.channel.id, Arc::clone(&live));
         let of_tenant = self.by_tenant.entry(live.channel.tenant).or_default();
         if let Some(before) = before {
-            of_tenant.by_name.remove(&ByName(Listed::new(before)));
+            of_tenant.remove(before);
         }
-        of_tenant.by_id.insert(live.channel.id, Listed::new(Arc::clone(&live)));
-        of_tenant.by_name.insert(ByName(Listed::new(live)));
+        of_tenant.insert(live);
     }
 
     pub(super) fn remove(&mut self, channel: ChannelId) -> Option<Arc<LiveChannel>> {
         let gone = self.all.remove(&channel)?;
         let tenant = gone.channel.tenant;
         if let Some(of_tenant) = self.by_tenant.get_mut(&tenant) {
-            of_tenant.by_id.remove(&channel);
-            of_tenant.by_name.remove(&ByName(Listed::new(Arc::clone(&gone))));
+            of_tenant.remove(Arc::clone(&gone));
             if of_tenant.by_id.is_empty() {
                 self.by_tenant.remove(&tenant);
             }
@@ -72,30 +70,60 @@ impl Channels {
 
 /// A channel in an order, with what almost every list asks of it: a walk reads these, which lie side by side, and no
 /// channel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub(crate) live: Arc<LiveChannel>,
     pub(crate) provider: &'static str,
+    /// Its name, as a search reads it. One for all orders.
+    pub(crate) name: Folded,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Option<Timestamp>,
     pub(crate) is_active: bool,
     pub(crate) is_managed: bool,
 }
 
 impl Listed {
     fn new(live: Arc<LiveChannel>) -> Self {
-        let settings = &live.channel.settings;
-        let (is_active, is_managed) = (settings.is_active, settings.is_managed);
-        Self { provider: live.provider.0.spec().name, is_active, is_managed, live }
+        let channel = &live.channel;
+        Self {
+            provider: live.provider.0.spec().name,
+            name: Folded::new(&channel.settings.name),
+            created_at: channel.created_at,
+            updated_at: channel.updated_at,
+            is_active: channel.settings.is_active,
+            is_managed: channel.settings.is_managed,
+            live,
+        }
     }
 }
 
-/// The channels of one tenant, in each order that lists go by.
+/// The channels of one tenant, in each order that lists go by. Equal ones stand in order of id in each.
 #[derive(Debug, Default)]
 pub(crate) struct TenantChannels {
     by_id: BTreeMap<ChannelId, Listed>,
     by_name: BTreeSet<ByName>,
+    by_creation: BTreeMap<(Timestamp, ChannelId), Listed>,
+    by_change: BTreeMap<(Option<Timestamp>, ChannelId), Listed>,
 }
 
 impl TenantChannels {
+    fn insert(&mut self, live: Arc<LiveChannel>) {
+        let (id, listed) = (live.channel.id, Listed::new(live));
+        self.by_creation.insert((listed.created_at, id), listed.clone());
+        self.by_change.insert((listed.updated_at, id), listed.clone());
+        self.by_name.insert(ByName(listed.clone()));
+        self.by_id.insert(id, listed);
+    }
+
+    /// Takes a channel out, given as it was put in.
+    fn remove(&mut self, live: Arc<LiveChannel>) {
+        let channel = &live.channel;
+        self.by_id.remove(&channel.id);
+        self.by_creation.remove(&(channel.created_at, channel.id));
+        self.by_change.remove(&(channel.updated_at, channel.id));
+        self.by_name.remove(&ByName(Listed::new(live)));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -109,9 +137,17 @@ impl TenantChannels {
         self.by_id.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, listed)| listed)
     }
 
-    /// Those of equal names in order of id.
     pub(crate) fn by_name(&self) -> impl DoubleEndedIterator<Item = &Listed> {
         self.by_name.iter().map(|ByName(listed)| listed)
+    }
+
+    pub(crate) fn by_creation(&self) -> impl DoubleEndedIterator<Item = &Listed> {
+        self.by_creation.values()
+    }
+
+    /// Those never changed first.
+    pub(crate) fn by_change(&self) -> impl DoubleEndedIterator<Item = &Listed> {
+        self.by_change.values()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A digest's content: what is sealed, and what it is planned from, however often it is sent.
 //!
 //! A template that asks for `items` is written for several events, and is rendered once. One that does not says what one
-//! event has to say: it is rendered for each, and the results are joined, by blank lines or, where they are JSON, as an
+//! event has to say: it is rendered for each, and the results are joined, by blank lines or, for programs, as a JSON
 //! array. Without a template the provider makes the message of the events, so these are part of the content.
 
 use std::sync::Arc;
@@ -147,13 +147,19 @@ impl Templates {
             }
             parts.push(part);
         }
-        let is_json = |part: &String| serde_json::from_str::<&RawValue>(part).is_ok();
         let taken = parts.len();
-        if self.is_json && parts.iter().all(is_json) {
+        if self.is_json {
+            let parts: Vec<String> = parts.into_iter().map(as_json).collect();
             return Ok((format!("[{}]", parts.join(",")), taken));
         }
         Ok((parts.join("\n\n"), taken))
     }
+}
+
+/// What is JSON as it is, and any other text as JSON's own.
+fn as_json(part: String) -> String {
+    let is_json = serde_json::from_str::<&RawValue>(&part).is_ok();
+    if is_json { part } else { serde_json::Value::from(part).to_string() }
 }
 
 /// The subject of several events: that of the first, and how many more there are.
@@ -231,7 +237,7 @@ mod tests {
         };
         check("n {{ n }}", "{{ host }} {{ n }}", Markup::Plain, ("n 1 (and 2 more)", "<a> 1\n\n<a> 2\n\n<a> 3"));
         check("x", r#"{"n": {{ n }}}"#, Markup::Json, ("x (and 2 more)", r#"[{"n": 1},{"n": 2},{"n": 3}]"#));
-        check("x", "n {{ n }}", Markup::Json, ("x (and 2 more)", "n 1\n\nn 2\n\nn 3"));
+        check("x", "n {{ n }}", Markup::Json, ("x (and 2 more)", r#"["n 1","n 2","n 3"]"#));
         check(
             "{{ items | length }} of {{ event.type }}",
             "{% for item in items %}<p>{{ item.host }} {{ item.event.severity }}</p>{% endfor %}{{ channel.name }}",

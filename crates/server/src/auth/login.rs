@@ -27,7 +27,8 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Login<'_>, Refusal> {
     let (scheme, rest) = text.split_once(' ').ok_or(Refusal::NoKey)?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Login::Bearer(rest));
+        // What follows the key is passed over, as clients of Altum's API expect.
+        return Ok(Login::Bearer(rest.split_ascii_whitespace().next().unwrap_or_default()));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Refusal::NoKey);
@@ -57,6 +58,8 @@ mod tests {
         check(None, Err(Refusal::NoKey));
         check(Some("Bearer  abc "), Ok(("", "abc")));
         check(Some("bearer abc"), Ok(("", "abc")));
+        check(Some("Bearer abc and more"), Ok(("", "abc")));
+        check(Some("Bearer "), Ok(("", "")));
         check(Some("abc"), Err(Refusal::NoKey));
         check(Some("Digest abc"), Err(Refusal::NoKey));
         check(Some("Basic YXBpX3VzZXI6YXBpX3Bhc3M="), Ok(("api_user", "api_pass")));

@@ -23,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) scheme: &'static str,
     /// Host and perhaps port, as the client asked for; empty when it named none.
     pub(crate) host: String,
+    /// What a proxy takes off the beginning of every path, without a slash at its end. Only the operator can tell.
+    pub(crate) prefix: Arc<str>,
 }
 
 impl Client {
@@ -31,10 +33,16 @@ impl Client {
         self.scheme == "https"
     }
 
+    /// The URL of everything here as the client knows it, without a slash at its end. `None` when it named no host.
+    pub(crate) fn base(&self) -> Option<String> {
+        (!self.host.is_empty()).then(|| format!("{}://{}{}", self.scheme, self.host, self.prefix))
+    }
+
     /// One that came over no network.
     pub(crate) fn on_this_machine(headers: &HeaderMap) -> Self {
         let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Self { address: Ipv4Addr::LOCALHOST.into(), is_local: true, scheme: "http", host: host.to_owned() }
+        let (scheme, host) = ("http", host.to_owned());
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_local: true, scheme, host, prefix: Arc::default() }
     }
 }
 
@@ -42,13 +50,28 @@ impl Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
     trusted: Arc<[IpNet]>,
-    /// The operator's word on scheme and host, which is stronger than any header.
-    public: Option<(&'static str, Arc<str>)>,
+    /// The operator's word, which is stronger than any header.
+    public: Option<Public>,
+}
+
+/// The server's URL as clients know it: scheme, host and the prefix of every path.
+#[derive(Clone, Debug)]
+struct Public {
+    scheme: &'static str,
+    host: Arc<str>,
+    prefix: Arc<str>,
+}
+
+impl Public {
+    fn of(url: &Url) -> Self {
+        let prefix = url.path().trim_end_matches('/').into();
+        Self { scheme: scheme_of(url.scheme()), host: authority(url).into(), prefix }
+    }
 }
 
 impl Clients {
     pub(crate) fn new(config: &ServerConfig) -> Self {
-        let public = config.public_url.as_ref().map(|url| (scheme_of(url.scheme()), authority(url).into()));
+        let public = config.public_url.as_ref().map(Public::of);
         Self { trusted: config.trusted_proxies.clone().into(), public }
     }
 
@@ -61,6 +84,7 @@ impl Clients {
             is_local: peer.is_loopback() && !is_passed_on(headers),
             scheme: if is_tls { "https" } else { "http" },
             host: text(HOST.as_str()).unwrap_or_default().to_owned(),
+            prefix: Arc::default(),
         };
         if self.is_trusted(peer) {
             let way = Way::told_by(headers);
@@ -75,9 +99,10 @@ impl Clients {
             client.scheme = way.scheme.map_or(client.scheme, |scheme| scheme_of(&scheme));
             client.host = way.host.unwrap_or(client.host);
         }
-        if let Some((scheme, host)) = &self.public {
+        if let Some(Public { scheme, host, prefix }) = &self.public {
             client.scheme = scheme;
             client.host = host.to_string();
+            client.prefix = Arc::clone(prefix);
         }
         client
     }
@@ -223,12 +248,15 @@ mod tests {
     #[test]
     fn the_public_address_is_the_operators_word() {
         let given = headers(&[("host", "elsewhere"), ("x-forwarded-proto", "http")]);
-        let check = |url: &str, scheme: &str, host: &str| {
+        let check = |url: &str, scheme: &str, host: &str, base: &str| {
             let client = clients(&["127.0.0.1/32"], Some(url)).of([127, 0, 0, 1].into(), false, &given);
-            assert_eq!((client.scheme, client.host.as_str()), (scheme, host));
+            assert_eq!((client.scheme, client.host.as_str(), client.base().as_deref()), (scheme, host, Some(base)));
         };
-        check("https://notify.example.com/", "https", "notify.example.com");
-        check("http://notify.example.com:8080", "http", "notify.example.com:8080");
+        check("https://notify.example.com/", "https", "notify.example.com", "https://notify.example.com");
+        let with_port = "http://notify.example.com:8080";
+        check(with_port, "http", "notify.example.com:8080", with_port);
+        let with_path = "https://example.com/push/api";
+        check(&format!("{with_path}/"), "https", "example.com", with_path);
     }
 
     #[test]

@@ -47,10 +47,7 @@ async fn style() -> Response {
 
 /// How the client reached this server.
 fn base(request: &Request) -> String {
-    match request.extensions().get::<Client>() {
-        Some(client) if !client.host.is_empty() => format!("{}://{}", client.scheme, client.host),
-        _ => "/".to_owned(),
-    }
+    request.extensions().get::<Client>().and_then(Client::base).unwrap_or_default()
 }
 
 fn whole(document: &Value, base: &str) -> Markup {

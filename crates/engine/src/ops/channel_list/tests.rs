@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::Secret;
 use domain::channel::{Channel, ChannelSettings};
 use domain::routing::ConfigVersion;
+use domain::{Secret, Timestamp};
 use proptest::prelude::*;
 use store::directory::ChannelWithRoutes;
 

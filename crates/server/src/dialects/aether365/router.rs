@@ -48,6 +48,8 @@ fn declared() -> Routes<App> {
                 .body::<SettingsPatch>(example()["data"].clone())
                 .answers::<AnswerOut>(200, "All settings after the change.", example())
                 .refuses(400, "The body is no JSON object, or a field is wrong: see `details`.")
+                .refuses(404, "A platform key named an unknown tenant.")
+                .refuses(408, "The body took too long to arrive.")
                 .refuses(413, "The body is too large."),
         )
         .get(

@@ -62,10 +62,7 @@ async fn list(
 /// The URL of a list as the client knows it, without query.
 fn base(client: Option<&Client>, path: &str) -> String {
     let path = path.trim_end_matches('/');
-    match client {
-        Some(client) if !client.host.is_empty() => format!("{}://{}{path}", client.scheme, client.host),
-        _ => path.to_owned(),
-    }
+    client.and_then(Client::base).unwrap_or_default() + path
 }
 
 async fn show(State(altum): State<App>, caller: Reader, Id(id): Id) -> Result<Answer<ShownOut>, Failure> {
@@ -139,6 +136,8 @@ fn list_operation() -> Operation {
         .scope(ChannelsRead)
         .query::<ListIn>()
         .answers::<ListOut>(200, "A page.", list_example())
+        .refuses(400, "A platform key named no tenant.")
+        .refuses(404, "A platform key named an unknown tenant.")
 }
 
 fn show_operation() -> Operation {

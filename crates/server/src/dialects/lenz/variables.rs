@@ -30,9 +30,11 @@ pub(super) async fn list(
     Ok(Json(Told::new(event_types.into())))
 }
 
-/// The tenant's types in order of name, after the one that is known.
+/// The tenant's types in order of name, after the one that is known. What else is built in is of another API, and shown to
+/// those who ask for it by name.
 fn catalogue(engine: &Engine, tenant: TenantId) -> Vec<EventTypeShown> {
     let mut all = engine.event_types(tenant, "", usize::MAX);
+    all.retain(|shown| !shown.is_built_in || shown.event_type.name == FIRST_TYPE);
     all.sort_by_key(|shown| shown.event_type.name != FIRST_TYPE);
     all.truncate(TYPES_MAX);
     all

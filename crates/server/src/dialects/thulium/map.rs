@@ -129,7 +129,8 @@ fn is_action(name: &str) -> bool {
 pub(super) fn named_here(error: FieldError) -> FieldError {
     let key = error.field.strip_prefix("config.").unwrap_or(&error.field);
     let name = NAMES.iter().find(|(ours, _)| *ours == key).map_or(key, |(_, name)| *name);
-    FieldError { field: name.to_owned(), message: error.message }
+    // The one message that names another field.
+    FieldError { field: name.to_owned(), message: error.message.replace(NAMES[2].0, NAMES[2].1) }
 }
 
 #[cfg(test)]

@@ -88,7 +88,10 @@ fn declared() -> Routes<App> {
 }
 
 fn refusing(operation: Operation) -> Operation {
-    operation.refuses(400, "The body is not JSON, or fields are wrong.").refuses(413, "The body is too large.")
+    operation
+        .refuses(400, "The body is not JSON, or fields are wrong.")
+        .refuses(408, "The body took too long to arrive.")
+        .refuses(413, "The body is too large.")
 }
 
 fn webhook() -> Value {

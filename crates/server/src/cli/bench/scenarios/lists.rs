@@ -41,7 +41,7 @@ enum Place {
 }
 
 macro_rules! kind {
-    ($place:ident, $key:literal, $label:literal, $query:literal) => {
+    ($place:ident, $key:literal, $label:literal, $query:expr) => {
         Kind {
             p50: (concat!($key, "_p50"), concat!($label, " p50")),
             p99: (concat!($key, "_p99"), concat!($label, " p99")),
@@ -51,8 +51,10 @@ macro_rules! kind {
     };
 }
 
+const MADE_SINCE_2020: &str = "&datetime_field=datetime&datetime_start=2020-01-01+00:00:00&order_by=name";
+
 /// Every channel passes every filter, so that the pages of each kind are as many as those of another.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     kind!(First, "first", "first page", ""),
     kind!(Middle, "middle", "middle page", ""),
     kind!(Last, "last", "last page", ""),
@@ -66,6 +68,7 @@ const KINDS: [Kind; 14] = [
     kind!(Middle, "middle_by_change", "middle page by last change", "&order_by=last_datetime"),
     kind!(Middle, "middle_of_type", "middle page of a type, by name", "&type=webhook&is_enabled=1&order_by=name"),
     kind!(Middle, "middle_found", "middle page of a search, by name", "&search=CHANNEL&search_by=name&order_by=name"),
+    kind!(Middle, "middle_of_span", "middle page of a span of time, by name", MADE_SINCE_2020),
     kind!(Last, "last_of_type_by_time", "last page of a type, by time", "&type=webhook&order_by=datetime"),
 ];
 

@@ -72,8 +72,8 @@ async fn links_go_where_the_client_or_the_operator_says() {
     let site = Site::start().await;
     let answer = site.client.send(http::Method::GET, HANDLERS, &[("host", "notify.test:81")], "").await;
     assert_eq!(answer.read::<List>(200).links.first, format!("http://notify.test:81{HANDLERS}?page=1"));
-    let site = Site::with(&setup().set("POSTRIDER_SERVER__PUBLIC_URL", "https://notify.example.com")).await;
-    assert_eq!(site.list("").await.links.first, format!("https://notify.example.com{HANDLERS}?page=1"));
+    let site = Site::with(&setup().set("POSTRIDER_SERVER__PUBLIC_URL", "https://example.com/push/")).await;
+    assert_eq!(site.list("").await.links.first, format!("https://example.com/push{HANDLERS}?page=1"));
 }
 
 #[tokio::test]

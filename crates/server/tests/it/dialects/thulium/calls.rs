@@ -12,9 +12,8 @@ use super::Thulium;
 fn run(thulium: &Thulium, samples: &[(&str, &str)], words: &[&str]) -> String {
     let folder = TempDir::new().expect("a temporary directory");
     for (name, text) in samples {
-        let text = text
-            .replace("https://your-system-name.thulium.com", &format!("http://{}", thulium.server.address))
-            .replace("api_pass", &thulium.key);
+        let address = format!("http://{}", thulium.server.address);
+        let text = text.replace("https://your-system-name.thulium.com", &address);
         std::fs::write(folder.path().join(name), text).expect("a file");
     }
     let path = std::env::var("PATH").expect("a PATH");
