@@ -59,17 +59,16 @@ fn read(row: &Row) -> Result<InboxRow, Error> {
     })
 }
 
-// Those of one recipient are asked for by pairs, so that PostgreSQL does not look for them among those of all.
-
-/// The oldest unread of the tenant $1: of one recipient, which is the value at `place`, or of all.
-fn oldest_unread(recipient: Option<&str>, place: &str, condition: &str) -> String {
+/// The oldest $3 unread of the tenant $1 up to $2: of one recipient, which is the value at `place`, or of all. Pairs keep
+/// PostgreSQL from looking for those of one among those of all.
+fn oldest_unread(recipient: Option<&str>, place: &str) -> String {
     let (rows, order) = match recipient {
         None => ("tenant_id = $1".to_owned(), "id"),
         Some(_) => {
             (format!("(tenant_id, recipient) BETWEEN ($1, {place}) AND ($1, {place})"), "tenant_id, recipient, id")
         }
     };
-    format!("inbox WHERE {rows}{condition} AND read_at IS NULL ORDER BY {order}")
+    format!("inbox WHERE {rows} AND id <= $2 AND read_at IS NULL ORDER BY {order} LIMIT $3")
 }
 
 /// Asks with these values, and then the recipient where there is one.
@@ -105,12 +104,9 @@ async fn inbox(connection: &Connection, tenant: TenantId, query: InboxQuery) -> 
 
 async fn unread(connection: &Connection, tenant: TenantId, recipient: Option<String>) -> Result<u64, Error> {
     // Counting ends at the bound, however much there is.
-    let sql = format!(
-        "SELECT count(*) FROM (SELECT FROM {} LIMIT $2) AS unread",
-        oldest_unread(recipient.as_deref(), "$3", "")
-    );
+    let sql = format!("SELECT count(*) FROM (SELECT FROM {}) AS unread", oldest_unread(recipient.as_deref(), "$4"));
     let counted_max = i64::try_from(UNREAD_COUNTED_MAX).unwrap_or(i64::MAX);
-    let rows = query_of(connection, &sql, &[&tenant.0, &counted_max], recipient.as_deref()).await?;
+    let rows = query_of(connection, &sql, &[&tenant.0, &i64::MAX, &counted_max], recipient.as_deref()).await?;
     let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -139,12 +135,9 @@ async fn mark_slice(
     read_at: Timestamp,
     rows_max: usize,
 ) -> Result<usize, Error> {
-    let unread = oldest_unread(recipient, "$5", " AND id <= $2");
-    let sql = format!(
-        "UPDATE inbox SET read_at = $4
-         WHERE ctid = ANY (ARRAY (SELECT ctid FROM {unread} LIMIT $3))
-         RETURNING id"
-    );
+    let unread = oldest_unread(recipient, "$5");
+    let sql =
+        format!("UPDATE inbox SET read_at = $4 WHERE ctid = ANY (ARRAY (SELECT ctid FROM {unread})) RETURNING id");
     let values: Params<'_> = &[&tenant.0, &up_to.0, &limit(rows_max), &read_at.as_ms()];
     let marked = query_of(&tx.connection, &sql, values, recipient).await?;
     Ok(marked.len())

@@ -5,6 +5,8 @@
 //! - A statement is a trip over a network. So jobs do not write row by row: accepting and settling, the way of every
 //!   event, are done for all jobs of a batch together, and what they write is collected in [`rows`] and goes out as one
 //!   statement for each table.
+//! - The planner's statistics are wrong when it matters. So statements are written to leave it one plan: rows are looked up
+//!   one by one in a LATERAL, and changed by their place (docs/decisions/0023-postgresql-itself-tells-its-plans.md).
 //! - Segments of history are partitions, and PostgreSQL finds them by itself.
 //! - The database can go away while the process lives. [`session`] is what is done at the beginning of each connection,
 //!   [`writer`] finds out what became of a commit whose answer was lost.
