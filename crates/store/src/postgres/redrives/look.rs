@@ -18,14 +18,16 @@ pub(super) async fn dead_after(
     tenant: TenantId,
     look: DeadLook,
 ) -> Result<Stretch<DeadLetter>, Error> {
-    // With a channel the channel's index is used, else the tenant's: the sum keeps PostgreSQL from the index of the
-    // column in it.
-    let condition = if look.channel.is_some() { "tenant_id + 0 = $1 AND channel_id = $5" } else { "tenant_id = $1" };
-    let sql = format!(
-        "SELECT {DEAD_COLUMNS}, code FROM dead
-         WHERE {condition} AND delivery_id > $2 AND delivery_id <= $3
-         ORDER BY delivery_id LIMIT $4"
-    );
+    // With a channel the channel's index is used, else the tenant's: the sum and the pairs keep PostgreSQL from the
+    // others.
+    let rows = if look.channel.is_some() {
+        "tenant_id + 0 = $1 AND (channel_id, delivery_id) > ($5, $2) AND (channel_id, delivery_id) <= ($5, $3)
+         ORDER BY channel_id, delivery_id"
+    } else {
+        "(tenant_id, delivery_id) > ($1, $2) AND (tenant_id, delivery_id) <= ($1, $3)
+         ORDER BY tenant_id, delivery_id"
+    };
+    let sql = format!("SELECT {DEAD_COLUMNS}, code FROM dead WHERE {rows} LIMIT $4");
     let (after, up_to, rows_max) = (look.after.0, look.up_to.0, limit(look.rows_max));
     let rows = match look.channel {
         None => query(connection, &sql, &[&tenant.0, &after, &up_to, &rows_max]).await?,
