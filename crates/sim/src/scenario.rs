@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::quotas::Quotas;
 use engine::Settings;
 use engine::settings::Retention;
 
@@ -48,6 +49,7 @@ impl Scenario {
                 held_max: 100_000,
                 held_for: None,
                 retention,
+                quotas: Quotas::default(),
             },
             segment_rows_max: dice.pick(segments),
             tenants: dice.position(3) + 1,
@@ -67,5 +69,5 @@ fn draw_retention(dice: &mut Dice) -> Retention {
     }
     let mut draw = || dice.pick(&[None, Some(1), Some(60), Some(900)]).map(Duration::from_secs);
     // Sums are held against rows, and redrives are asked for how far they came.
-    Retention { events: draw(), deliveries: draw(), attempts: draw(), inbox: None, sums: None }
+    Retention { events: draw(), deliveries: draw(), attempts: draw(), inbox: None, inbox_entries_max: None, sums: None }
 }

@@ -134,6 +134,7 @@ cases! { $
     directory {
         a_tenant_is_made_once_and_renamed,
         the_providers_of_a_tenant_are_kept,
+        the_quotas_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -189,6 +190,7 @@ cases! { $
         what_waits_or_is_dead_keeps_its_event,
         a_fan_out_in_the_making_keeps_its_event,
         entries_sums_and_orders_go_with_time,
+        an_inbox_keeps_its_newest_entries,
         a_deleted_channel_is_forgotten_when_nothing_speaks_of_it,
     }
     inbox {

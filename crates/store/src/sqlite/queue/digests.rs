@@ -3,7 +3,7 @@
 use domain::{ChannelId, DeliveryId, DigestId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::writer::{Tx, next};
+use super::super::tx::{Tx, next};
 use crate::digest::{DigestMember, NewDigest, SealedDigest, members_json, read_members};
 
 pub(super) fn seal_digest(tx: &mut Tx<'_>, new: &NewDigest) -> rusqlite::Result<Option<DigestId>> {

@@ -29,7 +29,7 @@ use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 
 pub(super) use accept::deliver_past;
 pub(super) use digests::members;
-pub(super) use events::{EventRow, event_columns, event_row, event_type, expanding, is_expanding_to, read_event};
+pub(super) use events::{EVENT_COLUMNS, EventRow, event_row, event_type, expanding, is_expanding_to, read_event};
 pub(super) use retry::revive;
 
 #[async_trait]

@@ -4,7 +4,7 @@ use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::super::journal;
-use super::super::writer::{Shift, Tx};
+use super::super::tx::{Shift, Tx};
 use super::digests::{due_together, together};
 use crate::queue::RetryAnswer;
 

@@ -8,7 +8,7 @@ use domain::{ChannelId, EventId, TenantId, Timestamp};
 use rusqlite::params;
 
 use super::super::queue::{deliver_past, event_row, revive};
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 use super::{look, one};
 use crate::queue::NewDelivery;
 use crate::redrives::{RedriveSlice, Take};
