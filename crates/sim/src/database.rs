@@ -1,7 +1,7 @@
 //! Where a world keeps its database, and the one that it begins with.
 //!
-//! A new database costs more than the shortest worlds: seven migrations, each in a transaction of its own. So one is made,
-//! and each world begins with a copy. What a crash leaves is looked for below the engine and above the disk, so the files
+//! A new database costs more than the shortest worlds: each migration is a transaction of its own. So one is made, and each
+//! world begins with a copy. What a crash leaves is looked for below the engine and above the disk, so the files
 //! lie in memory where the machine has a place for that.
 
 use std::fs;

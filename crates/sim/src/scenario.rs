@@ -30,8 +30,8 @@ impl Scenario {
         let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
         let retention = if has_large_fan_out || has_backlog { Retention::default() } else { draw_retention(dice) };
         let events = if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) };
-        // With each new segment every connection reads the schema again, which has all of them: so worlds of many rows have
-        // large ones. And those of a row or two, each looked through for hours of virtual time, take longer than they show.
+        // Reads go from segment to segment, so worlds of many rows have large ones. And those of a row or two, each looked
+        // through for hours of virtual time, take longer than they show.
         let segments: &[u64] = match retention {
             _ if has_large_fan_out || has_backlog => &[700],
             _ if retention != Retention::default() => &[7, 16, 32],

@@ -120,7 +120,9 @@ impl World {
         if is_mail {
             fate = mail::as_mail(fate, &wire_id);
         }
-        if self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
+        // One that is made again after a loss of power may have arrived the first time, and would be no lie.
+        let is_first = !self.model.forgotten.contains(&(note.delivery, number));
+        if is_first && self.sabotages(|sabotage, _| sabotage == Sabotage::ForgeAnswer, None) {
             fate.arrives_us = None;
         }
         self.exchange(id, fate);
