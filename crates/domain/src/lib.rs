@@ -15,6 +15,7 @@ pub mod event_type;
 pub mod ids;
 pub mod lane;
 pub mod outcome;
+pub mod quotas;
 pub mod reason;
 pub mod redrive;
 pub mod routing;

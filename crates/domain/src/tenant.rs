@@ -1,5 +1,6 @@
 //! Tenants, their API keys, and what a key may do.
 
+use crate::quotas::Quotas;
 use crate::{KeyId, TenantId, Timestamp};
 
 /// The isolation unit: everything else belongs to one tenant.
@@ -13,6 +14,8 @@ pub struct Tenant {
     pub email: Option<String>,
     /// The providers that its channels may have; `None`: every one that there is.
     pub providers: Option<Vec<String>>,
+    /// What it may bring and have, where that is not what the server's settings say.
+    pub quotas: Quotas,
     /// Since when the platform suspends it: its keys are refused, and nothing is sent for it.
     pub suspended_at: Option<Timestamp>,
     pub created_at: Timestamp,

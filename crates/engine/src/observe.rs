@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::quotas::Quota;
 use domain::{Timestamp, TraceContext};
 
 use crate::dispatch::announce::Moment;
@@ -17,6 +18,9 @@ pub trait Observer: Send + Sync {
 
     /// A channel has tripped, recovered or been paused, or given up a delivery. The store may not know of it yet.
     fn moved(&self, moment: &Moment);
+
+    /// A quota of a tenant had no room for what was asked.
+    fn refused(&self, quota: Quota);
 
     /// So many deliveries are started and not durably settled.
     fn in_flight(&self, deliveries: usize);

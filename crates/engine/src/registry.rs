@@ -16,6 +16,7 @@ use domain::channel::{Channel, DigestRule, Pause};
 use domain::event::NewEvent;
 use domain::event_type::KeptEventType;
 use domain::lane::{LaneRules, Metering};
+use domain::quotas::Quotas;
 use domain::routing::{ConfigVersion, Routes, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::{Key, KeyHash, Tenant};
@@ -347,6 +348,12 @@ impl Registry {
     /// looks, and events wait for a change: it has to be quick.
     pub(crate) fn of_tenant<T>(&self, tenant: TenantId, look: impl FnOnce(&TenantChannels) -> T) -> Option<T> {
         self.read().channels.of_tenant(tenant).map(look)
+    }
+
+    /// The quotas of a tenant: its own, and those that are in force.
+    pub(crate) fn quotas(&self, tenant: TenantId) -> (Quotas, Quotas) {
+        let own = self.read().tenants.get(&tenant).map(|tenant| tenant.quotas).unwrap_or_default();
+        (own, own.or(self.settings.quotas))
     }
 
     pub(crate) fn channels_count(&self, tenant: TenantId) -> usize {

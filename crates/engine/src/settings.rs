@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::lane::Bounds;
+use domain::quotas::Quotas;
 use domain::schedule::Schedule;
 use providers::Spec;
 use store::retention::KeptSince;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub held_for: Option<Duration>,
     /// How long history is kept.
     pub retention: Retention,
+    /// What a tenant may bring and have that has no quotas of its own.
+    pub quotas: Quotas,
 }
 
 /// How long each kind of history is kept; `None`: for ever. Nothing goes that something waits for.
@@ -42,6 +45,8 @@ pub struct Retention {
     pub deliveries: Option<Duration>,
     pub attempts: Option<Duration>,
     pub inbox: Option<Duration>,
+    /// Entries in the inbox of one recipient; beyond that the oldest go.
+    pub inbox_entries_max: Option<usize>,
     /// Sums, and redrives that are over.
     pub sums: Option<Duration>,
 }
@@ -58,6 +63,7 @@ impl Retention {
             deliveries: since(self.deliveries),
             attempts: since(self.attempts),
             inbox: since(self.inbox),
+            inbox_entries_max: self.inbox_entries_max,
             sums: since(self.sums),
         }
     }
@@ -80,6 +86,7 @@ impl Default for Settings {
             held_max: 100_000,
             held_for: None,
             retention: Retention::default(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -36,7 +36,7 @@ use url::Url;
 
 pub(crate) use backend::{
     Cluster, Copied, DATABASE_FILE, Durability, LOCK_FILE, LiveTables, OnProgress, Place, Progress, Target, back_up,
-    inspect, live_tables, move_store, restore,
+    inspect, live_tables, move_store, open_idle_store, restore,
 };
 pub(crate) use in_process::{InProcess, Starts};
 

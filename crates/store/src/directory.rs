@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use domain::breaker::Trip;
 use domain::channel::{Channel, ChannelSettings, Pause};
 use domain::event_type::{EventType, KeptEventType};
+use domain::quotas::Quotas;
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::tenant::{Key, KeyHash, Scope, Tenant};
 use domain::{ChannelId, DeliveryId, KeyId, Secret, SubscriptionId, TenantId, Timestamp};
@@ -154,6 +155,7 @@ pub struct NewTenant {
     pub email: Option<String>,
     /// Those that its channels may have; `None`: every one that there is.
     pub providers: Option<Vec<String>>,
+    pub quotas: Quotas,
 }
 
 #[derive(Clone, Debug)]

@@ -24,6 +24,8 @@ pub struct KeptSince {
     pub deliveries: Option<Timestamp>,
     pub attempts: Option<Timestamp>,
     pub inbox: Option<Timestamp>,
+    /// Of each recipient of a tenant only so many of the newest inbox entries stay.
+    pub inbox_entries_max: Option<usize>,
     /// Sums, and redrives that are over.
     pub sums: Option<Timestamp>,
 }

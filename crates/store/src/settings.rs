@@ -11,9 +11,12 @@ use domain::channel::{DigestRule, RateLimit, RatePeriod};
 use domain::delivery::State;
 use domain::event::Severity;
 use domain::event_type::{Variable, VariableGroup, VariableKind};
+use domain::quotas::{Quota, Quotas};
 use domain::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::directory::NewTenant;
 
 pub(crate) fn as_ms(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
@@ -103,8 +106,18 @@ pub(crate) fn read_digest(json: &str) -> Option<DigestRule> {
 }
 
 /// What the settings of a tenant change by: a merge patch, which leaves what it does not name.
-pub(crate) fn tenant_patch_json(providers: Option<&[String]>) -> String {
-    json!({"providers": providers}).to_string()
+pub(crate) fn tenant_patch_json(tenant: &NewTenant) -> String {
+    // Each quota by name: null removes it.
+    let quotas: serde_json::Map<String, Value> =
+        Quota::ALL.iter().map(|quota| (quota.name().to_owned(), json!(tenant.quotas.get(*quota)))).collect();
+    json!({"providers": tenant.providers, "quotas": quotas}).to_string()
+}
+
+/// The quotas in the settings of a tenant.
+pub(crate) fn read_quotas(json: &str) -> Quotas {
+    let value: Value = serde_json::from_str(json).unwrap_or_default();
+    let set = |quotas: Quotas, quota: Quota| quotas.with(quota, value["quotas"][quota.name()].as_u64());
+    Quota::ALL.into_iter().fold(Quotas::default(), set)
 }
 
 /// The list of providers in the settings of a tenant.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use domain::breaker::Trip;
 use domain::delivery::State;
 use domain::event_type::EventType;
+use domain::quotas::Quotas;
 use domain::redrive::{Progress, Source, Wanted};
 use domain::routing::{ConfigVersion, Pattern};
 use domain::{ChannelId, DeliveryId, EventId, ReasonCode, Secret};
@@ -31,7 +32,13 @@ pub(crate) struct Workload<'s> {
 impl Workload<'_> {
     /// Makes the tenant and the channel that everything else is about.
     pub(crate) async fn begin(&self) -> ChannelId {
-        let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+        let tenant = NewTenant {
+            slug: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            email: None,
+            providers: None,
+            quotas: Quotas::default(),
+        };
         self.store.put_tenant(tenant, NOW).await.expect("done");
         let new = NewChannel { tenant: TENANT, settings: settings(), derives_shard: true, routes: routes(&["*"]) };
         self.store.create_channel(new, NOW).await.expect("done").channel.id
@@ -157,8 +164,14 @@ impl Workload<'_> {
     /// A few slices of retention, so that enough is left to be read.
     async fn retain(&self) {
         let long_ago = Some(later(-DAY_MS));
-        let kept =
-            KeptSince { events: long_ago, deliveries: long_ago, attempts: long_ago, inbox: long_ago, sums: long_ago };
+        let kept = KeptSince {
+            events: long_ago,
+            deliveries: long_ago,
+            attempts: long_ago,
+            inbox: long_ago,
+            inbox_entries_max: Some(1),
+            sums: long_ago,
+        };
         for kept in [kept, KeptSince { attempts: Some(later(2)), events: Some(later(2)), ..kept }] {
             for _ in 0..30 {
                 self.store.retain_slice(kept).await.expect("done");
@@ -187,7 +200,13 @@ impl Workload<'_> {
     /// A tenant comes and goes.
     async fn purge(&self) {
         let store = self.store;
-        let new = NewTenant { slug: "gone".to_owned(), name: "Gone".to_owned(), email: None, providers: None };
+        let new = NewTenant {
+            slug: "gone".to_owned(),
+            name: "Gone".to_owned(),
+            email: None,
+            providers: None,
+            quotas: Quotas::default(),
+        };
         let tenant = store.put_tenant(new, NOW).await.expect("done").id;
         store.suspend_tenant(tenant, NOW).await.expect("done");
         store.resume_tenant(tenant).await.expect("done");

@@ -98,6 +98,7 @@ impl Engine {
         let new = store::directory::NewChannel { tenant, settings, derives_shard: shard.is_none(), routes };
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
+        self.check_channels_quota(tenant)?;
         if let Some(quota) = quota
             && self.count_channels(tenant, &quota.of, quota.max) >= quota.max
         {

@@ -92,6 +92,8 @@ impl Engine {
         if tenants.iter().any(|tenant| self.registry.is_suspended(*tenant)) {
             return Err(OpsError::suspended());
         }
+        let taken = self.take_quotas(&request).await?;
+        let whose: Vec<TenantId> = request.events.iter().map(|event| event.content.tenant).collect();
         let skipped: Vec<_> = request.events.iter().map(|event| event.verdicts.skipped.clone()).collect();
         let expands = request.events.iter().any(|event| event.deliveries.len() > EVENT_DELIVERIES_MAX);
         let (trace, count) = (request.events.first().and_then(|event| event.content.trace), request.events.len());
@@ -104,6 +106,10 @@ impl Engine {
         if expands {
             // Also when it failed: it may have been kept and only the answer lost.
             self.dispatch.input(Input::ExpandAsked);
+        }
+        match &answer {
+            Ok(AcceptAnswer::Kept(kept)) => self.give_back(&taken, Some((&whose, kept))),
+            Ok(AcceptAnswer::KeyReused(_)) | Err(_) => self.give_back(&taken, None),
         }
         if answer.is_err() {
             // Refused because a tenant was deleted since it was asked for, that is.

@@ -16,6 +16,7 @@ mod figures;
 mod inbox;
 mod pages;
 mod preview;
+mod quotas;
 mod redrives;
 mod steering;
 mod subscriptions;
@@ -23,6 +24,7 @@ mod tenants;
 mod warnings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{ChannelId, Clock, TenantId};
 use providers::FieldError;
@@ -33,6 +35,7 @@ use crate::dispatch::run::Handle;
 use crate::observe::Observer;
 use crate::random::Entropy;
 use crate::registry::{LiveChannel, Registry, RegistryError};
+use quotas::QuotaBook;
 
 pub use attention::{Attention, FailingChannel, PausedChannel};
 pub use channel_edit::{ChannelEdit, ConfigEdit, EVENT_TYPES_MAX, WireConfig};
@@ -46,6 +49,7 @@ pub use figures::Figures;
 pub use inbox::Unread;
 pub use pages::{DEAD_LETTERS_MAX, DeadLetter, LOG_ROWS_MAX, LogQuery, QueueFigures, Sight};
 pub use preview::{PREVIEW_ITEMS_MAX, Preview, PreviewChannel, PreviewEvent, PreviewOf};
+pub use quotas::QuotaShown;
 pub use redrives::{RedrivePreview, RedriveRequest};
 pub use steering::{SteeredChannel, Steering};
 pub use store::inbox::{InboxQuery, InboxRow};
@@ -54,7 +58,8 @@ pub use store::journal::{
 };
 pub use subscriptions::NewSubscription;
 pub use tenants::{
-    BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, ProvidersEdit, TenantEdit, hash_key,
+    BadKey, IMPORTED_KEY_BYTES_MAX, IMPORTED_KEY_BYTES_MIN, IssuedKey, KeyRequest, ProvidersEdit, QuotasEdit,
+    TenantEdit, hash_key,
 };
 
 /// How many rows of history are examined for one page of a list, however few of them pass its filters: some tens of
@@ -70,6 +75,7 @@ pub struct Engine {
     entropy: Arc<dyn Entropy>,
     observer: Option<Arc<dyn Observer>>,
     steering: Vec<Arc<dyn Steering>>,
+    quota_book: QuotaBook,
     /// Held while configuration changes, so that the registry sees changes in the order of the store.
     changing: Mutex<()>,
 }
@@ -89,6 +95,9 @@ pub enum OpsError {
     /// The request is larger than a bound that the message names.
     #[error("{0}")]
     TooLarge(String),
+    /// A quota of the tenant has no room for it; with the time after which it may, where time makes room.
+    #[error("{message}")]
+    QuotaExceeded { message: String, retry_after: Option<Duration> },
     /// It cannot be done now and may be done later.
     #[error("{0}")]
     Unavailable(String),
@@ -140,6 +149,7 @@ impl Engine {
             entropy,
             observer: None,
             steering: Vec::new(),
+            quota_book: QuotaBook::default(),
             changing: Mutex::default(),
         }
     }

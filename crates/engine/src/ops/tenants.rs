@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::quotas::Quotas;
 use domain::tenant::{Key, KeyHash, Scope, Tenant, check_slug};
 use domain::{KeyId, Secret, TenantId, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -34,6 +35,15 @@ pub struct TenantEdit {
     pub name: String,
     pub email: Option<String>,
     pub providers: ProvidersEdit,
+    pub quotas: QuotasEdit,
+}
+
+/// How much a tenant may bring and have.
+#[derive(Clone, Copy, Debug)]
+pub enum QuotasEdit {
+    /// What it was before; for a new tenant what the server's settings say.
+    Keep,
+    Set(Quotas),
 }
 
 /// Which providers a tenant's channels may have. Channels that there are already stay as they are.
@@ -48,7 +58,7 @@ pub enum ProvidersEdit {
 impl TenantEdit {
     /// A name and nothing else.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), email: None, providers: ProvidersEdit::Keep }
+        Self { name: name.to_owned(), email: None, providers: ProvidersEdit::Keep, quotas: QuotasEdit::Keep }
     }
 }
 
@@ -107,7 +117,11 @@ impl Engine {
             ProvidersEdit::Every => None,
             ProvidersEdit::Only(names) => Some(names),
         };
-        let new = NewTenant { slug: slug.to_owned(), name: edit.name, email: edit.email, providers };
+        let quotas = match edit.quotas {
+            QuotasEdit::Keep => self.registry.tenant(slug).map(|tenant| tenant.quotas).unwrap_or_default(),
+            QuotasEdit::Set(quotas) => quotas,
+        };
+        let new = NewTenant { slug: slug.to_owned(), name: edit.name, email: edit.email, providers, quotas };
         let tenant = self.store.put_tenant(new, self.clock.now()).await?;
         self.registry.put_tenant(tenant.clone());
         self.steer_anew(tenant.id).await?;
@@ -160,6 +174,7 @@ impl Engine {
         };
         if is_gone {
             let channels = self.registry.remove_tenant(tenant);
+            self.quota_book.forget(tenant);
             self.dispatch.input(Input::TenantDeleted(channels));
         }
         if deleted? { Ok(()) } else { Err(OpsError::NotFound(format!("tenant {tenant}"))) }

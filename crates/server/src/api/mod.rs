@@ -19,6 +19,7 @@ mod incoming;
 mod page;
 mod preview;
 mod problem;
+mod quotas;
 mod redrives;
 mod routes;
 mod stats;

@@ -1,5 +1,7 @@
 //! Errors of the native API: RFC 9457 problem details.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use engine::ops::OpsError;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,7 +14,7 @@ use crate::auth::Refusal;
 use crate::http::body::BodyError;
 
 /// What the `type` of a problem ends in.
-pub(super) const TYPES: [&str; 12] = [
+pub(super) const TYPES: [&str; 13] = [
     "malformed",
     "unauthorized",
     "forbidden",
@@ -22,6 +24,7 @@ pub(super) const TYPES: [&str; 12] = [
     "too-slow",
     "conflict",
     "too-large",
+    "quota-exceeded",
     "invalid",
     "internal",
     "unavailable",
@@ -40,6 +43,9 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
+    /// For the header: seconds until it may be tried again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 /// One field that is wrong.
@@ -56,7 +62,7 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 
 impl Problem {
     fn new(status: StatusCode, r#type: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { r#type, title, status, detail: detail.into(), errors: Vec::new() }
+        Self { r#type, title, status, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// Fields of the request that are wrong.
@@ -99,6 +105,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "urn:postrider:too-large", "The request is too large", detail)
     }
 
+    /// 429 where time makes room, 403 where it does not.
+    fn quota_exceeded(detail: String, retry_after: Option<Duration>) -> Self {
+        let status = retry_after.map_or(StatusCode::FORBIDDEN, |_| StatusCode::TOO_MANY_REQUESTS);
+        let seconds = |after: Duration| u64::try_from(after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+        let problem = Self::new(status, "urn:postrider:quota-exceeded", "A quota of the tenant has no room", detail);
+        Self { retry_after: retry_after.map(seconds), ..problem }
+    }
+
     fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:postrider:unavailable", "Not available now", detail)
     }
@@ -113,6 +127,7 @@ impl From<OpsError> for Problem {
                 Self::new(StatusCode::CONFLICT, "urn:postrider:conflict", "Not possible as things stand", detail)
             }
             OpsError::TooLarge(detail) => Self::too_large(detail),
+            OpsError::QuotaExceeded { message, retry_after } => Self::quota_exceeded(message, retry_after),
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 Self::unavailable("nothing was kept: the database cannot be used now; try again later")
@@ -168,6 +183,9 @@ impl IntoResponse for Problem {
             StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
             StatusCode::UNAUTHORIZED => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -1,10 +1,13 @@
 //! `/v1/tenants`: tenants and their keys, for the platform.
 
+use std::collections::BTreeMap;
+
 use axum::Json as Answer;
 use axum::extract::State;
+use domain::quotas::{BOUND_MAX, Quota, Quotas};
 use domain::tenant::{Key, Scope, Tenant};
 use domain::{KeyId, Secret, TenantId};
-use engine::ops::{KeyRequest, ProvidersEdit, TenantEdit};
+use engine::ops::{KeyRequest, ProvidersEdit, QuotasEdit, TenantEdit};
 use http::StatusCode;
 use providers::message::{parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use super::channels::given;
 use super::extract::{Json, Params, PathParts, Platform};
 use super::page::{PageIn, PageOut};
 use super::problem::Problem;
+use super::quotas::QuotasOut;
 use super::{App, filter};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,6 +29,8 @@ pub(crate) struct TenantOut {
     email: Option<String>,
     /// Those that its channels may have; null: every one.
     providers: Option<Vec<String>>,
+    /// Its own quotas, by name; those that it lacks are the server's.
+    quotas: BTreeMap<&'static str, u64>,
     /// Since when its keys are refused and nothing is sent for it; null when it is not suspended.
     suspended_at: Option<String>,
     created_at: String,
@@ -39,6 +45,7 @@ impl From<Tenant> for TenantOut {
             name: tenant.name,
             email: tenant.email,
             providers: tenant.providers,
+            quotas: Quota::ALL.iter().filter_map(|one| Some((one.name(), tenant.quotas.get(*one)?))).collect(),
             suspended_at: tenant.suspended_at.map(rfc3339),
             created_at: rfc3339(tenant.created_at),
             updated_at: tenant.updated_at.map(rfc3339),
@@ -59,11 +66,15 @@ pub(crate) struct TenantIn {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Vec<String>>)]
     providers: Option<Option<Vec<String>>>,
+    /// Its own quotas, by name: `events_per_minute`, `events_per_day`, `deliveries_waiting`, `channels`; 0 is no bound.
+    /// Those that are left out are the server's. Absent leaves them all as they are.
+    quotas: Option<BTreeMap<String, u64>>,
 }
 
 impl TenantIn {
-    fn edit(self, slug: &str) -> TenantEdit {
-        TenantEdit {
+    fn edit(self, slug: &str) -> Result<TenantEdit, Problem> {
+        Ok(TenantEdit {
+            quotas: self.quotas.map_or(Ok(QuotasEdit::Keep), |named| quotas(&named).map(QuotasEdit::Set))?,
             name: self.name.unwrap_or_else(|| slug.to_owned()),
             email: self.email,
             providers: match self.providers {
@@ -71,8 +82,20 @@ impl TenantIn {
                 Some(None) => ProvidersEdit::Every,
                 Some(Some(names)) => ProvidersEdit::Only(names),
             },
-        }
+        })
     }
+}
+
+fn quotas(named: &BTreeMap<String, u64>) -> Result<Quotas, Problem> {
+    named.iter().try_fold(Quotas::default(), |quotas, (name, bound)| {
+        let wrong = |detail: String| Problem::invalid_field(&format!("quotas.{name}"), detail);
+        let unknown = || wrong(format!("is not one of: {}", Quota::ALL.map(Quota::name).join(", ")));
+        let quota = Quota::parse(name).ok_or_else(unknown)?;
+        if *bound > BOUND_MAX {
+            return Err(wrong(format!("must be at most {BOUND_MAX}; 0 is no bound")));
+        }
+        Ok(quotas.with(quota, Some(*bound)))
+    })
 }
 
 pub(crate) async fn put(
@@ -81,7 +104,7 @@ pub(crate) async fn put(
     PathParts(slug): PathParts<String>,
     Json(tenant): Json<TenantIn>,
 ) -> Result<Answer<TenantOut>, Problem> {
-    Ok(Answer(engine.put_tenant(&slug, tenant.edit(&slug)).await?.into()))
+    Ok(Answer(engine.put_tenant(&slug, tenant.edit(&slug)?).await?.into()))
 }
 
 pub(crate) async fn create(
@@ -90,7 +113,7 @@ pub(crate) async fn create(
     Json(mut tenant): Json<TenantIn>,
 ) -> Result<(StatusCode, Answer<TenantOut>), Problem> {
     let slug = tenant.slug.take().ok_or_else(|| Problem::invalid_field("slug", "is required, like \"acme\""))?;
-    let made = engine.put_tenant(&slug, tenant.edit(&slug)).await?;
+    let made = engine.put_tenant(&slug, tenant.edit(&slug)?).await?;
     Ok((StatusCode::CREATED, Answer(made.into())))
 }
 
@@ -120,6 +143,15 @@ pub(crate) async fn show(
     PathParts(slug): PathParts<String>,
 ) -> Result<Answer<TenantOut>, Problem> {
     Ok(Answer(find(&engine, &slug)?.into()))
+}
+
+pub(crate) async fn show_quotas(
+    State(engine): State<App>,
+    _: Platform,
+    PathParts(slug): PathParts<String>,
+) -> Result<Answer<QuotasOut>, Problem> {
+    let tenant = find(&engine, &slug)?;
+    Ok(Answer(QuotasOut::of(engine.quotas(tenant.id).await?)))
 }
 
 pub(crate) async fn suspend(

@@ -26,6 +26,7 @@ pub(crate) use store::sqlite::backup::{Copied, OnProgress, Progress};
 
 use super::KEY_FILE;
 use crate::config::Config;
+use crate::entropy::SystemEntropy;
 
 /// Opens the store of these settings, and takes the data directory. With the key that links in mails are signed with.
 pub(super) async fn open_store(
@@ -58,6 +59,13 @@ pub(super) async fn open_store(
         }
     };
     Ok((store, link_key))
+}
+
+/// Opens the SQLite store of a data directory that no server uses, for the bench, which writes a past into it. Nobody hears
+/// of what is written.
+pub(crate) fn open_idle_store(data_dir: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    let vault = Vault::open(&data_dir.join(KEY_FILE), |buffer: &mut [u8]| SystemEntropy.fill(buffer))?;
+    Ok(Arc::new(SqliteStore::open(&sqlite::Options::new(data_dir), Arc::new(vault), Box::new(|_| ()))?))
 }
 
 /// Makes the data directory where it is missing: for its owner alone, because the key and the socket are in it.

@@ -1,10 +1,11 @@
 //! `postrider tenants`: who uses this Postrider.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::client::wire::Tenant;
+use super::client::wire::{Quota, Quotas, Tenant};
 use super::client::{self, Client, Part, Target, path};
 use super::exit::{Ended, Exit};
 use super::input::Consent;
@@ -49,6 +50,15 @@ struct Create {
     /// Where mail to the tenant itself goes
     #[arg(long)]
     email: Option<String>,
+    /// A quota of its own; 0 is no bound. With any, those that are not given are the server's
+    #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = quota)]
+    quotas: Vec<(String, u64)>,
+}
+
+fn quota(text: &str) -> Result<(String, u64), String> {
+    let wrong = || "must be a quota and its bound, like events_per_day=100000".to_owned();
+    let (name, bound) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), bound.parse().map_err(|_| wrong())?))
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +67,8 @@ struct TenantIn<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quotas: Option<BTreeMap<&'a str, u64>>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -76,8 +88,10 @@ async fn act(client: &Client, action: &Action, is_json: bool) -> Ended {
     let of = |slug: &str| path(&["v1", "tenants", slug]);
     let (answer, said) = match action {
         Action::List(part) => return list(client, part, is_json).await,
-        Action::Create(Create { slug, name, email }) => {
-            let request = TenantIn { name: name.as_deref(), email: email.as_deref() };
+        Action::Create(Create { slug, name, email, quotas }) => {
+            let named = quotas.iter().map(|(name, bound)| (name.as_str(), *bound)).collect();
+            let quotas = (!quotas.is_empty()).then_some(named);
+            let request = TenantIn { name: name.as_deref(), email: email.as_deref(), quotas };
             (
                 client.put(&of(slug), &request).await?,
                 format!("Tenant {slug} is there; 'postrider keys create' makes it a key."),
@@ -85,7 +99,12 @@ async fn act(client: &Client, action: &Action, is_json: bool) -> Ended {
         }
         Action::Show { slug } => {
             let answer = client.get(&of(slug)).await?;
-            let said = if is_json { String::new() } else { told(&answer.read()?, client) };
+            let said = if is_json {
+                String::new()
+            } else {
+                let quotas: Quotas = client.get(&path(&["v1", "tenants", slug, "quotas"])).await?.read()?;
+                told(&answer.read()?, &quotas, client)
+            };
             (answer, said)
         }
         Action::Suspend { slug } => {
@@ -126,7 +145,7 @@ async fn list(client: &Client, part: &Part, is_json: bool) -> Ended {
     Ok(Exit::Ok)
 }
 
-fn told(tenant: &Tenant, client: &Client) -> String {
+fn told(tenant: &Tenant, quotas: &Quotas, client: &Client) -> String {
     let email = tenant.email.as_deref().map_or_else(|| "none".to_owned(), safe);
     let mut lines = vec![
         format!("{} {:?}", safe(&tenant.slug), safe(&tenant.name)),
@@ -135,6 +154,11 @@ fn told(tenant: &Tenant, client: &Client) -> String {
     ];
     if let Some(at) = &tenant.suspended_at {
         lines.push(format!("  suspended {}", when(at, client.now())));
+    }
+    for Quota { name, limit, used } in &quotas.data {
+        let used = used.map_or_else(|| "not counted".to_owned(), |used| format!("{used} used"));
+        let limit = limit.map_or_else(|| "no bound".to_owned(), |limit| format!("of {limit}"));
+        lines.push(format!("  {:<19}{used}, {limit}", safe(name)));
     }
     lines.join("\n")
 }

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::Secret;
+use domain::quotas::{self, Quota, Quotas};
 use domain::secret::MASK;
 use engine::Settings;
 use engine::settings::Retention;
@@ -251,8 +252,12 @@ fn engine(reader: &mut Reader<'_>) -> Settings {
             deliveries: days(reader, "retention.deliveries_days"),
             attempts: days(reader, "retention.attempts_days"),
             inbox: days(reader, "retention.inbox_days"),
+            inbox_entries_max: Some(reader.number("retention.inbox_entries_max", 0..=1_000_000)).filter(|max| *max > 0),
             sums: days(reader, "retention.sums_days"),
         },
+        quotas: Quota::ALL.into_iter().fold(Quotas::default(), |quotas, quota| {
+            quotas.with(quota, Some(reader.number(&format!("quotas.{}", quota.name()), 0..=quotas::BOUND_MAX)))
+        }),
         ..Settings::default()
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::delivery::AttemptRecord;
+use domain::quotas::Quota;
 use engine::dispatch::announce::Moment;
 use engine::dispatch::attempt::Answered;
 use engine::ops::Figures;
@@ -20,7 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use store::observe::Commit;
+use store::observe::{Commit, Hold, Upkeep};
 
 use super::process;
 
@@ -37,6 +38,24 @@ fn commit_seconds() -> Histogram {
 /// 1 to 16,384, in fours: a commit is bounded at about 4,000 rows and one job.
 fn commit_rows() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 4.0, 8))
+}
+
+/// Around 20 ms, which no piece of upkeep should take: those who post an event meanwhile wait for it.
+const HOLD_SECONDS: [f64; 10] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+fn hold_seconds() -> Histogram {
+    Histogram::new(HOLD_SECONDS)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaLabels {
+    quota: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpkeepLabels {
+    /// What was done: fold, index, retain.
+    work: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,8 +107,11 @@ pub(crate) struct Metrics {
     channels_paused: Gauge,
     channels_tripped: Gauge,
     trips: Counter,
+    quota_refusals: Family<QuotaLabels, Counter>,
     commit_rows: Histogram,
     commit_seconds: Histogram,
+    upkeep_seconds: Seconds<UpkeepLabels>,
+    upkeep_rows: Family<UpkeepLabels, Counter>,
     store_calls: Counter,
     store_errors: Counter,
     requests: Family<RequestLabels, Counter>,
@@ -114,8 +136,11 @@ impl Metrics {
             channels_paused: Gauge::default(),
             channels_tripped: Gauge::default(),
             trips: Counter::default(),
+            quota_refusals: Family::default(),
             commit_rows: commit_rows(),
             commit_seconds: commit_seconds(),
+            upkeep_seconds: Family::new_with_constructor(hold_seconds),
+            upkeep_rows: Family::default(),
             store_calls: Counter::default(),
             store_errors: Counter::default(),
             requests: Family::default(),
@@ -123,9 +148,22 @@ impl Metrics {
             resident: Gauge::default(),
             open_fds: Gauge::default(),
         };
+        metrics.label();
         metrics.register_deliveries();
         metrics.register_server(start);
         Arc::new(metrics)
+    }
+
+    /// Makes the samples whose labels are known, so that they are told before anything is counted.
+    fn label(&self) {
+        for quota in Quota::ALL {
+            drop(self.quota_refusals.get_or_create(&QuotaLabels { quota: quota.name() }));
+        }
+        for work in Upkeep::ALL {
+            let labels = UpkeepLabels { work: work.name() };
+            drop(self.upkeep_seconds.get_or_create(&labels));
+            drop(self.upkeep_rows.get_or_create(&labels));
+        }
     }
 
     fn register_deliveries(&mut self) {
@@ -148,6 +186,8 @@ impl Metrics {
         registry.register("channels_tripped", help, self.channels_tripped.clone());
         let help = "How often a channel was tripped because it failed";
         registry.register("channel_trips", help, self.trips.clone());
+        let help = "Requests that were refused because a quota of their tenant had no room for them";
+        registry.register("quota_refusals", help, self.quota_refusals.clone());
     }
 
     fn register_server(&mut self, start: Timestamp) {
@@ -155,6 +195,10 @@ impl Metrics {
         registry.register("commit_rows", "Rows of a commit, as estimated", self.commit_rows.clone());
         let help = "How long a commit took, from its beginning until it was on the disk";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_seconds.clone());
+        let help = "How long a piece of upkeep kept the writer from everything else";
+        registry.register_with_unit("upkeep_duration", help, Unit::Seconds, self.upkeep_seconds.clone());
+        let help = "Rows that upkeep wrote (index) or let go of (retain)";
+        registry.register("upkeep_rows", help, self.upkeep_rows.clone());
         registry.register("store_calls", "Calls of the database, a statement or a few each", self.store_calls.clone());
         let help = "Calls of the database that could not be carried out";
         registry.register("store_errors", help, self.store_errors.clone());
@@ -223,6 +267,12 @@ impl store::observe::Observer for Metrics {
         }
     }
 
+    fn held(&self, hold: &Hold) {
+        let labels = UpkeepLabels { work: hold.work.name() };
+        self.upkeep_seconds.get_or_create(&labels).observe(hold.took.as_secs_f64());
+        self.upkeep_rows.get_or_create(&labels).inc_by(hold.rows.try_into().unwrap_or(u64::MAX));
+    }
+
     fn called(&self) {
         self.store_calls.inc();
     }
@@ -245,6 +295,11 @@ impl Metrics {
         self.attempts.get_or_create(&AttemptLabels { provider, outcome, status }).inc();
         let seconds = Duration::from_millis(record.duration_ms.into()).as_secs_f64();
         self.attempt_seconds.get_or_create(&ProviderLabels { provider }).observe(seconds);
+    }
+
+    /// A quota of some tenant had no room for a request.
+    pub(super) fn refused(&self, quota: Quota) {
+        self.quota_refusals.get_or_create(&QuotaLabels { quota: quota.name() }).inc();
     }
 
     /// So many deliveries are under way.

@@ -12,6 +12,7 @@ pub(crate) mod traces;
 
 use std::sync::Arc;
 
+use domain::quotas::Quota;
 use engine::dispatch::announce::Moment;
 use engine::dispatch::attempt::Answered;
 use engine::observe::{Commit, Observer};
@@ -42,6 +43,10 @@ impl Observer for Telemetry {
 
     fn moved(&self, moment: &Moment) {
         self.metrics.moved(moment);
+    }
+
+    fn refused(&self, quota: Quota) {
+        self.metrics.refused(quota);
     }
 
     fn in_flight(&self, deliveries: usize) {

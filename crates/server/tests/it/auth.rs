@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Accepted, Delivery, IssuedKey, Page, Setup, Stats, eventually, now_seconds, start};
 
 /// Every route of a tenant with the scope that it asks for. What stands in braces is the id of such a thing.
-const ROUTES: [(&str, &str, &str); 36] = [
+const ROUTES: [(&str, &str, &str); 37] = [
     ("POST", "/v1/events", "events:write"),
     ("GET", "/v1/events", "events:read"),
     ("GET", "/v1/events/{event}", "events:read"),
@@ -35,6 +35,7 @@ const ROUTES: [(&str, &str, &str); 36] = [
     ("POST", "/v1/redrives/{redrive}/cancel", "deliveries:write"),
     ("GET", "/v1/attempts", "deliveries:read"),
     ("GET", "/v1/stats", "deliveries:read"),
+    ("GET", "/v1/quotas", "deliveries:read"),
     ("GET", "/v1/inbox", "inbox"),
     ("GET", "/v1/inbox/unread", "inbox"),
     ("POST", "/v1/inbox/read-all", "inbox"),
@@ -46,11 +47,12 @@ const ROUTES: [(&str, &str, &str); 36] = [
     ("DELETE", "/v1/channels/{channel}", "channels:write"),
 ];
 
-const PLATFORM_ROUTES: [(&str, &str); 10] = [
+const PLATFORM_ROUTES: [(&str, &str); 11] = [
     ("GET", "/v1/tenants"),
     ("POST", "/v1/tenants"),
     ("PUT", "/v1/tenants/default"),
     ("GET", "/v1/tenants/default"),
+    ("GET", "/v1/tenants/default/quotas"),
     ("GET", "/v1/tenants/default/keys"),
     ("POST", "/v1/tenants/default/keys"),
     ("DELETE", "/v1/tenants/default/keys/999"),

@@ -6,6 +6,7 @@ use domain::breaker::{BreakerRule, Trip};
 use domain::channel::{Channel, ChannelSettings, DigestRule, OnUnknown, Pause, RateLimit, RatePeriod, shard_of};
 use domain::event::Severity;
 use domain::event_type::{EventType, KeptEventType, Variable, VariableGroup, VariableKind};
+use domain::quotas::{Quota, Quotas};
 use domain::routing::{ConfigVersion, Pattern, Subscription};
 use domain::schedule::Schedule;
 use domain::tenant::Scope;
@@ -24,7 +25,13 @@ async fn load<F: Factory>(world: &World<'_, F>) -> Snapshot {
 }
 
 async fn tenant<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
-    let new = NewTenant { slug: slug.to_owned(), name: slug.to_uppercase(), email: None, providers: None };
+    let new = NewTenant {
+        slug: slug.to_owned(),
+        name: slug.to_uppercase(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     world.store().put_tenant(new, NOW).await.unwrap().id
 }
 
@@ -59,6 +66,7 @@ pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) 
         name: "Acme".to_owned(),
         email: Some("a@acme.test".to_owned()),
         providers: None,
+        quotas: Quotas::default(),
     };
     let made = world.store().put_tenant(new.clone(), NOW).await.unwrap();
     assert_eq!((made.slug.as_str(), made.name.as_str(), made.email.as_deref()), ("acme", "Acme", Some("a@acme.test")));
@@ -74,7 +82,13 @@ pub async fn a_tenant_is_made_once_and_renamed<F: Factory>(world: World<'_, F>) 
 pub async fn the_providers_of_a_tenant_are_kept<F: Factory>(mut world: World<'_, F>) {
     let put = async |world: &World<'_, F>, slug: &str, providers: Option<&[&str]>| {
         let providers = providers.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-        let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers };
+        let new = NewTenant {
+            slug: slug.to_owned(),
+            name: slug.to_owned(),
+            email: None,
+            providers,
+            quotas: Quotas::default(),
+        };
         world.store().put_tenant(new, NOW).await.unwrap().providers
     };
     let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
@@ -90,6 +104,21 @@ pub async fn the_providers_of_a_tenant_are_kept<F: Factory>(mut world: World<'_,
     assert_eq!(kept, [names(&["slack", "email"]), names(&[]), None]);
     assert_eq!(put(&world, "some", Some(&["x"])).await, names(&["x"]));
     assert_eq!(put(&world, "some", None).await, None);
+}
+
+pub async fn the_quotas_of_a_tenant_are_kept<F: Factory>(mut world: World<'_, F>) {
+    let put = async |world: &World<'_, F>, quotas: Quotas| {
+        let (slug, name) = ("acme".to_owned(), "Acme".to_owned());
+        let new = NewTenant { slug, name, email: None, providers: None, quotas };
+        world.store().put_tenant(new, NOW).await.unwrap().quotas
+    };
+    let some = Quotas::default().with(Quota::EventsPerDay, Some(1_000_000)).with(Quota::Channels, Some(0));
+    let other = Quotas::default().with(Quota::EventsPerDay, Some(7)).with(Quota::DeliveriesWaiting, Some(9));
+    assert_eq!(put(&world, some).await, some);
+    assert_eq!(put(&world, other).await, other, "what is not set any more is gone");
+    world.reopen().await;
+    assert_eq!(load(&world).await.tenants[0].quotas, other);
+    assert_eq!(put(&world, Quotas::default()).await, Quotas::default());
 }
 
 pub async fn keys_are_made_and_revoked<F: Factory>(world: World<'_, F>) {

@@ -10,6 +10,7 @@ use domain::channel::ChannelSettings;
 use domain::delivery::{AttemptRecord, Delivery, State};
 use domain::event::NewEvent;
 use domain::outcome::Outcome;
+use domain::quotas::Quotas;
 use domain::routing::Pattern;
 use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, ReasonCode, Secret, StepsDone, TenantId, Timestamp};
@@ -130,7 +131,13 @@ impl<'f, F: Factory> World<'f, F> {
 
     /// A channel of [`TENANT`] that the directory knows.
     pub async fn own_channel(&self) -> ChannelId {
-        let new = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+        let new = NewTenant {
+            slug: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            email: None,
+            providers: None,
+            quotas: Quotas::default(),
+        };
         let tenant = self.store().put_tenant(new, NOW).await.expect("made");
         assert_eq!(tenant.id, TENANT);
         self.create_channel(TENANT, &["*"]).await.channel.id

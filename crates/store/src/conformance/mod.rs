@@ -134,6 +134,7 @@ cases! { $
     directory {
         a_tenant_is_made_once_and_renamed,
         the_providers_of_a_tenant_are_kept,
+        the_quotas_of_a_tenant_are_kept,
         keys_are_made_and_revoked,
         a_secret_is_in_use_once,
         a_channel_keeps_its_settings,
@@ -175,6 +176,7 @@ cases! { $
         an_order_is_kept_and_steered,
         a_tenant_has_so_many_open_orders,
         dead_letters_are_looked_at_in_order,
+        a_digest_of_dead_letters_comes_back_whole,
         past_events_are_looked_at_with_how_they_were_delivered,
         a_slice_of_dead_letters_waits_again,
         a_slice_of_events_is_delivered_anew,
@@ -188,6 +190,7 @@ cases! { $
         what_waits_or_is_dead_keeps_its_event,
         a_fan_out_in_the_making_keeps_its_event,
         entries_sums_and_orders_go_with_time,
+        an_inbox_keeps_its_newest_entries,
         a_deleted_channel_is_forgotten_when_nothing_speaks_of_it,
     }
     inbox {

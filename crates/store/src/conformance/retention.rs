@@ -5,7 +5,7 @@ use domain::redrive::{Progress, Source, Wanted};
 use domain::{ChannelId, DeliveryId, EventId, Timestamp};
 
 use super::Factory;
-use super::fixtures::{EXPIRES_AT, NOW, TENANT, World, dead, event, later, request, retrying, sent};
+use super::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, dead, event, later, request, retrying, sent};
 use crate::inbox::{InboxEntry, InboxQuery};
 use crate::journal::{AttemptQuery, EventQuery, StatsQuery};
 use crate::queue::{AcceptRequest, Arrival, Settlement};
@@ -15,7 +15,8 @@ use crate::{Directory as _, Inbox as _, Journal as _, Queue as _, Redrives as _,
 
 /// Everything before is let go of.
 const fn since(at: Timestamp) -> KeptSince {
-    KeptSince { events: Some(at), deliveries: Some(at), attempts: Some(at), inbox: Some(at), sums: Some(at) }
+    let (events, deliveries, attempts) = (Some(at), Some(at), Some(at));
+    KeptSince { events, deliveries, attempts, inbox: Some(at), inbox_entries_max: None, sums: Some(at) }
 }
 
 /// All slices, however many; more than are ever needed would go round in circles.
@@ -139,6 +140,34 @@ pub async fn entries_sums_and_orders_go_with_time<F: Factory>(world: World<'_, F
     assert_eq!(world.store().inbox(TENANT, query).await.unwrap().len(), 1);
     assert_eq!(sum().await, 1, "a quarter of an hour goes whole");
     assert_eq!(world.store().redrives(TENANT, None, 10).await.unwrap(), [open]);
+}
+
+pub async fn an_inbox_keeps_its_newest_entries<F: Factory>(world: World<'_, F>) {
+    let arrivals = world.post_each(TENANT, 1, 6).await;
+    let others = world.post_each(OTHER_TENANT, 2, 2).await;
+    let entry = |recipient: &str| InboxEntry { recipient: recipient.to_owned(), content: "{}".to_owned() };
+    for (arrival, recipient) in arrivals.iter().zip(["ada", "ada", "bob", "ada", "", "ada"]) {
+        world.settle(Settlement { inbox: vec![entry(recipient)], ..sent(arrival) }).await;
+    }
+    for arrival in &others {
+        world.settle(Settlement { inbox: vec![entry("ada")], ..sent(arrival) }).await;
+    }
+    let ids = async |tenant, recipient: &str| {
+        let recipient = Some(recipient.to_owned());
+        let query = InboxQuery { recipient, is_unread_only: false, before: None, rows_max: 10 };
+        world.store().inbox(tenant, query).await.unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let bound = |max| KeptSince { inbox_entries_max: Some(max), ..KeptSince::default() };
+    retain(&world, bound(4)).await;
+    assert_eq!(ids(TENANT, "ada").await.len(), 4, "it is not over the bound");
+    // Twice: a round begins anew when it is over.
+    for max in [3, 2] {
+        retain(&world, bound(max)).await;
+        assert_eq!(ids(TENANT, "ada").await.len(), max);
+    }
+    assert_eq!(ids(TENANT, "ada").await, [arrivals[5].delivery, arrivals[3].delivery]);
+    assert_eq!((ids(TENANT, "bob").await.len(), ids(TENANT, "").await.len()), (1, 1));
+    assert_eq!(ids(OTHER_TENANT, "ada").await.len(), 2, "each tenant has its own");
 }
 
 pub async fn a_deleted_channel_is_forgotten_when_nothing_speaks_of_it<F: Factory>(world: World<'_, F>) {

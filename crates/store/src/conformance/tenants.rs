@@ -1,6 +1,7 @@
 //! The end of a tenant: suspended, resumed, deleted, and erased slice by slice while others go on.
 
 use domain::delivery::State;
+use domain::quotas::Quotas;
 use domain::tenant::Scope;
 use domain::{ChannelId, DeliveryId, EventId, TenantId};
 
@@ -22,7 +23,13 @@ async fn make_both<F: Factory>(world: &World<'_, F>) {
 }
 
 async fn put<F: Factory>(world: &World<'_, F>, slug: &str) -> TenantId {
-    let new = NewTenant { slug: slug.to_owned(), name: slug.to_owned(), email: None, providers: None };
+    let new = NewTenant {
+        slug: slug.to_owned(),
+        name: slug.to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     world.store().put_tenant(new, NOW).await.unwrap().id
 }
 

@@ -23,7 +23,8 @@ use crate::directory::{
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, retry_json, tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, read_quotas, retry_json,
+    tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -198,7 +199,7 @@ async fn all_subscriptions(connection: &Connection) -> Result<Vec<Subscription>,
 
 async fn put_tenant(tx: &mut Tx, tenant: &NewTenant, now: Timestamp) -> Result<Tenant, Error> {
     let (slug, name, email) = (text(&tenant.slug), text(&tenant.name), tenant.email.as_deref().map(text));
-    let settings = tenant_patch_json(tenant.providers.as_deref());
+    let settings = tenant_patch_json(tenant);
     // A merge patch: null removes, and other settings stay as they are.
     let sql = "UPDATE tenants
                SET name = $2, email = $3, settings = jsonb_strip_nulls(settings::jsonb || $4::text::jsonb)::text,
@@ -227,6 +228,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, Error> {
         updated_at: row.try_get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
         suspended_at: row.try_get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
         providers: read_providers(row.try_get(7)?),
+        quotas: read_quotas(row.try_get(7)?),
     })
 }
 

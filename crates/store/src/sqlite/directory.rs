@@ -13,14 +13,15 @@ use domain::{ChannelId, DeliveryId, KeyId, ReasonCode, SubscriptionId, TenantId,
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_rows::{CHANNEL_COLUMNS, SealedChannel, read_channel};
-use super::writer::{Tx, next};
+use super::tx::{Tx, next};
 use super::{SqliteStore, event_types, from_sqlite, keys, reconfigure, steering, tenants};
 use crate::directory::{
     Changed, ChannelChange, ChannelWithRoutes, ConfigChange, Directory, NewChannel, NewKey, NewRoute, NewTenant,
     Snapshot, Steered, SteeringChange,
 };
 use crate::settings::{
-    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, retry_json, tenant_patch_json,
+    as_ms, breaker_json, digest_json, rate_limit_json, read_code, read_providers, read_quotas, retry_json,
+    tenant_patch_json,
 };
 use crate::{StoreError, Vault};
 
@@ -174,7 +175,7 @@ fn all_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscripti
 }
 
 fn put_tenant(tx: &mut Tx<'_>, tenant: &NewTenant, now: Timestamp) -> rusqlite::Result<Tenant> {
-    let settings = tenant_patch_json(tenant.providers.as_deref());
+    let settings = tenant_patch_json(tenant);
     // A merge patch: null removes, and other settings stay as they are.
     let updated = tx.connection.execute(
         "UPDATE tenants
@@ -206,7 +207,8 @@ pub(super) fn read_tenant(row: &Row<'_>) -> rusqlite::Result<Tenant> {
         created_at: Timestamp::from_ms(row.get(4)?),
         updated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
         suspended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_ms),
-        providers: read_providers(&row.get::<_, String>(7)?),
+        providers: read_providers(row.get_ref(7)?.as_str()?),
+        quotas: read_quotas(row.get_ref(7)?.as_str()?),
     })
 }
 

@@ -5,7 +5,7 @@ use domain::event_type::{EventType, KeptEventType};
 use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::settings::{groups_json, read_groups};
 
 const COLUMNS: &str = "tenant_id, type, label, description, groups, created_at, updated_at";

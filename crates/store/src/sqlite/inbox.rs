@@ -5,7 +5,7 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use super::writer::Tx;
+use super::tx::Tx;
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::inbox::{Inbox, InboxEntry, InboxQuery, InboxRow, UNREAD_COUNTED_MAX};

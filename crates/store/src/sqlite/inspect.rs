@@ -5,10 +5,8 @@
 use std::path::Path;
 
 use domain::Timestamp;
-use domain::ids::ID_MAX;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::segments::{self, Kind};
 use super::{DATABASE_FILE, backup, connect_for_reading, from_sqlite, refuse_newer};
 use crate::StoreError;
 
@@ -42,11 +40,12 @@ pub fn inspect(data_dir: &Path) -> Result<Option<Inspection>, StoreError> {
 }
 
 fn newest_event(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    for segment in segments::list(connection, Kind::Events, 0, ID_MAX)? {
-        let sql = format!("SELECT accepted_at FROM {} ORDER BY id DESC LIMIT 1", segment.table);
-        if let Some(at) = connection.query_row(&sql, [], |row| row.get(0)).optional()? {
-            return Ok(Some(Timestamp::from_ms(at)));
-        }
+    // Before its first start with this version a database has its events elsewhere.
+    if !connection.table_exists(None, "events")? {
+        return Ok(None);
     }
-    Ok(None)
+    connection
+        .query_row("SELECT accepted_at FROM events ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .map(|at| at.map(Timestamp::from_ms))
 }

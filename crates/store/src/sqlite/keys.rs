@@ -4,7 +4,7 @@ use domain::tenant::{Key, Scope};
 use domain::{KeyId, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::writer::{Tx, next};
+use super::tx::{Tx, next};
 use crate::directory::NewKey;
 
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Key>> {

@@ -24,6 +24,7 @@ mod steering;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod tx;
 pub mod writer;
 
 use std::fs::File;
@@ -39,7 +40,8 @@ use crate::queue::Feed;
 use crate::{StoreError, Vault};
 use folding::Folder;
 use readers::Readers;
-use writer::{Job, Tx, Urgency, Write, Writer, WriterHandle};
+use tx::Tx;
+use writer::{Job, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";

@@ -3,7 +3,6 @@
 //! A new one has an unfinished name until it is whole, so that no server starts on it before. It is written without a
 //! log and without waiting for the disk; both come at the end.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -22,28 +21,23 @@ use crate::moving::{Kind, Page, Row, Source, Table, Target, Value, check_version
 const UNFINISHED_FILE: &str = "postrider.db.moving";
 
 /// Columns of this store alone.
-const OWN_COLUMNS: [(&str, &str); 1] = [("sequences", "one")];
+const OWN_COLUMNS: [(&str, &str); 2] = [("sequences", "one"), ("settled", "segment")];
 
 /// A database that is read.
 pub struct Database {
     connection: Connection,
-    reading: Reading,
+    /// None when nothing is left.
+    reading: Option<Reading>,
 }
 
-/// How far a table is read: history is in several.
-#[derive(Default)]
+/// How far a table is read, along its key.
 struct Reading {
-    left: VecDeque<Piece>,
-    /// The key of the last row of the first of them.
-    after: Option<Vec<SqlValue>>,
-}
-
-/// A table of the schema that is read along its key.
-struct Piece {
-    table: String,
-    /// One for each column that was asked for.
-    expressions: Vec<String>,
+    table: Table,
+    /// The columns that were asked for.
+    columns: Vec<String>,
     key: Vec<String>,
+    /// The key of the last row.
+    after: Option<Vec<SqlValue>>,
 }
 
 impl Database {
@@ -57,59 +51,39 @@ impl Database {
         locks.take(data_dir)?;
         let connection = connect_for_reading(&path)?;
         check_version(schema_version(&connection)?, known_version())?;
+        if has_former_segments(&connection).map_err(from_sqlite)? {
+            let message = format!(
+                "the database in {} is not brought up to date yet: start a server on it once",
+                data_dir.display()
+            );
+            return Err(StoreError::Unusable(message));
+        }
         connection.execute_batch("BEGIN").map_err(from_sqlite)?;
-        Ok(Self { connection, reading: Reading::default() })
-    }
-
-    fn pieces(&self, table: Table, columns: &[String]) -> rusqlite::Result<VecDeque<Piece>> {
-        let present = present_table(&self.connection, table)?;
-        let declared = declared_columns(&self.connection, &present)?;
-        let tables = match segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History) {
-            Some(kind) => segments::all(&self.connection, kind)?,
-            None => vec![present],
-        };
-        let piece = |table: String| {
-            let own = declared_columns(&self.connection, &table)?;
-            // A segment of an older form lacks columns: their defaults stand for them.
-            let expression = |name: &String| {
-                let is_there = own.iter().any(|column| column.name == *name);
-                if is_there { format!("\"{name}\"") } else { default_of(&declared, name) }
-            };
-            Ok(Piece { expressions: columns.iter().map(expression).collect(), key: key_of(&own), table })
-        };
-        tables.into_iter().map(piece).collect()
+        Ok(Self { connection, reading: None })
     }
 
     fn next_page(&mut self) -> rusqlite::Result<Page> {
         let mut page = Page::default();
-        while let Some(piece) = self.reading.left.front()
-            && !page.is_full()
-        {
-            self.reading.after = piece.read(&self.connection, self.reading.after.as_deref(), &mut page)?;
-            if self.reading.after.is_none() {
-                self.reading.left.pop_front();
-            }
+        if let Some(mut reading) = self.reading.take() {
+            reading.after = reading.read(&self.connection, &mut page)?;
+            self.reading = reading.after.is_some().then_some(reading);
         }
         Ok(page)
     }
 }
 
-impl Piece {
-    /// Reads rows beyond a key until the page is full. Returns the key of the last one, or nothing when that was all.
-    fn read(
-        &self,
-        connection: &Connection,
-        after: Option<&[SqlValue]>,
-        page: &mut Page,
-    ) -> rusqlite::Result<Option<Vec<SqlValue>>> {
-        let (expressions, key) = (self.expressions.join(", "), self.key.join(", "));
+impl Reading {
+    /// Reads further rows until the page is full. Returns the key of the last one, or nothing when that was all.
+    fn read(&self, connection: &Connection, page: &mut Page) -> rusqlite::Result<Option<Vec<SqlValue>>> {
+        let (names, key) = (self.columns.join("\", \""), self.key.join(", "));
+        let after = self.after.as_deref();
         let beyond =
             after.map_or_else(String::new, |after| format!("WHERE ({key}) > ({})", vec!["?"; after.len()].join(", ")));
-        let sql = format!("SELECT {expressions}, {key} FROM {} {beyond} ORDER BY {key}", self.table);
+        let sql = format!("SELECT \"{names}\", {key} FROM {} {beyond} ORDER BY {key}", self.table);
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(after.unwrap_or_default()))?;
         while let Some(row) = rows.next()? {
-            let columns = self.expressions.len();
+            let columns = self.columns.len();
             page.push((0..columns).map(|column| row.get_ref(column).and_then(value)).collect::<Result<_, _>>()?);
             if page.is_full() {
                 return (columns..columns + self.key.len())
@@ -129,20 +103,14 @@ impl Source for Database {
     }
 
     async fn count(&mut self, table: Table) -> Result<u64, StoreError> {
-        let count = || -> rusqlite::Result<i64> {
-            let pieces = self.pieces(table, &[])?;
-            let count = |piece: &Piece| {
-                let sql = format!("SELECT COUNT(*) FROM {}", piece.table);
-                self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0))
-            };
-            pieces.iter().map(count).sum()
-        };
-        count().map(|rows| u64::try_from(rows).unwrap_or(0)).map_err(from_sqlite)
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        let count = self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        count.map(|rows| u64::try_from(rows).unwrap_or(0)).map_err(from_sqlite)
     }
 
     async fn begin(&mut self, table: Table, columns: &[String]) -> Result<(), StoreError> {
-        let left = self.pieces(table, columns).map_err(from_sqlite)?;
-        self.reading = Reading { left, after: None };
+        let key = key_of(&declared_columns(&self.connection, table).map_err(from_sqlite)?);
+        self.reading = Some(Reading { table, columns: columns.to_vec(), key, after: None });
         Ok(())
     }
 
@@ -193,23 +161,28 @@ impl NewDatabase {
             .map_err(from_sqlite)?;
         migrate(&mut connection)?;
         let segments = Segments::open(&connection, rows_max)?;
-        let database = Database { connection, reading: Reading::default() };
+        let database = Database { connection, reading: None };
         Ok(Self { database, segments, unfinished, data_dir: data_dir.to_owned() })
     }
 
     fn insert(&mut self, table: Table, columns: &[String], rows: &[Row]) -> Result<(), StoreError> {
         let connection = &self.database.connection;
         let (names, places) = (columns.join(", "), vec!["?"; columns.len()].join(", "));
-        let plain = match table.kind {
+        let kind = segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History);
+        let sql = match table.kind {
             Kind::Single => format!("UPDATE {table} SET ({names}) = ({places})"),
+            _ if kind == Some(segments::Kind::Settled) => {
+                format!("INSERT INTO {table} ({names}, segment) VALUES ({places}, ?)")
+            }
             Kind::Plain | Kind::History => format!("INSERT INTO {table} ({names}) VALUES ({places})"),
         };
-        let kind = segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History);
         for row in rows {
-            let sql = kind.map_or(plain.as_str(), |kind| self.segments.insert_sql(kind));
+            let segment = kind.map(|kind| (kind, self.segments.add(kind)));
+            let settled_in = segment.filter(|(kind, _)| *kind == segments::Kind::Settled);
+            let values = row.iter().cloned().chain(settled_in.map(|(_, number)| Value::Integer(number)));
             connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.execute(params_from_iter(row)))
+                .prepare_cached(&sql)
+                .and_then(|mut statement| statement.execute(params_from_iter(values)))
                 .map_err(from_sqlite)?;
             self.segments.rotate_full(connection)?;
         }
@@ -232,8 +205,8 @@ impl Target for NewDatabase {
         self.database.connection.execute_batch("BEGIN").map_err(from_sqlite)?;
         self.insert(table, columns, rows)?;
         self.database.connection.execute_batch("COMMIT").map_err(from_sqlite)?;
-        // Segments that are full get their indexes at once: a server would build one between two commits each.
-        while self.segments.index_one(&self.database.connection)? {}
+        // Segments that are full get their look-ups at once: a server would write one between two commits each.
+        while self.segments.index_one(&self.database.connection)? > 0 {}
         Ok(())
     }
 
@@ -247,39 +220,30 @@ impl Target for NewDatabase {
     }
 }
 
+/// Whether a segment is still a table of its own, which a start would move.
+fn has_former_segments(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM segments WHERE form > 0)", [], |row| row.get(0))
+}
+
 /// A column as the schema declares it.
 struct Declared {
     name: String,
-    default: Option<String>,
     /// Its place in the key, from 1; 0 when it is not in it.
     key: i64,
 }
 
-fn declared_columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Declared>> {
+fn declared_columns(connection: &Connection, table: Table) -> rusqlite::Result<Vec<Declared>> {
     connection
-        .prepare_cached("SELECT name, dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid")?
-        .query_map([table], |row| Ok(Declared { name: row.get(0)?, default: row.get(1)?, key: row.get(2)? }))?
+        .prepare_cached("SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid")?
+        .query_map([table.name], |row| Ok(Declared { name: row.get(0)?, key: row.get(1)? }))?
         .collect()
 }
 
 /// The columns that every store has.
 fn columns(connection: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
-    let declared = declared_columns(connection, &present_table(connection, table)?)?;
+    let declared = declared_columns(connection, table)?;
     let names = declared.into_iter().map(|column| column.name);
     Ok(names.filter(|name| !OWN_COLUMNS.contains(&(table.name, name))).collect())
-}
-
-/// The table itself; of history the newest segment, which has the present form.
-fn present_table(connection: &Connection, table: Table) -> rusqlite::Result<String> {
-    match segments::Kind::parse(table.name).filter(|_| table.kind == Kind::History) {
-        Some(kind) => Ok(segments::all(connection, kind)?.pop().unwrap_or_default()),
-        None => Ok(table.name.to_owned()),
-    }
-}
-
-fn default_of(declared: &[Declared], name: &str) -> String {
-    let default = declared.iter().find(|column| column.name == name).and_then(|column| column.default.clone());
-    default.unwrap_or_else(|| "NULL".to_owned())
 }
 
 fn key_of(declared: &[Declared]) -> Vec<String> {

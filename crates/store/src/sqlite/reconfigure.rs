@@ -4,7 +4,7 @@ use domain::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::from_sqlite;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::directory::ConfigChange;
 use crate::{StoreError, Vault};
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::directory::{create_channel, delete_channel, update_channel};
 use super::from_sqlite;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::directory::{DialectSettings, Steered, SteeringChange};
 use crate::vault::NO_CHANNEL;
 use crate::{StoreError, Vault};

@@ -9,7 +9,7 @@ use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::directory::{TENANT_COLUMNS, read_tenant};
-use super::writer::Tx;
+use super::tx::Tx;
 use domain::tenant::Tenant;
 
 pub(super) fn suspend(tx: &mut Tx<'_>, tenant: TenantId, now: Timestamp) -> rusqlite::Result<Option<Tenant>> {

@@ -9,21 +9,22 @@
 //! start would cost every batch a copy of each page that each job touches. When the disk itself fails, the whole batch
 //! does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use domain::{ChannelId, TenantId, Timestamp};
-use rusqlite::{Connection, params};
+use domain::TenantId;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::folding::{self, Fold, Folder, Log};
 use super::segments::Segments;
+use super::tx::{Done, Sequences, Tx};
 use super::{Options, from_sqlite, tenants};
 use crate::StoreError;
-use crate::observe::{Commit, Observed};
+use crate::observe::{Commit, Observed, Upkeep};
 use crate::queue::{Arrival, Feed};
 
 /// Rows in one commit, as the jobs estimate them: bounds how long a commit takes and what a failure repeats.
@@ -32,17 +33,14 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
-/// A writer that is never idle does a slice of upkeep after so many batches: often enough to keep up with a flood, whose
-/// batches are large, and seldom enough that few of those who wait meet one.
+/// A writer that is never idle does a slice of upkeep after so many batches, seldom enough that few of those who wait meet
+/// one; when it falls behind, after every batch.
 const BATCHES_PER_SLICE: u32 = 32;
 
 /// How long a job that is in no hurry waits for company, in turns; each turn takes one more job or ends empty. At half
 /// load this saves every second commit, and what a commit costs is what others wait for.
 const RIDE_TURNS: u32 = 4;
 const RIDE_TURN: Duration = Duration::from_micros(500);
-
-/// Counters are kept by the quarter of an hour.
-pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
 
 /// How soon a job must be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,213 +107,6 @@ where
     }
 }
 
-/// The ids that come next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sequences {
-    pub config_version: i64,
-    pub tenant: i64,
-    pub api_key: i64,
-    pub channel: i64,
-    pub subscription: i64,
-    pub event: i64,
-    pub delivery: i64,
-    pub attempt: i64,
-    pub digest: i64,
-    /// Not an id: the last day whose table of idempotency keys was begun.
-    pub idempotency_day: i64,
-}
-
-impl Sequences {
-    fn load(connection: &Connection) -> Result<Self, StoreError> {
-        connection
-            .query_row(
-                "SELECT config_version, tenant, api_key, channel, subscription, event, delivery, attempt, digest,
-                        idempotency_day
-                 FROM sequences",
-                [],
-                |row| {
-                    Ok(Self {
-                        config_version: row.get(0)?,
-                        tenant: row.get(1)?,
-                        api_key: row.get(2)?,
-                        channel: row.get(3)?,
-                        subscription: row.get(4)?,
-                        event: row.get(5)?,
-                        delivery: row.get(6)?,
-                        attempt: row.get(7)?,
-                        digest: row.get(8)?,
-                        idempotency_day: row.get(9)?,
-                    })
-                },
-            )
-            .map_err(from_sqlite)
-    }
-
-    fn save(&self, connection: &Connection) -> Result<(), StoreError> {
-        connection
-            .prepare_cached(
-                "UPDATE sequences
-                 SET config_version = ?1, tenant = ?2, api_key = ?3, channel = ?4, subscription = ?5,
-                     event = ?6, delivery = ?7, attempt = ?8, digest = ?9, idempotency_day = ?10",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    self.config_version,
-                    self.tenant,
-                    self.api_key,
-                    self.channel,
-                    self.subscription,
-                    self.event,
-                    self.delivery,
-                    self.attempt,
-                    self.digest,
-                    self.idempotency_day,
-                ])
-            })
-            .map(drop)
-            .map_err(from_sqlite)
-    }
-}
-
-/// Takes the next number of a sequence.
-pub(super) fn next(sequence: &mut i64) -> i64 {
-    let number = *sequence;
-    *sequence += 1;
-    number
-}
-
-/// A sum of `counters` by its key: tenant, quarter of an hour, channel, event type, status.
-type CountKey = (TenantId, i64, ChannelId, Arc<str>, &'static str);
-
-/// How many more (or fewer) deliveries of a channel wait, or are dead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shift {
-    pub pending: i64,
-    pub retrying: i64,
-    pub dead: i64,
-}
-
-/// What happened in a batch, in order, so that the tail of a refused job can be cut off; summed when it is written.
-#[derive(Default)]
-struct Happened {
-    counts: Vec<CountKey>,
-    shifts: Vec<(TenantId, ChannelId, Shift)>,
-}
-
-impl Happened {
-    /// Writes the sums. Returns how often each status was counted.
-    fn save(self, connection: &Connection) -> rusqlite::Result<Vec<(&'static str, u64)>> {
-        let mut counts: BTreeMap<CountKey, i64> = BTreeMap::new();
-        let mut by_status: Vec<(&'static str, u64)> = Vec::new();
-        for key in self.counts {
-            // A handful of statuses: looking through them beats any map.
-            match by_status.iter_mut().find(|(status, _)| *status == key.4) {
-                Some((_, count)) => *count += 1,
-                None => by_status.push((key.4, 1)),
-            }
-            *counts.entry(key).or_default() += 1;
-        }
-        let mut shifts: BTreeMap<ChannelId, (TenantId, Shift)> = BTreeMap::new();
-        for (tenant, channel, shift) in self.shifts {
-            let (_, sum) = shifts.entry(channel).or_insert((tenant, Shift::default()));
-            sum.pending += shift.pending;
-            sum.retrying += shift.retrying;
-            sum.dead += shift.dead;
-        }
-        save_counts(connection, &counts)?;
-        save_shifts(connection, &shifts)?;
-        Ok(by_status)
-    }
-}
-
-// Nearly every sum has its row already, and to update it costs a quarter less than `INSERT .. ON CONFLICT` does.
-
-fn save_counts(connection: &Connection, counts: &BTreeMap<CountKey, i64>) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
-        "UPDATE counters
-         SET count = count + ?6
-         WHERE tenant_id = ?1 AND bucket = ?2 AND channel_id = ?3 AND event_type = ?4 AND status = ?5",
-    )?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO counters (tenant_id, bucket, channel_id, event_type, status, count)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for ((tenant, bucket, channel, event_type, status), count) in counts {
-        let values = params![tenant.0, bucket, channel.0, event_type, status, count];
-        if update.execute(values)? == 0 {
-            insert.execute(values)?;
-        }
-    }
-    Ok(())
-}
-
-fn save_shifts(connection: &Connection, shifts: &BTreeMap<ChannelId, (TenantId, Shift)>) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
-        "UPDATE waiting
-         SET pending = pending + ?2, retrying = retrying + ?3, dead = dead + ?4
-         WHERE channel_id = ?1",
-    )?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO waiting (channel_id, tenant_id, pending, retrying, dead)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for (channel, (tenant, shift)) in shifts.iter().filter(|(_, (_, shift))| *shift != Shift::default()) {
-        let Shift { pending, retrying, dead } = shift;
-        if update.execute(params![channel.0, pending, retrying, dead])? == 0 {
-            insert.execute(params![channel.0, tenant.0, pending, retrying, dead])?;
-        }
-    }
-    Ok(())
-}
-
-/// The open transaction, as jobs see it.
-pub struct Tx<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) sequences: &'a mut Sequences,
-    pub(super) segments: &'a mut Segments,
-    /// Tenants that were deleted, also those that are erased by now.
-    pub(super) gone: &'a mut Arc<BTreeSet<TenantId>>,
-    arrivals: Vec<Arrival>,
-    happened: Happened,
-}
-
-impl Tx<'_> {
-    /// Announces a delivery, once the batch is durable.
-    pub(super) fn announce(&mut self, arrival: Arrival) {
-        self.arrivals.push(arrival);
-    }
-
-    /// Counts something that happened at `at`.
-    pub(super) fn count(
-        &mut self,
-        tenant: TenantId,
-        channel: ChannelId,
-        event_type: &Arc<str>,
-        status: &'static str,
-        at: Timestamp,
-    ) {
-        let bucket = at.as_ms().div_euclid(BUCKET_MS);
-        self.happened.counts.push((tenant, bucket, channel, Arc::clone(event_type), status));
-    }
-
-    /// Whether this batch will write sums of a tenant at its end.
-    pub(super) fn has_counted(&self, tenant: TenantId) -> bool {
-        let Happened { counts, shifts } = &self.happened;
-        counts.iter().any(|count| count.0 == tenant) || shifts.iter().any(|shift| shift.0 == tenant)
-    }
-
-    /// How many more (or fewer) deliveries of a channel wait by this batch than its sums say yet.
-    pub(super) fn shifted(&self, channel: ChannelId) -> i64 {
-        let of_channel = self.happened.shifts.iter().filter(|(_, of, _)| *of == channel);
-        of_channel.map(|(.., shift)| shift.pending + shift.retrying).sum()
-    }
-
-    /// Notes that so many more (or fewer) deliveries of a channel wait.
-    pub(super) fn shift(&mut self, tenant: TenantId, channel: ChannelId, shift: Shift) {
-        self.happened.shifts.push((tenant, channel, shift));
-    }
-}
-
 /// How the simulator makes a batch fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -357,15 +148,31 @@ impl Writer {
         Self { folder: Some(folder), ..self }
     }
 
-    /// Does one slice of what can wait: folds the log into the database, or builds an index of a closed segment.
+    /// Does one slice of what can wait: folds the log into the database, or writes a look-up of a closed segment.
     /// Returns whether more may be left.
     pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
         match (Log::of(&self.connection)?.next(self.folder.is_some()), &self.folder) {
             (Fold::Beside, Some(folder)) => folder.ask(),
             (Fold::Nothing, _) => {}
-            (Fold::Here | Fold::Beside, _) => folding::fold(&self.connection)?,
+            (Fold::Here | Fold::Beside, _) => {
+                Observed::timed(
+                    self.observed.as_ref(),
+                    Upkeep::Fold,
+                    |()| Some(0),
+                    || folding::fold(&self.connection),
+                )?;
+            }
         }
-        self.memory.segments.index_one(&self.connection)
+        let rows = |indexed: &usize| (*indexed > 0).then_some(*indexed);
+        let indexed = Observed::timed(self.observed.as_ref(), Upkeep::Index, rows, || {
+            self.memory.segments.index_one(&self.connection)
+        })?;
+        Ok(indexed > 0)
+    }
+
+    /// Whether upkeep falls behind what is written, so that it cannot wait for an idle moment.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.memory.segments.is_behind()
     }
 
     #[cfg(test)]
@@ -454,7 +261,7 @@ fn commit(
     execute(connection, "BEGIN IMMEDIATE")?;
     memory.segments.rotate_full(connection)?;
     let Memory { sequences, segments, gone } = memory;
-    let mut tx = Tx { connection, sequences, segments, gone, arrivals: Vec::new(), happened: Happened::default() };
+    let mut tx = Tx::new(connection, sequences, segments, gone);
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(match isolation {
@@ -462,9 +269,7 @@ fn commit(
             Isolation::Apart => run_apart(&mut tx, job.as_mut())?,
         });
     }
-    let Tx { arrivals, happened, .. } = tx;
-    let counts = happened.save(connection).map_err(from_sqlite)?;
-    sequences.save(connection)?;
+    let Done { arrivals, counts } = tx.finish()?;
     if fault == Some(Fault::BeforeCommit) {
         return Err(StoreError::Unavailable("the commit failed".to_owned()));
     }
@@ -474,8 +279,7 @@ fn commit(
 
 /// Runs a job in a savepoint. The outer error ends the batch, the inner one the job alone.
 fn run_apart(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<Result<(), StoreError>, StoreError> {
-    let (sequences, segments) = (*tx.sequences, tx.segments.clone());
-    let (arrivals, counts, shifts) = (tx.arrivals.len(), tx.happened.counts.len(), tx.happened.shifts.len());
+    let before = tx.mark();
     execute(tx.connection, "SAVEPOINT job")?;
     let result = match job.run(tx) {
         Err(error) if error.is_transient() => return Err(error),
@@ -483,10 +287,7 @@ fn run_apart(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<Result<(), StoreError
     };
     if result.is_err() {
         execute(tx.connection, "ROLLBACK TO job")?;
-        (*tx.sequences, *tx.segments) = (sequences, segments);
-        tx.arrivals.truncate(arrivals);
-        tx.happened.counts.truncate(counts);
-        tx.happened.shifts.truncate(shifts);
+        tx.go_back(before);
     }
     execute(tx.connection, "RELEASE job")?;
     Ok(result)
@@ -538,7 +339,7 @@ fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
     while let Some(first) = next_job(&mut writer, waiting) {
         run_batch(&mut writer, Batch::gather(first, waiting).jobs, None);
         batches = batches.wrapping_add(1);
-        if batches.is_multiple_of(BATCHES_PER_SLICE) {
+        if batches.is_multiple_of(BATCHES_PER_SLICE) || writer.is_behind() {
             // Upkeep that fails is tried again with the next slice.
             let _ = writer.upkeep_slice();
         }

@@ -1,10 +1,11 @@
-//! `/v1/deliveries`, `/v1/attempts`, `/v1/stats`.
+//! `/v1/deliveries`, `/v1/attempts`, `/v1/stats`, `/v1/quotas`.
 
 use domain::tenant::Scope::{DeliveriesRead, DeliveriesWrite};
 use serde_json::{Value, json};
 
 use super::super::attempts::{self, AttemptOut};
 use super::super::deliveries::{self, DeliveryOut};
+use super::super::quotas::{self, QuotasOut};
 use super::super::stats::{self, StatsIn, StatsOut};
 use super::Routes;
 use crate::openapi::Operation;
@@ -49,6 +50,22 @@ pub(super) fn declare(routes: Routes) -> Routes {
                 .page::<AttemptOut>(attempt()),
         )
         .get("/v1/stats", stats::show, sums())
+        .get(
+            "/v1/quotas",
+            quotas::show,
+            Operation::new("getQuotas", "stats", "What the tenant may bring and have, and how much of it is used.")
+                .scope(DeliveriesRead)
+                .answers::<QuotasOut>(200, "The quotas.", quotas_example()),
+        )
+}
+
+pub(super) fn quotas_example() -> Value {
+    json!({"data": [
+        {"name": "events_per_minute", "limit": null, "used": null, "is_own": false},
+        {"name": "events_per_day", "limit": 100_000, "used": 7, "is_own": true},
+        {"name": "deliveries_waiting", "limit": null, "used": 2, "is_own": false},
+        {"name": "channels", "limit": 50, "used": 3, "is_own": false},
+    ]})
 }
 
 fn sums() -> Operation {

@@ -3,8 +3,10 @@
 use domain::tenant::Scope::Platform;
 use serde_json::{Value, json};
 
+use super::super::quotas::QuotasOut;
 use super::super::tenants::{self, KeyIn, KeyOut, KeysIn, ListIn, TenantIn, TenantOut};
 use super::Routes;
+use super::deliveries::quotas_example;
 use crate::openapi::Operation;
 
 pub(super) fn declare(routes: Routes) -> Routes {
@@ -32,8 +34,17 @@ fn of_tenants(routes: Routes) -> Routes {
             "/v1/tenants/{slug}",
             tenants::put,
             shown(operation("putTenant", "Makes a tenant, or changes it.")).body::<TenantIn>(json!({
-                "name": "Acme", "email": "ops@example.com", "providers": ["email", "webhook"],
+                "name": "Acme", "email": "ops@example.com", "providers": ["email", "webhook"], "quotas": {"events_per_day": 100_000},
             })),
+        )
+        .get(
+            "/v1/tenants/{slug}/quotas",
+            tenants::show_quotas,
+            operation("getTenantQuotas", "What a tenant may bring and have, and how much of it is used.").answers::<QuotasOut>(
+                200,
+                "The quotas.",
+                quotas_example(),
+            ),
         )
         .delete(
             "/v1/tenants/{slug}",
@@ -82,8 +93,8 @@ fn keys(routes: Routes) -> Routes {
 
 fn tenant() -> Value {
     json!({
-        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "providers": null, "suspended_at": null,
-        "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
+        "id": 2, "slug": "acme", "name": "Acme", "email": "ops@example.com", "providers": null,
+        "quotas": {"events_per_day": 100_000}, "suspended_at": null, "created_at": "2026-11-22T08:46:21.550Z", "updated_at": null,
     })
 }
 

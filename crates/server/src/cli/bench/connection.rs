@@ -14,15 +14,15 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::net::TcpStream;
 
-/// How much of an answer is kept; the rest is read and dropped.
-const KEPT_BYTES: usize = 16 << 10;
+/// How much of an answer is kept, enough for the page of figures; the rest is read and dropped.
+const KEPT_BYTES: usize = 64 << 10;
 
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
 }
 
-/// An answer, read to its end. Of a body longer than 16 KiB only the beginning is kept.
+/// An answer, read to its end. Of a body longer than 64 KiB only the beginning is kept.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,

@@ -11,9 +11,11 @@ mod body;
 mod connection;
 mod database;
 mod disk;
+mod figures;
 mod floor;
 mod load;
 mod pace;
+mod past;
 mod process;
 mod progress;
 mod receiver;
@@ -55,6 +57,8 @@ enum Choice {
     NoisyTenant,
     Idle,
     Lists,
+    History,
+    Retention,
     Stores,
     Waiting,
     LiveTables,
@@ -81,10 +85,13 @@ pub(super) struct Arguments {
     /// Backlog: after the restart, let the receiver answer and wait until everything has arrived
     #[arg(long)]
     drain: bool,
+    /// History and retention: attempts in the past
+    #[arg(long, default_value_t = scenarios::PAST_ATTEMPTS, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    past: u64,
     /// Waiting: how many deliveries wait, a multiple of 10,000
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=10_000_000))]
     waiting: u64,
-    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists and live-tables
+    /// Give up on a scenario after so many seconds; by default 300, and 3,600 for lists, live-tables, history and retention
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
     /// Start the server through this program, like `valgrind --tool=callgrind` or `perf record -g`, and end it with
@@ -148,6 +155,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         directory: arguments.dir.clone(),
         store: arguments.store,
         drain: arguments.drain,
+        past: arguments.past,
         waiting: arguments.waiting,
         through: arguments.through.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
     };
@@ -187,6 +195,8 @@ fn chosen(choice: Choice) -> Vec<Scenario> {
         Choice::NoisyTenant => vec![Scenario::NoisyTenant],
         Choice::Idle => vec![Scenario::Idle],
         Choice::Lists => vec![Scenario::Lists],
+        Choice::History => vec![Scenario::History],
+        Choice::Retention => vec![Scenario::Retention],
         Choice::Stores => vec![Scenario::Stores],
         Choice::Waiting => vec![Scenario::Waiting],
         Choice::LiveTables => vec![Scenario::LiveTables],

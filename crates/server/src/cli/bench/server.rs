@@ -7,6 +7,7 @@
 
 use super::connection::Connection;
 use super::database::{Database, Store};
+use super::figures::Figures;
 use super::process::{self, Usage};
 use super::stopwatch::Stopwatch;
 use anyhow::{Context, bail};
@@ -39,6 +40,8 @@ pub(super) struct Server {
     directory: TempDir,
     address: SocketAddr,
     admin_key: String,
+    /// Settings beyond those of every server of the bench, by the names of their variables.
+    settings: Vec<(String, String)>,
     start_to_ready: Duration,
     watch: Stopwatch,
 }
@@ -62,19 +65,35 @@ impl Server {
             Store::Postgres => Some(Database::start(parent).await?),
         };
         let through = through.to_vec();
-        let process = Process::spawn(&through, directory.path(), address, &admin_key, database.as_ref())?;
-        let start_to_ready = Duration::ZERO;
-        let mut server = Self { process, database, through, directory, address, admin_key, start_to_ready, watch };
+        let process = Process::spawn(&through, directory.path(), address, &admin_key, database.as_ref(), &[])?;
+        let (settings, start_to_ready) = (Vec::new(), Duration::ZERO);
+        let mut server =
+            Self { process, database, through, directory, address, admin_key, settings, start_to_ready, watch };
         server.wait_until_ready().await?;
         Ok(server)
     }
 
     /// Ends the process as a crash would and starts it again on the same directory.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        self.while_down(async |_| Ok(())).await
+    }
+
+    /// The same, and does something with its data directory in between.
+    pub(super) async fn while_down(
+        &mut self,
+        work: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.process.kill();
-        let database = self.database.as_ref();
-        self.process = Process::spawn(&self.through, self.directory.path(), self.address, &self.admin_key, database)?;
+        work(&data_dir(self.directory.path())).await?;
+        let (directory, database) = (self.directory.path(), self.database.as_ref());
+        let Self { through, address, admin_key, settings, .. } = &*self;
+        self.process = Process::spawn(through, directory, *address, admin_key, database, settings)?;
         self.wait_until_ready().await
+    }
+
+    /// Gives it another setting, from its next start on.
+    pub(super) fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -94,15 +113,9 @@ impl Server {
         process::usage(self.process.child.id())
     }
 
-    /// Calls of its database so far, as its figures say.
-    pub(super) async fn store_calls(&self) -> anyhow::Result<f64> {
-        const NAME: &str = "postrider_store_calls_total ";
-        let request =
-            Request::get("/metrics").header("host", self.address.to_string()).body(Full::new(Bytes::new()))?;
-        let answer = Connection::open(self.address).await?.send(request).await?;
-        let page = String::from_utf8_lossy(&answer.body);
-        let value = page.lines().find_map(|line| line.strip_prefix(NAME));
-        value.context("the server's figures do not hold its calls of the database")?.parse().context("not a number")
+    /// Its own figures, as they are at this moment.
+    pub(super) async fn figures(&self) -> anyhow::Result<Figures> {
+        Figures::of(self.address).await
     }
 
     /// Its database, when that is a server of its own.
@@ -156,6 +169,7 @@ impl Process {
         address: SocketAddr,
         admin_key: &str,
         database: Option<&Database>,
+        settings: &[(String, String)],
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this executable")?;
         let log = File::options().create(true).append(true).open(log_path(directory));
@@ -181,11 +195,12 @@ impl Process {
             .arg("serve")
             .current_dir(directory)
             .env("POSTRIDER_LISTEN", address.to_string())
-            .env("POSTRIDER_DATA_DIR", directory.join("data"))
+            .env("POSTRIDER_DATA_DIR", data_dir(directory))
             .env("POSTRIDER_ADMIN_KEY", admin_key)
             .env("POSTRIDER_EGRESS__ALLOW", "127.0.0.1/32")
             // A limit on calls would be all that is measured of the lists.
             .env("POSTRIDER_ALTUM__REQUESTS_PER_MINUTE", "1000000")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot open the server's log")?)
             .stderr(log)
@@ -210,6 +225,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn data_dir(directory: &Path) -> PathBuf {
+    directory.join("data")
 }
 
 fn log_path(directory: &Path) -> PathBuf {

@@ -18,13 +18,14 @@ pub(super) struct ChannelPlan {
     pub(super) event_type: String,
 }
 
-/// Makes the tenant, the key and the channels, and returns the key.
-pub(super) async fn prepare(server: &Server, channels: &[ChannelPlan]) -> anyhow::Result<String> {
+/// Makes the tenant, the key and the channels, and returns the key and the ids of the channels.
+pub(super) async fn prepare(server: &Server, channels: &[ChannelPlan]) -> anyhow::Result<(String, Vec<i64>)> {
     let mut tenant = Tenant::make(server, "bench").await?;
+    let mut ids = Vec::with_capacity(channels.len());
     for (number, channel) in channels.iter().enumerate() {
-        tenant.make_channel(&format!("bench-{number}"), channel).await?;
+        ids.push(tenant.make_channel(&format!("bench-{number}"), channel).await?);
     }
-    Ok(tenant.0.key)
+    Ok((tenant.0.key, ids))
 }
 
 /// A tenant of a server, and its key.
@@ -41,24 +42,32 @@ impl Tenant {
         Ok(Self(Api { key: key.to_owned(), ..api }))
     }
 
+    /// The one that is there already.
+    pub(super) async fn with_key(server: &Server, key: &str) -> anyhow::Result<Self> {
+        let connection = Connection::open(server.address()).await?;
+        Ok(Self(Api { connection, host: server.address().to_string(), key: key.to_owned() }))
+    }
+
     /// What it posts events with.
     pub(super) fn key(&self) -> &str {
         &self.0.key
     }
 
-    pub(super) async fn make_channel(&mut self, name: &str, plan: &ChannelPlan) -> anyhow::Result<()> {
+    /// Returns the channel's id.
+    pub(super) async fn make_channel(&mut self, name: &str, plan: &ChannelPlan) -> anyhow::Result<i64> {
         let body = json!({
             "name": name,
             "provider": "webhook",
             "config": {"url": plan.url},
             "event_types": [plan.event_type],
         });
-        self.0.call(Method::POST, "/v1/channels", &body).await.map(drop)
+        let made = self.0.call(Method::POST, "/v1/channels", &body).await?;
+        made["id"].as_i64().context("the server's answer has no field 'id'")
     }
 
     /// Reads a path of any API, and throws the answer away.
     pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<()> {
-        self.0.call(Method::GET, path, &json!({})).await.map(drop)
+        self.0.exchange(Method::GET, path, &json!({})).await.map(drop)
     }
 }
 
@@ -70,6 +79,11 @@ struct Api {
 
 impl Api {
     async fn call(&mut self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let answer = self.exchange(method, path, body).await?;
+        serde_json::from_slice(&answer).with_context(|| format!("the answer to {path} is not JSON"))
+    }
+
+    async fn exchange(&mut self, method: Method, path: &str, body: &Value) -> anyhow::Result<Bytes> {
         let what = format!("{method} {path}");
         let request = Request::builder()
             .method(method)
@@ -82,6 +96,6 @@ impl Api {
         if !answer.status.is_success() {
             bail!("{what} was answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
         }
-        serde_json::from_slice(&answer.body).with_context(|| format!("the answer to {what} is not JSON"))
+        Ok(answer.body)
     }
 }

@@ -205,3 +205,15 @@ pub(in crate::cli) struct Tenant {
     #[serde(default)]
     pub(in crate::cli) suspended_at: Option<String>,
 }
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Quotas {
+    pub(in crate::cli) data: Vec<Quota>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Quota {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) limit: Option<u64>,
+    pub(in crate::cli) used: Option<u64>,
+}

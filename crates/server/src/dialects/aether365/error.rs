@@ -79,6 +79,10 @@ impl From<OpsError> for Fault {
             OpsError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "TENANT_NOT_FOUND", "There is no such tenant"),
             OpsError::Conflict(message) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
             OpsError::TooLarge(message) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message),
+            OpsError::QuotaExceeded { message, retry_after } => {
+                let status = retry_after.map_or(StatusCode::FORBIDDEN, |_| StatusCode::TOO_MANY_REQUESTS);
+                Self::new(status, "QUOTA_EXCEEDED", message)
+            }
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 let message = "Nothing was changed; try again later";

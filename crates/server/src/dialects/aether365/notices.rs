@@ -110,6 +110,7 @@ mod tests {
             name: r#"A "{{ x }}" @unsubscribe_failed@ \ B"#.to_owned(),
             email: email.map(ToOwned::to_owned),
             providers: None,
+            quotas: domain::quotas::Quotas::default(),
             suspended_at: None,
             created_at: Timestamp::from_ms(0),
             updated_at: None,

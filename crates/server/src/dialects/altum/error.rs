@@ -60,6 +60,9 @@ impl Failure {
             OpsError::NotFound(_) => Self::not_found(),
             OpsError::Invalid(_) | OpsError::Conflict(_) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             OpsError::TooLarge(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            OpsError::QuotaExceeded { message, retry_after } => {
+                Self::new(retry_after.map_or(StatusCode::FORBIDDEN, |_| StatusCode::TOO_MANY_REQUESTS), message)
+            }
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 let title = "nothing was kept: the database cannot be used now; try again later";

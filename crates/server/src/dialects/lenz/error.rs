@@ -79,6 +79,10 @@ impl Error {
                 Self::invalid()
             }
             OpsError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
+            // Lenz knows no quotas: whoever holds the key reads what to do.
+            OpsError::QuotaExceeded { message, retry_after } => {
+                Self::new(retry_after.map_or(StatusCode::FORBIDDEN, |_| StatusCode::TOO_MANY_REQUESTS), message)
+            }
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "service unavailable")

@@ -60,12 +60,14 @@ const UNAUTHORIZED: u32 = 401_001;
 const EXPIRED: u32 = 401_002;
 const FORBIDDEN: u32 = 403_001;
 const SUSPENDED: u32 = 403_002;
+const QUOTA: u32 = 403_003;
 const NOT_FOUND: u32 = 404_001;
 const NO_SUCH_TENANT: u32 = 404_002;
 const METHOD: u32 = 405_001;
 const TOO_SLOW: u32 = 408_001;
 const CONFLICT: u32 = 409_001;
 const TOO_LARGE: u32 = 413_001;
+const QUOTA_FOR_NOW: u32 = 429_001;
 const INTERNAL: u32 = 500_001;
 const UNAVAILABLE: u32 = 503_001;
 
@@ -130,6 +132,10 @@ impl From<OpsError> for Fault {
                 Self::new(CONFLICT, Text::new(reason.clone(), format!("Nie można tego teraz zrobić ({reason}).")))
             }
             OpsError::TooLarge(reason) => Self::new(TOO_LARGE, too_large(reason)),
+            OpsError::QuotaExceeded { message, retry_after } => {
+                let code = retry_after.map_or(QUOTA, |_| QUOTA_FOR_NOW);
+                Self::new(code, Text::new(message.clone(), format!("Limit klienta jest wyczerpany ({message}).")))
+            }
             OpsError::Unavailable(detail) => {
                 tracing::warn!(%detail, "a request was turned away");
                 let english = "Service unavailable; nothing was changed, try again later.";

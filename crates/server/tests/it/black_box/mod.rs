@@ -2,5 +2,6 @@
 
 pub(crate) mod disk;
 mod first_run;
+mod retention;
 pub(crate) mod sigkill;
 mod stop;

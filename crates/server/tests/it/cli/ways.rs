@@ -126,7 +126,10 @@ async fn tenants(cli: &Setup) {
         .ended_with(0)
         .says(&["acme"]);
     cli.run(&["tenants", "list"]).await.ended_with(0).says(&["SLUG", "acme", "a@acme.test", "default"]);
-    cli.run(&["tenants", "show", "acme"]).await.ended_with(0).says(&["\"Acme\""]);
+    cli.run(&["tenants", "show", "acme"]).await.ended_with(0).says(&["\"Acme\"", "events_per_day", "0 used, no bound"]);
+    let quota = &["tenants", "create", "acme", "--name", "Acme", "--email", "a@acme.test", "--quota", "channels=7"];
+    cli.run(quota).await.ended_with(0);
+    cli.run(&["tenants", "show", "acme"]).await.ended_with(0).says(&["channels", "0 used, of 7"]);
     let shown: Value = cli.run(&["tenants", "show", "acme", "--json"]).await.json();
     assert_eq!(shown["slug"], "acme");
     // Each tenant has its own channels.

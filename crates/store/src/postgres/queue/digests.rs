@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{ChannelId, DeliveryId, DigestId};
+use domain::{ChannelId, DeliveryId, DigestId, Timestamp};
 use tokio_postgres::{Error, Row};
 
-use super::super::statements::{Connection, execute, query, query_one, query_opt, text};
+use super::super::statements::{Connection, execute, query, query_one, text};
 use super::super::tx::{Tx, next};
-use crate::digest::{NewDigest, SealedDigest, members_json, read_members};
+use crate::digest::{DigestMember, NewDigest, SealedDigest, members_json, read_members};
 
 pub(super) async fn seal_digest(tx: &mut Tx, new: &NewDigest) -> Result<Option<DigestId>, Error> {
     let deliveries: Vec<_> = new.members.iter().map(|member| member.delivery.0).collect();
@@ -57,10 +57,11 @@ pub(super) async fn sealed(
     let read = |row: &Row| {
         let id = DigestId(row.try_get(0)?);
         let members = read_members(row.try_get(1)?);
-        let body = String::from_utf8(row.try_get(2)?).unwrap_or_default();
-        Ok((id, Arc::new(SealedDigest { id, members, body })))
+        let sealed_at = Timestamp::from_ms(row.try_get(2)?);
+        let body = String::from_utf8(row.try_get(3)?).unwrap_or_default();
+        Ok((id, Arc::new(SealedDigest { id, members, sealed_at, body })))
     };
-    let sql = "SELECT id, members, body FROM digests WHERE id = ANY ($1)";
+    let sql = "SELECT id, members, sealed_at, body FROM digests WHERE id = ANY ($1)";
     query(connection, sql, &[&ids]).await?.iter().map(read).collect()
 }
 
@@ -71,9 +72,22 @@ pub(super) async fn together(
     digest: Option<DigestId>,
 ) -> Result<Vec<DeliveryId>, Error> {
     let Some(digest) = digest else { return Ok(vec![delivery]) };
-    let found = query_opt(connection, "SELECT members FROM digests WHERE id = $1", &[&digest.0]).await?;
-    let Some(found) = found else { return Ok(vec![delivery]) };
-    Ok(read_members(found.try_get(0)?).iter().map(|member| member.delivery).collect())
+    let found = members(connection, &[digest.0]).await?;
+    let Some(members) = found.get(&digest) else { return Ok(vec![delivery]) };
+    Ok(members.iter().map(|member| member.delivery).collect())
+}
+
+/// The deliveries of digests, of those that are not over for good.
+pub(in crate::postgres) async fn members(
+    connection: &Connection,
+    ids: &[i64],
+) -> Result<BTreeMap<DigestId, Vec<DigestMember>>, Error> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let read = |row: &Row| Ok((DigestId(row.try_get(0)?), read_members(row.try_get(1)?)));
+    let sql = "SELECT id, members FROM digests WHERE id = ANY ($1)";
+    query(connection, sql, &[&ids]).await?.iter().map(read).collect()
 }
 
 /// Makes all deliveries that move with this one due at once.

@@ -37,8 +37,8 @@ pub(super) async fn retry(
 /// A dead delivery that waits again.
 pub(in crate::postgres) struct Revived {
     pub channel: ChannelId,
-    /// The others of its digest, which wait again with it.
-    pub others: Vec<DeliveryId>,
+    /// How many wait again: itself, and the others of its digest.
+    pub deliveries: i64,
 }
 
 /// Moves a dead delivery back into the queue, and with it those that it goes out together with.
@@ -49,12 +49,12 @@ pub(in crate::postgres) async fn revive(
     expires_at: Timestamp,
 ) -> Result<Option<Revived>, Error> {
     let Some((channel, digest)) = revive_one(tx, tenant, delivery, expires_at).await? else { return Ok(None) };
-    let mut others = together(&tx.connection, delivery, digest).await?;
-    others.retain(|other| *other != delivery);
-    for other in &others {
-        revive_one(tx, tenant, *other, expires_at).await?;
+    let mut deliveries = 1;
+    for other in together(&tx.connection, delivery, digest).await? {
+        let is_moved = other != delivery && revive_one(tx, tenant, other, expires_at).await?.is_some();
+        deliveries += i64::from(is_moved);
     }
-    Ok(Some(Revived { channel, others }))
+    Ok(Some(Revived { channel, deliveries }))
 }
 
 async fn revive_one(

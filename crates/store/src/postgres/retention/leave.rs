@@ -8,6 +8,7 @@ use tokio_postgres::{Error, Row};
 use super::super::segments::{Kind, partition};
 use super::super::statements::{Connection, execute, limit, query};
 use super::super::tx::Tx;
+use super::inboxes::Recipient;
 use crate::blob;
 
 /// Events that are looked at in one slice. More than with SQLite, because each time is a few trips over a network.
@@ -18,12 +19,14 @@ type Key = (i64, i64);
 
 /// How far the events of the partition that goes next were looked through, and those that are kept. In memory only: after
 /// a start both begin anew.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::postgres) struct Leaving {
     number: i64,
     after: Key,
     last: i64,
     kept_after: Key,
+    /// The recipient whose inbox was looked at last.
+    inbox_after: Option<Recipient>,
 }
 
 impl Leaving {
@@ -31,12 +34,20 @@ impl Leaving {
     pub(in crate::postgres) const fn covers(&self, event: EventId) -> bool {
         event.0 <= self.last
     }
+
+    pub(super) fn inbox_after(&self) -> Option<Recipient> {
+        self.inbox_after.clone()
+    }
+
+    pub(super) fn set_inbox_after(&mut self, recipient: Option<Recipient>) {
+        self.inbox_after = recipient;
+    }
 }
 
 /// Copies a slice of what is still live out of a partition of events. Returns whether everything was looked at.
 pub(super) async fn copy_live(tx: &mut Tx, number: i64, last: i64) -> Result<bool, Error> {
     if tx.leaving.number != number {
-        tx.leaving = Leaving { number, after: (0, 0), last, ..tx.leaving };
+        tx.leaving = Leaving { number, after: (0, 0), last, ..tx.leaving.clone() };
     }
     let table = partition(Kind::Events, number);
     let rows = looked_at(&tx.connection, &table, tx.leaving.after).await?;

@@ -2,8 +2,10 @@
 //!
 //! A partition goes in three steps. Its events are looked through, and those that something still waits for are copied
 //! out (`leave`). Then it is marked. Then it is dropped whole (`segment`), which here takes no longer for being large,
-//! but needs a moment in which nobody reads. What is not in partitions goes by `side`.
+//! but needs a moment in which nobody reads. What is not in partitions goes by `side`, and inboxes are bounded by
+//! `inboxes`.
 
+mod inboxes;
 mod leave;
 mod segment;
 mod side;
@@ -17,6 +19,7 @@ use super::segments::Kind;
 use super::statements::{Connection, from_postgres, query_one};
 use super::tx::Tx;
 use crate::StoreError;
+use crate::observe::{Hold, Upkeep};
 use crate::retention::{KeptSince, Retention};
 
 pub(super) use leave::Leaving;
@@ -27,7 +30,18 @@ const SLICE_ROWS: usize = 500;
 #[async_trait]
 impl Retention for PostgresStore {
     async fn retain_slice(&self, kept: KeptSince) -> Result<bool, StoreError> {
-        self.write(SLICE_ROWS, async move |tx| slice(tx, &kept).await.map_err(from_postgres)).await
+        let observed = self.observed.clone();
+        self.write(SLICE_ROWS, async move |tx| {
+            let begun = observed.as_ref().map(|observed| observed.clock.monotonic());
+            let has_more = slice(tx, &kept).await.map_err(from_postgres)?;
+            if let (Some(observed), Some(begun), true) = (&observed, begun, has_more) {
+                let took = observed.clock.monotonic().saturating_sub(begun);
+                // Whole partitions go, whose rows nobody counts.
+                observed.observer.held(&Hold { work: Upkeep::Retain, rows: 0, took });
+            }
+            Ok(has_more)
+        })
+        .await
     }
 
     async fn kept_from(&self) -> Result<EventId, StoreError> {
@@ -60,7 +74,13 @@ async fn slice(tx: &mut Tx, kept: &KeptSince) -> Result<bool, Error> {
     {
         return Ok(true);
     }
-    side::slice(&tx.connection, kept, SLICE_ROWS).await
+    if side::slice(&tx.connection, kept, SLICE_ROWS).await? {
+        return Ok(true);
+    }
+    match kept.inbox_entries_max {
+        Some(max) => inboxes::bound(tx, max, SLICE_ROWS).await,
+        None => Ok(false),
+    }
 }
 
 pub(super) async fn kept_from(connection: &Connection) -> Result<EventId, Error> {

@@ -51,6 +51,7 @@ fn a_look_from_outside_changes_nothing() {
             name: "Acme".to_owned(),
             email: None,
             providers: None,
+            quotas: domain::quotas::Quotas::default(),
         };
         crate::Directory::put_tenant(&opened.store, own, NOW).await.unwrap();
         opened.accept().await.unwrap();

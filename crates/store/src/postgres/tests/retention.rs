@@ -12,7 +12,7 @@ use crate::{Directory as _, Journal as _, Queue as _, Retention as _};
 /// All slices, with everything before `later(10_000)` too old.
 async fn retain(world: &World<'_, OneDatabase>) {
     let at = Some(later(10_000));
-    let kept = KeptSince { events: at, deliveries: at, attempts: at, inbox: at, sums: at };
+    let kept = KeptSince { events: at, deliveries: at, attempts: at, inbox: at, inbox_entries_max: None, sums: at };
     for _ in 0..1000 {
         if !world.store().retain_slice(kept).await.unwrap() {
             return;

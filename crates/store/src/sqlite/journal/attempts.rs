@@ -5,9 +5,9 @@ use std::time::Duration;
 use domain::delivery::{Attempt, AttemptRecord};
 use domain::outcome::{Class, Outcome, Scope};
 use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
-use super::super::segments::{Kind, Segment};
+use super::super::segments::{Kind, Lookup, Search, Segment};
 use super::deliveries::made;
 use super::{Bounds, CHUNK, newest_first};
 use crate::journal::{AttemptQuery, Page};
@@ -16,8 +16,8 @@ use crate::journal::{AttemptQuery, Page};
 /// examined.
 const LOOKED_UP_MAX: usize = 32;
 
-/// By which index the rows are found.
-enum Lookup {
+/// By what the rows are found.
+enum Wanted {
     Deliveries(Vec<DeliveryId>),
     Channel(ChannelId),
     Tenant,
@@ -30,53 +30,48 @@ pub(super) fn attempts(
 ) -> rusqlite::Result<Page<Attempt, AttemptId>> {
     let before = query.before.map_or(i64::MAX, |before| before.0);
     let bounds = Bounds { before, rows_max: query.rows_max, examined_max: query.examined_max };
-    let lookup = lookup(connection, tenant, query)?;
-    let read = |segment: &Segment, below: i64| rows_below(connection, segment, tenant, &lookup, below);
+    let wanted = wanted(connection, tenant, query)?;
+    let read = |segment: &Segment, below: i64| rows_below(connection, segment, tenant, &wanted, below);
     let page = newest_first(connection, Kind::Attempts, bounds, read, |attempt| is_wanted(query, attempt))?;
     Ok(Page { rows: page.rows, next: page.next.map(AttemptId) })
 }
 
-fn lookup(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> rusqlite::Result<Lookup> {
+fn wanted(connection: &Connection, tenant: TenantId, query: &AttemptQuery) -> rusqlite::Result<Wanted> {
     if let Some(delivery) = query.delivery {
-        return Ok(Lookup::Deliveries(vec![delivery]));
+        return Ok(Wanted::Deliveries(vec![delivery]));
     }
     if let Some(event) = query.event {
         let made = made(connection, tenant, event, DeliveryId(0))?.into_iter();
         let wanted = made.filter(|(_, to)| query.channel.is_none_or(|channel| *to == channel));
         let deliveries: Vec<_> = wanted.map(|(delivery, _)| delivery).take(LOOKED_UP_MAX + 1).collect();
         if deliveries.len() <= LOOKED_UP_MAX {
-            return Ok(Lookup::Deliveries(deliveries));
+            return Ok(Wanted::Deliveries(deliveries));
         }
     }
-    Ok(query.channel.map_or(Lookup::Tenant, Lookup::Channel))
+    Ok(query.channel.map_or(Wanted::Tenant, Wanted::Channel))
 }
 
-/// The rows of a segment below an id, newest first. The plus sign keeps SQLite from the tenant's index where another
-/// finds fewer rows.
+/// The rows of a segment below an id, newest first.
 fn rows_below(
     connection: &Connection,
     segment: &Segment,
     tenant: TenantId,
-    lookup: &Lookup,
+    wanted: &Wanted,
     below: i64,
 ) -> rusqlite::Result<Vec<(i64, Attempt)>> {
-    let read = |condition: &str, id: i64, limit: i64| -> rusqlite::Result<Vec<(i64, Attempt)>> {
-        let sql = format!(
-            "SELECT {COLUMNS}, {} FROM {} WHERE {condition} AND id < ?2 ORDER BY id DESC LIMIT ?4",
-            segment.gave_up(),
-            segment.table,
-        );
-        connection.prepare_cached(&sql)?.query_map(params![tenant.0, below, id, limit], read_attempt)?.collect()
+    let read = |lookup: Lookup, sought: i64, rows_max: usize| -> rusqlite::Result<Vec<(i64, Attempt)>> {
+        let sql = segment.newest_by(lookup, COLUMNS);
+        let search = Search { lookup, sought, below, tenant, rows_max };
+        connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_attempt)?.collect()
     };
-    let chunk = i64::try_from(CHUNK).unwrap_or(i64::MAX);
-    match lookup {
-        Lookup::Tenant => read("tenant_id = ?1 AND ?3 = 0", 0, chunk),
-        Lookup::Channel(channel) => read("channel_id = ?3 AND +tenant_id = ?1", channel.0, chunk),
-        Lookup::Deliveries(deliveries) => {
+    match wanted {
+        Wanted::Tenant => read(Lookup::Tenant, tenant.0, CHUNK),
+        Wanted::Channel(channel) => read(Lookup::Channel, channel.0, CHUNK),
+        Wanted::Deliveries(deliveries) => {
             let mut rows = Vec::new();
             for delivery in deliveries {
                 // All of them: the rows of several deliveries interleave.
-                rows.extend(read("delivery_id = ?3 AND +tenant_id = ?1", delivery.0, i64::MAX)?);
+                rows.extend(read(Lookup::Delivery, delivery.0, usize::MAX)?);
             }
             rows.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
             Ok(rows)
@@ -96,12 +91,11 @@ fn is_wanted(query: &AttemptQuery, attempt: &Attempt) -> bool {
         && query.text.as_ref().is_none_or(|text| text.is_in(&record.outcome.note) || text.is_in(&record.body))
 }
 
-/// The columns that every segment has.
+/// What [`read_attempt`] reads.
 pub(super) const COLUMNS: &str =
     "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class, scope, code,
-     hint_ms, reference, note, body, started_at, duration_ms, digest_id";
+     hint_ms, reference, note, body, started_at, duration_ms, digest_id, gave_up";
 
-/// Reads [`COLUMNS`] and after them whether the delivery was given up.
 pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(i64, Attempt)> {
     let (class, scope): (String, String) = (row.get(9)?, row.get(10)?);
     let hint_ms: Option<i64> = row.get(12)?;

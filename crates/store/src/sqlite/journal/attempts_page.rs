@@ -6,9 +6,9 @@
 use domain::TenantId;
 use domain::delivery::{Attempt, AttemptResult};
 use domain::outcome::Class;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
-use super::super::segments::{self, Kind, Segment};
+use super::super::segments::{self, Kind, Lookup, Search, Segment};
 use super::attempts::{COLUMNS, read_attempt};
 use crate::journal::{AttemptPage, AttemptPageQuery};
 
@@ -27,7 +27,7 @@ pub(super) fn attempts_page(
         left -= 1;
         for id in look(connection, &segment, tenant, query, &mut left)? {
             if page.total >= query.skip && page.rows.len() < query.rows_max {
-                page.rows.push(whole(connection, &segment, id)?);
+                page.rows.push(whole(connection, id)?);
             }
             page.total += 1;
         }
@@ -43,22 +43,16 @@ fn look(
     query: &AttemptPageQuery,
     left: &mut usize,
 ) -> rusqlite::Result<Vec<i64>> {
-    // The plus sign keeps SQLite from the tenant's index where the channel's finds fewer rows.
-    let condition = match query.channel {
-        Some(_) => "channel_id = ?2 AND +tenant_id = ?1",
-        None => "tenant_id = ?1 AND ?2 IS NULL",
+    let (lookup, sought) = match query.channel {
+        Some(channel) => (Lookup::Channel, channel.0),
+        None => (Lookup::Tenant, tenant.0),
     };
     // It stands behind the answer's body, which is not worth reading past when nobody asks.
-    let gave_up = if query.result.is_some() { segment.gave_up() } else { "0" };
-    let sql = format!(
-        "SELECT id, channel_id, provider, event_type, class, {gave_up}
-         FROM {} WHERE {condition} ORDER BY id DESC LIMIT ?3",
-        segment.table,
-    );
-    let limit = i64::try_from(*left).unwrap_or(i64::MAX);
-    let channel = query.channel.map(|channel| channel.0);
+    let gave_up = if query.result.is_some() { "gave_up" } else { "0" };
+    let sql = segment.newest_by(lookup, &format!("id, channel_id, provider, event_type, class, {gave_up}"));
+    let search = Search { lookup, sought, below: i64::MAX, tenant, rows_max: *left };
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![tenant.0, channel, limit])?;
+    let mut rows = statement.query(segment.values(&search))?;
     let mut passed = Vec::new();
     while let Some(row) = rows.next()? {
         *left -= 1;
@@ -81,7 +75,7 @@ fn passes(query: &AttemptPageQuery, row: &Row<'_>) -> rusqlite::Result<bool> {
         && !query.except.contains(&domain::ChannelId(row.get(1)?)))
 }
 
-fn whole(connection: &Connection, segment: &Segment, id: i64) -> rusqlite::Result<Attempt> {
-    let sql = format!("SELECT {COLUMNS}, {} FROM {} WHERE id = ?1", segment.gave_up(), segment.table);
+fn whole(connection: &Connection, id: i64) -> rusqlite::Result<Attempt> {
+    let sql = format!("SELECT {COLUMNS} FROM attempts WHERE id = ?1");
     connection.prepare_cached(&sql)?.query_row([id], read_attempt).map(|(_, attempt)| attempt)
 }

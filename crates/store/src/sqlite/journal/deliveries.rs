@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 
 use domain::delivery::{Delivery, State};
 use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::queue::{EventRow, event_row, event_type};
-use super::super::segments::{self, Kind};
+use super::super::segments::{self, Kind, Lookup, Search, Segment};
 use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
@@ -104,9 +103,9 @@ pub(in crate::sqlite) fn settled(
 ) -> rusqlite::Result<Option<Delivery>> {
     // Oldest first: most deliveries settle soon, into the first segment that reaches as far as their id.
     for segment in segments::list(connection, Kind::Settled, delivery.0, delivery.0)?.into_iter().rev() {
-        let (columns, code, table) = (SETTLED_COLUMNS, segment.reason_code(), &segment.table);
-        let sql = format!("SELECT {columns}, {code} FROM {table} WHERE id = ?1 AND tenant_id = ?2");
-        let found = connection.prepare_cached(&sql)?.query_row([delivery.0, tenant.0], read_settled).optional()?;
+        let sql = format!("SELECT {SETTLED_COLUMNS} FROM settled WHERE segment = ?1 AND id = ?2 AND tenant_id = ?3");
+        let values = [segment.number, delivery.0, tenant.0];
+        let found = connection.prepare_cached(&sql)?.query_row(values, read_settled).optional()?;
         if found.is_some() {
             return Ok(found);
         }
@@ -187,16 +186,23 @@ impl StateFilter {
 /// The places where deliveries stand, as one list in order of id.
 struct Merge<'c> {
     connection: &'c Connection,
-    /// Tenant, and channel when one is asked for.
-    ids: Vec<Value>,
+    tenant: TenantId,
+    channel: Option<ChannelId>,
     /// Those that may give the newest come first.
     sources: Vec<Source>,
 }
 
+/// A place where deliveries stand.
+#[derive(Clone, Copy)]
+enum Place {
+    Queue,
+    Dead,
+    Settled(Segment),
+}
+
 /// One place, read newest first, a chunk at a time.
 struct Source {
-    sql: String,
-    read: fn(&Row<'_>) -> rusqlite::Result<Delivery>,
+    place: Place,
     /// The largest id that it may still give.
     top: i64,
     buffer: VecDeque<Delivery>,
@@ -205,19 +211,8 @@ struct Source {
 
 impl<'c> Merge<'c> {
     fn new(connection: &'c Connection, tenant: TenantId, query: &DeliveryQuery, before: i64) -> rusqlite::Result<Self> {
-        // With a channel the channel's index is used, else the tenant's: the plus sign keeps SQLite from the index of
-        // the column after it.
-        let (plus, channel) = if query.channel.is_some() { ("+", " AND channel_id = ?3") } else { ("", "") };
-        let source = |columns: &str, table: &str, id: &str, read, last: i64| Source {
-            sql: format!(
-                "SELECT {columns} FROM {table}
-                 WHERE {plus}tenant_id = ?1 AND {id} <= ?2{channel} ORDER BY {id} DESC LIMIT {CHUNK}"
-            ),
-            read,
-            top: last.min(before - 1),
-            buffer: VecDeque::new(),
-            is_drained: false,
-        };
+        let source =
+            |place, last: i64| Source { place, top: last.min(before - 1), buffer: VecDeque::new(), is_drained: false };
         let mut sources = Vec::new();
         let has = |places: &[StateFilter]| {
             query.state.is_none_or(|filter| {
@@ -226,21 +221,19 @@ impl<'c> Merge<'c> {
             })
         };
         if has(&[StateFilter::Pending, StateFilter::Retrying, StateFilter::Waiting]) {
-            sources.push(source(QUEUE_COLUMNS, "queue", "delivery_id", read_waiting, i64::MAX));
+            sources.push(source(Place::Queue, i64::MAX));
         }
         if has(&[StateFilter::Dead]) {
-            sources.push(source(DEAD_COLUMNS, "dead", "delivery_id", read_dead, i64::MAX));
+            sources.push(source(Place::Dead, i64::MAX));
         }
         if has(&[]) {
             // In order of settling, so their ids overlap.
             for segment in segments::list(connection, Kind::Settled, 0, before)? {
-                let columns = format!("{SETTLED_COLUMNS}, {}", segment.reason_code());
-                sources.push(source(&columns, &segment.table, "id", read_settled, segment.last_id));
+                sources.push(source(Place::Settled(segment), segment.last_id));
             }
         }
         sources.sort_by_key(|source| std::cmp::Reverse(source.top));
-        let ids = [tenant.0].into_iter().chain(query.channel.map(|channel| channel.0)).map(Value::from).collect();
-        Ok(Self { connection, ids, sources })
+        Ok(Self { connection, tenant, channel: query.channel, sources })
     }
 
     /// The newest that was not given yet.
@@ -251,7 +244,7 @@ impl<'c> Merge<'c> {
             if newest.is_some_and(|(id, _)| source.buffer.is_empty() && source.top < id.0) {
                 continue;
             }
-            source.fill(self.connection, &self.ids)?;
+            source.fill(self.connection, self.tenant, self.channel)?;
             let head = source.buffer.front().map(|delivery| delivery.id);
             if head > newest.map(|(id, _)| id) {
                 newest = head.map(|id| (id, position));
@@ -262,18 +255,55 @@ impl<'c> Merge<'c> {
 }
 
 impl Source {
-    fn fill(&mut self, connection: &Connection, ids: &[Value]) -> rusqlite::Result<()> {
+    fn fill(&mut self, connection: &Connection, tenant: TenantId, channel: Option<ChannelId>) -> rusqlite::Result<()> {
         if self.is_drained || !self.buffer.is_empty() {
             return Ok(());
         }
-        let mut values = ids.to_vec();
-        values.insert(1, self.top.into());
-        let mut statement = connection.prepare_cached(&self.sql)?;
-        self.buffer = statement.query_map(params_from_iter(values), self.read)?.collect::<Result<_, _>>()?;
+        self.buffer = match self.place {
+            Place::Queue => live(connection, ("queue", QUEUE_COLUMNS, read_waiting), tenant, channel, self.top)?,
+            Place::Dead => live(connection, ("dead", DEAD_COLUMNS, read_dead), tenant, channel, self.top)?,
+            Place::Settled(segment) => settled_to(connection, &segment, tenant, channel, self.top)?,
+        };
         self.is_drained = self.buffer.len() < CHUNK;
         self.top = self.buffer.back().map_or(0, |last| last.id.0 - 1);
         Ok(())
     }
+}
+
+/// A table of deliveries that are not over, with its columns and how they are read.
+type Live = (&'static str, &'static str, fn(&Row<'_>) -> rusqlite::Result<Delivery>);
+
+/// The newest of a tenant, or to one of its channels, up to an id.
+fn live(
+    connection: &Connection,
+    (table, columns, read): Live,
+    tenant: TenantId,
+    channel: Option<ChannelId>,
+    top: i64,
+) -> rusqlite::Result<VecDeque<Delivery>> {
+    // With a channel the channel's index is used, else the tenant's: the plus sign keeps SQLite from the index of the
+    // column after it.
+    let whose = if channel.is_some() { "+tenant_id = ?1 AND channel_id = ?3" } else { "tenant_id = ?1 AND ?3 IS NULL" };
+    let sql = format!(
+        "SELECT {columns} FROM {table}
+         WHERE {whose} AND delivery_id <= ?2 ORDER BY delivery_id DESC LIMIT {CHUNK}"
+    );
+    let values = params![tenant.0, top, channel.map(|channel| channel.0)];
+    connection.prepare_cached(&sql)?.query_map(values, read)?.collect()
+}
+
+/// The same of a segment of history.
+fn settled_to(
+    connection: &Connection,
+    segment: &Segment,
+    tenant: TenantId,
+    channel: Option<ChannelId>,
+    top: i64,
+) -> rusqlite::Result<VecDeque<Delivery>> {
+    let (lookup, sought) = channel.map_or((Lookup::Tenant, tenant.0), |channel| (Lookup::Channel, channel.0));
+    let sql = segment.newest_by(lookup, SETTLED_COLUMNS);
+    let search = Search { lookup, sought, below: top.saturating_add(1), tenant, rows_max: CHUNK };
+    connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_settled)?.collect()
 }
 
 const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, tries, \
@@ -300,9 +330,8 @@ pub(in crate::sqlite) fn read_dead(row: &Row<'_>) -> rusqlite::Result<Delivery> 
     Ok(delivery)
 }
 
-/// The code of the reason follows.
 const SETTLED_COLUMNS: &str = "id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, event_type, state, \
-     settled_at";
+     settled_at, reason_code";
 
 fn read_settled(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let mut delivery = read_delivery(row)?;

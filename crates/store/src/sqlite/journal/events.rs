@@ -4,10 +4,10 @@ use domain::event::Severity;
 use domain::routing::ConfigVersion;
 use domain::verdict::Verdicts;
 use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use super::super::queue::{event_row, expanding};
-use super::super::segments::{Kind, Segment};
+use super::super::segments::{Kind, Lookup, Search, Segment};
 use super::{Bounds, CHUNK, newest_first};
 use crate::blob;
 use crate::journal::{EventQuery, EventRecord, EventSummary, Page};
@@ -40,12 +40,10 @@ pub(super) fn events(
     // The data is read only when it is searched.
     let data = if query.text.is_some() { "data" } else { "''" };
     let read = |segment: &Segment, below: i64| {
-        let table = &segment.table;
-        let sql = format!(
-            "SELECT id, type, occurred_at, accepted_at, severity, channels, {data}
-             FROM {table} WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT {CHUNK}"
-        );
-        connection.prepare_cached(&sql)?.query_map(params![tenant.0, below], read_listed)?.collect()
+        let columns = format!("id, type, occurred_at, accepted_at, severity, channels, {data}");
+        let sql = segment.newest_by(Lookup::Tenant, &columns);
+        let search = Search { lookup: Lookup::Tenant, sought: tenant.0, below, tenant, rows_max: CHUNK };
+        connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_listed)?.collect()
     };
     let Page { rows, next } = newest_first(connection, Kind::Events, bounds, read, |listed| is_wanted(query, listed))?;
     let mut rows: Vec<_> = rows.into_iter().map(|listed| listed.summary).collect();

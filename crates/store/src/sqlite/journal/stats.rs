@@ -7,7 +7,7 @@ use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::super::writer::BUCKET_MS;
+use super::super::tx::BUCKET_MS;
 use crate::journal::{ChannelStats, ChannelTotals, Stats, StatsQuery};
 
 pub(super) fn stats(connection: &Connection, tenant: TenantId, query: &StatsQuery) -> rusqlite::Result<Stats> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
 use super::super::segments::Kind;
-use super::super::writer::{Shift, Tx, next};
+use super::super::tx::{Shift, Tx, next};
 use super::ledger::{find_reused_key, ledger_entry, write_ledger};
 use super::{event_row, expanding};
 use crate::StoreError;
@@ -70,12 +70,18 @@ fn keep_events(tx: &mut Tx<'_>, request: &AcceptRequest) -> rusqlite::Result<Vec
     Ok(accepted)
 }
 
+const INSERT_EVENT: &str =
+    "INSERT INTO events (id, tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version,
+                        first_delivery, channels, skipped, skipped_more, trace)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
 fn keep_event(tx: &mut Tx<'_>, new: &AcceptEvent, at: Timestamp) -> rusqlite::Result<AcceptedEvent> {
     let content = &new.content;
     let id = EventId(next(&mut tx.sequences.event));
     let (now, rest) = new.deliveries.split_at(new.deliveries.len().min(EVENT_DELIVERIES_MAX));
     let first_delivery = tx.sequences.delivery;
-    tx.connection.prepare_cached(tx.segments.insert_sql(Kind::Events))?.execute(params![
+    tx.segments.add(Kind::Events);
+    tx.connection.prepare_cached(INSERT_EVENT)?.execute(params![
         id.0,
         content.tenant.0,
         content.event_type,

@@ -1,4 +1,4 @@
-//! Events as their segments hold them.
+//! Events as history holds them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use domain::event::{Event, NewEvent, Severity};
 use domain::{ChannelId, EventId, TenantId, Timestamp, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::super::segments::{self, EventTable};
+use super::super::segments::{KEPT_EVENTS, THIS_EVENT};
 use crate::blob;
 use crate::queue::NewDelivery;
 
@@ -32,7 +32,7 @@ fn to_be_made(connection: &Connection, event: EventId) -> rusqlite::Result<Vec<N
     Ok(rest.map_or_else(Vec::new, |blob| blob::decode_deliveries(&blob)))
 }
 
-/// An event as its segment holds it.
+/// An event as history holds it.
 pub(in crate::sqlite) struct EventRow {
     pub event: Event,
     pub config_version: i64,
@@ -44,23 +44,29 @@ pub(in crate::sqlite) struct EventRow {
 }
 
 pub(in crate::sqlite) fn event_row(connection: &Connection, id: EventId) -> rusqlite::Result<Option<EventRow>> {
-    let find = |EventTable { name, has_trace }| {
-        let sql = format!("SELECT {} FROM {name} WHERE id = ?1", event_columns(has_trace));
-        connection.prepare_cached(&sql)?.query_row([id.0], |row| read_event(id, row, 0)).optional()
-    };
-    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), find)?;
-    // It may have outlived its segment.
-    found.map_or_else(|| find(segments::KEPT_EVENTS.into()), |found| Ok(Some(found)))
+    find(connection, EVENT_COLUMNS, id, |row| read_event(id, row, 0))
+}
+
+/// Reads an event where it stands; it may have outlived its segment.
+fn find<T>(
+    connection: &Connection,
+    columns: &str,
+    id: EventId,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    let sql = format!("SELECT {columns} FROM events WHERE {THIS_EVENT}");
+    let found = connection.prepare_cached(&sql)?.query_row([id.0], &read).optional()?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let sql = format!("SELECT {columns} FROM {KEPT_EVENTS} WHERE id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id.0], read).optional()
 }
 
 /// What [`read_event`] reads.
-pub(in crate::sqlite) fn event_columns(has_trace: bool) -> String {
-    let trace = if has_trace { "trace" } else { "NULL" };
-    format!(
-        "tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery, channels, \
-         skipped, skipped_more, {trace}"
-    )
-}
+pub(in crate::sqlite) const EVENT_COLUMNS: &str =
+    "tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery, channels,
+     skipped, skipped_more, trace";
 
 /// Reads an event whose columns begin at `first`.
 pub(in crate::sqlite) fn read_event(id: EventId, row: &Row<'_>, first: usize) -> rusqlite::Result<EventRow> {
@@ -86,11 +92,5 @@ pub(in crate::sqlite) fn read_event(id: EventId, row: &Row<'_>, first: usize) ->
 
 /// The type of an event; empty when the event is gone.
 pub(in crate::sqlite) fn event_type(connection: &Connection, id: EventId) -> rusqlite::Result<Arc<str>> {
-    let find = |table: &str| {
-        let sql = format!("SELECT type FROM {table} WHERE id = ?1");
-        connection.prepare_cached(&sql)?.query_row([id.0], |row| row.get(0)).optional()
-    };
-    let found = segments::table_of_event(connection, id.0)?.map_or(Ok(None), |table| find(&table.name))?;
-    let found = found.map_or_else(|| find(segments::KEPT_EVENTS), |found| Ok(Some(found)))?;
-    Ok(found.unwrap_or_else(|| "".into()))
+    Ok(find(connection, "type", id, |row| row.get(0))?.unwrap_or_else(|| "".into()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 use crate::queue::{AcceptAnswer, AcceptRequest, IDEMPOTENCY_KEPT_MS, IdempotencyKey};
 
 /// The refusal, when a key of the request stands for another body.

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::super::inbox;
 use super::super::segments::Kind;
-use super::super::writer::{Shift, Tx, next};
+use super::super::tx::{Shift, Tx, next};
 use super::digests;
 use crate::queue::{Next, Settlement};
 
@@ -74,6 +74,11 @@ fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::
     Ok(changed > 0)
 }
 
+const INSERT_ATTEMPT: &str =
+    "INSERT INTO attempts (id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, number, step, class,
+                          scope, code, hint_ms, reference, note, body, started_at, duration_ms, digest_id, gave_up)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+
 fn insert_attempt(
     tx: &mut Tx<'_>,
     settlement: &Settlement,
@@ -83,7 +88,8 @@ fn insert_attempt(
     let outcome = &record.outcome;
     let hint_ms = outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
     let id = next(&mut tx.sequences.attempt);
-    tx.connection.prepare_cached(tx.segments.insert_sql(Kind::Attempts))?.execute(params![
+    tx.segments.add(Kind::Attempts);
+    tx.connection.prepare_cached(INSERT_ATTEMPT)?.execute(params![
         id,
         settlement.delivery.0,
         settlement.tenant.0,
@@ -148,9 +154,15 @@ fn insert_settled(
     state: State,
     (code, note): (ReasonCode, &str),
 ) -> rusqlite::Result<()> {
+    let segment = tx.segments.add(Kind::Settled);
     tx.connection
-        .prepare_cached(tx.segments.insert_sql(Kind::Settled))?
+        .prepare_cached(
+            "INSERT INTO settled (segment, id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at,
+                                  expires_at, settled_at, note, digest_id, reason_code)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
         .execute(params![
+            segment,
             settlement.delivery.0,
             settlement.tenant.0,
             settlement.channel.0,

@@ -4,7 +4,7 @@ use domain::delivery::State;
 use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, StepsDone, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::writer::Tx;
+use super::super::tx::Tx;
 use super::digests::together;
 use super::event_type;
 use super::settle::settle;

@@ -5,8 +5,8 @@ use domain::{ChannelId, EventId, TenantId};
 use rusqlite::{Connection, Row, params};
 
 use super::super::journal::{self, DEAD_COLUMNS, complete, newest_to, read_dead};
-use super::super::queue::{EventRow, event_columns, is_expanding_to, read_event};
-use super::super::segments::{self, Kind};
+use super::super::queue::{EVENT_COLUMNS, EventRow, is_expanding_to, members, read_event};
+use super::super::segments::{self, Kind, Lookup, Search};
 use crate::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, Stretch};
 
 /// Events that are read at a time: their data may be large.
@@ -26,13 +26,16 @@ pub(super) fn dead_after(
     );
     let rows_max = i64::try_from(look.rows_max).unwrap_or(i64::MAX);
     let channel = look.channel.map(|channel| channel.0);
-    let letter = |row: &Row<'_>| Ok(DeadLetter { delivery: read_dead(row)?, code: row.get("code")? });
+    let letter =
+        |row: &Row<'_>| Ok(DeadLetter { delivery: read_dead(row)?, code: row.get("code")?, members: Vec::new() });
     let mut rows: Vec<DeadLetter> = connection
         .prepare_cached(&sql)?
         .query_map(params![tenant.0, look.after.0, look.up_to.0, rows_max, channel], letter)?
         .collect::<Result<_, _>>()?;
     for letter in &mut rows {
         complete(connection, &mut letter.delivery)?;
+        let Some(digest) = letter.delivery.digest else { continue };
+        letter.members = members(connection, digest)?.unwrap_or_default();
     }
     let is_end = rows.len() < look.rows_max;
     let last = rows.last().map_or(look.after.0, |letter| letter.delivery.id.0);
@@ -68,16 +71,16 @@ fn read_segment(
     segment: &segments::Segment,
     stretch: &mut Stretch<PastEvent>,
 ) -> rusqlite::Result<bool> {
-    let sql = format!(
-        "SELECT id, {} FROM {} WHERE tenant_id = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT {CHUNK}",
-        event_columns(segment.has_trace()),
-        segment.table
-    );
+    let sql = segment.oldest_by(Lookup::Tenant, &format!("id, {EVENT_COLUMNS}"));
+    let below = look.up_to.0.saturating_add(1);
+    let search = Search { lookup: Lookup::Tenant, sought: tenant.0, below, tenant, rows_max: CHUNK };
+    let [place, sought, below, of, limit] = segment.values(&search);
     loop {
         let event = |row: &Row<'_>| read_event(EventId(row.get(0)?), row, 1);
+        let above = stretch.reached.max(segment.first_id - 1);
         let chunk: Vec<EventRow> = connection
             .prepare_cached(&sql)?
-            .query_map(params![tenant.0, stretch.reached, look.up_to.0], event)?
+            .query_map([place, sought, below, of, limit, above], event)?
             .collect::<Result<_, _>>()?;
         let is_last = chunk.len() < CHUNK;
         for row in chunk {

@@ -9,7 +9,7 @@ use domain::{RedriveId, TenantId, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::writer::Tx;
+use super::tx::Tx;
 use super::{SqliteStore, from_sqlite};
 use crate::StoreError;
 use crate::redrive_json::{read_wanted, wanted_json};

@@ -22,7 +22,7 @@ pub(super) fn slice(connection: &Connection, kept: &KeptSince, rows_max: usize) 
                            IN (SELECT tenant_id, bucket, channel_id, event_type, status FROM counters
                                WHERE tenant_id = ?1 AND bucket < ?2 LIMIT ?3)",
                 )?
-                .execute(params![tenant, since.as_ms().div_euclid(super::super::writer::BUCKET_MS), limit])?;
+                .execute(params![tenant, since.as_ms().div_euclid(super::super::tx::BUCKET_MS), limit])?;
         }
         if gone >= rows_max {
             return Ok(true);

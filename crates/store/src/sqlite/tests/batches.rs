@@ -12,11 +12,12 @@ use crate::conformance::Factory as _;
 use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::StatsQuery;
-use crate::observe::{Commit, Observed, Observer};
+use crate::observe::{Commit, Hold, Observed, Observer};
 use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, RetryAnswer};
 use crate::sqlite::folding::{FOLD_PAGES, Log};
 use crate::sqlite::segments::Kind;
-use crate::sqlite::writer::{Fault, Writer, next};
+use crate::sqlite::tx::next;
+use crate::sqlite::writer::{Fault, Writer};
 use crate::sqlite::{DATABASE_FILE, Options, SqliteStore};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
@@ -49,11 +50,11 @@ fn events_of_all(stepped: &Stepped) -> u64 {
 
 /// Makes a call that SQLite refuses after it wrote, announced and counted something.
 async fn refused(stepped: &Stepped) -> Result<AcceptAnswer, StoreError> {
-    let refuse = |tx: &mut crate::sqlite::writer::Tx<'_>| {
+    let refuse = |tx: &mut crate::sqlite::tx::Tx<'_>| {
         for _ in 0..9 {
             next(&mut tx.sequences.event);
-            tx.segments.insert_sql(Kind::Events);
-            tx.segments.insert_sql(Kind::Settled);
+            tx.segments.add(Kind::Events);
+            tx.segments.add(Kind::Settled);
         }
         tx.count(TENANT, domain::ChannelId(0), &"x".into(), "event", NOW);
         tx.connection.execute("INSERT INTO expand VALUES (1, 1, x'')", []).unwrap();
@@ -70,6 +71,8 @@ impl Observer for Heard {
     fn committed(&self, commit: &Commit) {
         self.0.lock().unwrap().0.push(commit.clone());
     }
+
+    fn held(&self, _: &Hold) {}
 
     fn called(&self) {}
 
@@ -224,6 +227,25 @@ fn a_full_disk_during_upkeep_fails_no_batch() {
     let lacking = "SELECT COUNT(*) FROM segments WHERE last_id < 9007199254740991 AND indexes = 0";
     assert_eq!(count(&stepped, lacking), 0);
     assert!(count(&stepped, "SELECT SUM(indexes) FROM segments") > 0);
+}
+
+#[test]
+fn a_writer_knows_when_look_ups_fall_behind() {
+    let directory = OneDirectory::new();
+    let stepped = Stepped::open(directory.0.path());
+    assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
+    // Each round closes segments that need five look-ups, and two are written meanwhile.
+    for _ in 0..8 {
+        kept(stepped.run(stepped.store.accept(request(TENANT, vec![event(TENANT, &[1, 2, 3, 4, 5])]))));
+        let settlements = stepped.heard().iter().map(sent).collect();
+        stepped.run(stepped.store.settle(settlements)).unwrap();
+    }
+    assert!(stepped.store.between_batches(|writer| writer.is_behind()));
+    drop(stepped);
+    let stepped = Stepped::open(directory.0.path());
+    assert!(stepped.store.between_batches(|writer| writer.is_behind()), "also after a start");
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::delivery::State;
 use domain::event::NewEvent;
+use domain::quotas::Quotas;
 use domain::{ReasonCode, TraceContext};
 use rusqlite::Connection;
 
@@ -71,7 +72,7 @@ fn a_database_of_a_newer_version_is_refused_untouched() {
     drop(connection);
     let before = std::fs::read(&path).unwrap();
     let error = open(&factory).err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 4711, known: 7 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4711, known: 8 }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -95,22 +96,62 @@ fn dropping_leaves_one_whole_file() {
     });
 }
 
-/// Takes away what later schemas added, so that the file is as the first version left it.
-fn age(database: &Path) {
-    let connection = Connection::open(database).unwrap();
-    for (kind, column) in [("events", "trace"), ("settled", "reason_code"), ("attempts", "gave_up")] {
+/// Makes a table of each segment, as they were.
+fn part(connection: &Connection) {
+    for (kind, condition, columns) in [
+        (
+            "events",
+            "id BETWEEN first_id AND last_id",
+            "id, tenant_id, type, data, occurred_at, severity, accepted_at, explicit, config_version, first_delivery,
+             channels, skipped, skipped_more",
+        ),
+        (
+            "settled",
+            "segment = number",
+            "id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at, expires_at, settled_at, note,
+             digest_id",
+        ),
+        (
+            "attempts",
+            "id BETWEEN first_id AND last_id",
+            "id, delivery_id, tenant_id, channel_id, event_id, provider, event_type, attempts.number, step, class, scope,
+             code, hint_ms, reference, note, body, started_at, duration_ms, digest_id",
+        ),
+    ] {
+        let condition = condition.replace("= number", "= segments.number");
         let numbers: Vec<i64> = connection
             .prepare("SELECT number FROM segments WHERE kind = ?1")
             .and_then(|mut statement| statement.query_map([kind], |row| row.get(0))?.collect())
             .unwrap();
         assert!(numbers.len() > 1, "closed segments and an open one of {kind}: {numbers:?}");
         for number in numbers {
-            connection.execute_batch(&format!("ALTER TABLE {kind}_{number} DROP COLUMN {column}")).unwrap();
+            let sql = format!(
+                "CREATE TABLE {kind}_{number} AS
+                 SELECT {columns} FROM segments, {kind}
+                 WHERE segments.kind = '{kind}' AND segments.number = {number} AND {condition}"
+            );
+            connection.execute_batch(&sql).unwrap();
         }
     }
+}
+
+/// Takes away what later schemas added, so that the file is as the first version left it.
+fn age(database: &Path) {
+    let connection = Connection::open(database).unwrap();
+    part(&connection);
     connection
         .execute_batch(
-            "ALTER TABLE segments DROP COLUMN form;
+            "DROP INDEX segments_closed;
+             DROP TABLE events;
+             DROP TABLE settled;
+             DROP TABLE attempts;
+             DROP TABLE events_by_tenant;
+             DROP TABLE settled_by_tenant;
+             DROP TABLE settled_by_channel;
+             DROP TABLE attempts_by_delivery;
+             DROP TABLE attempts_by_channel;
+             DROP TABLE attempts_by_tenant;
+             ALTER TABLE segments DROP COLUMN form;
              ALTER TABLE segments DROP COLUMN newest_at;
              DROP INDEX segments_ending;
              ALTER TABLE segments DROP COLUMN is_ending;
@@ -143,6 +184,9 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
         for count in [5, 1] {
             let posted = world.post_each(TENANT, 1, count).await;
             world.store().settle(posted.iter().map(dead).collect()).await.unwrap();
+            for arrival in world.post_each(TENANT, 2, count).await {
+                world.settle(sent(&arrival)).await;
+            }
             arrivals.extend(posted);
             let posted = world.post_each(TENANT, 1, count).await;
             world.store().settle(posted.iter().map(sent).collect()).await.unwrap();
@@ -170,7 +214,8 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
             world.store().settle(world.heard().iter().map(dead).collect()).await.unwrap();
             let attempts = world.store().attempts(TENANT, AttemptQuery::newest(100)).await.unwrap().rows;
             // Nobody wrote it down of those before.
-            assert!(attempts[0].gave_up && attempts.iter().rev().take(6).all(|attempt| !attempt.gave_up));
+            assert!(attempts[0].gave_up && attempts.iter().rev().take(12).all(|attempt| !attempt.gave_up));
+            assert_eq!(world.list(Some(2), None, 100).await.len(), 6);
         });
     }
 }
@@ -179,7 +224,13 @@ fn history_of_an_older_version_is_read_and_gone_on_with() {
 fn no_secret_reaches_the_disk_in_clear() {
     let factory = OneDirectory::new();
     let stepped = Stepped::open(factory.0.path());
-    let tenant = NewTenant { slug: "acme".to_owned(), name: "Acme".to_owned(), email: None, providers: None };
+    let tenant = NewTenant {
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        email: None,
+        providers: None,
+        quotas: Quotas::default(),
+    };
     let tenant = stepped.run(stepped.store.put_tenant(tenant, NOW)).unwrap().id;
     let with_secret = |secret: &str| {
         let config = domain::Secret::new(format!("{{\"token\":\"{secret}\"}}"));

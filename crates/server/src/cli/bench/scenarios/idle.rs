@@ -4,6 +4,7 @@ use super::{Bed, Bench, Settings};
 use crate::cli::bench::pace::Pace;
 use crate::cli::bench::receiver::Manner;
 use crate::cli::bench::report::{Figure, Report, Target, Unit};
+use crate::cli::bench::stats::per_second;
 use std::time::Duration;
 
 pub(super) const DEFAULTS: Settings =
@@ -21,21 +22,30 @@ pub(super) async fn run(bench: &Bench, settings: Settings) -> anyhow::Result<Rep
     bed.deliver(bench, &settings, Pace::Count(settings.requests()), settings.fanout).await?;
     tokio::time::sleep(REST).await;
     // To ask costs calls as well: as many as lie between two questions with nothing between them.
-    let (first, begin) = (bed.server.store_calls().await?, bed.server.store_calls().await?);
+    let (first, begin) = (store_calls(&bed).await?, store_calls(&bed).await?);
     let before = bed.server.usage();
     let start_ns = bench.watch.ns();
     bench.progress.during(|| "watching the server do nothing".to_owned(), tokio::time::sleep(WATCHED)).await;
-    let seconds = bench.watch.since(start_ns).as_secs_f64();
+    let time = bench.watch.since(start_ns);
     let after = bed.server.usage();
-    let calls = bed.server.store_calls().await? - begin - (begin - first);
+    let calls = store_calls(&bed).await?.saturating_sub(begin + (begin - first));
     let cpu = before.zip(after).map(|(before, after)| after.cpu.saturating_sub(before.cpu).as_secs_f64());
     let figures = vec![
-        Figure::new("cpu", "processor time, of one core", cpu.map(|cpu| cpu / seconds * 100.0), Unit::Percent)
-            .aim(Target::AtMost(PROCESSOR_PERCENT_MAX)),
-        Figure::new("calls", "calls of the database", calls / seconds, Unit::RarePerSecond)
+        Figure::new(
+            "cpu",
+            "processor time, of one core",
+            cpu.map(|cpu| cpu / time.as_secs_f64() * 100.0),
+            Unit::Percent,
+        )
+        .aim(Target::AtMost(PROCESSOR_PERCENT_MAX)),
+        Figure::new("calls", "calls of the database", per_second(calls, time), Unit::RarePerSecond)
             .aim(Target::AtMost(CALLS_PER_SECOND_MAX)),
         Figure::rss("rss", "memory", after),
     ];
     let notes = vec!["a call of the database is a statement or a few".to_owned()];
     Ok(Report { scenario: "idle", summary: settings.summary(), figures, notes, broken: vec![] })
+}
+
+async fn store_calls(bed: &Bed) -> anyhow::Result<u64> {
+    bed.server.figures().await?.store_calls()
 }

@@ -4,12 +4,14 @@
 //! server and its channels. A figure never fails a run; a lost or repeated delivery does.
 
 mod backlog;
+mod history;
 mod idle;
 mod latency;
 mod lists;
 mod live_tables;
 mod machine;
 mod noisy_tenant;
+mod retention;
 mod sick_channels;
 mod stores;
 mod throughput;
@@ -32,6 +34,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+pub(super) use history::PAST_ATTEMPTS;
 
 /// A run ends when nothing has arrived for so long: longer than the first waits of the retry schedule.
 const QUIET: Duration = Duration::from_secs(15);
@@ -56,6 +60,8 @@ pub(super) enum Scenario {
     NoisyTenant,
     Idle,
     Lists,
+    History,
+    Retention,
     Stores,
     Waiting,
     LiveTables,
@@ -71,6 +77,8 @@ pub(super) struct Bench {
     pub(super) store: Store,
     /// Whether the backlog is delivered in the end.
     pub(super) drain: bool,
+    /// Attempts in the past.
+    pub(super) past: u64,
     /// How many deliveries wait while others are delivered.
     pub(super) waiting: u64,
     /// What starts the server, with its arguments; empty: nothing but the bench.
@@ -89,7 +97,7 @@ pub(super) struct Settings {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Machine,
         Self::Throughput,
         Self::Fanout,
@@ -102,6 +110,8 @@ impl Scenario {
         Self::NoisyTenant,
         Self::Idle,
         Self::Lists,
+        Self::History,
+        Self::Retention,
         Self::Stores,
         Self::Waiting,
         Self::LiveTables,
@@ -121,6 +131,8 @@ impl Scenario {
             Self::NoisyTenant => "noisy-tenant",
             Self::Idle => "idle",
             Self::Lists => "lists",
+            Self::History => "history",
+            Self::Retention => "retention",
             Self::Stores => "stores",
             Self::Waiting => "waiting",
             Self::LiveTables => "live-tables",
@@ -140,6 +152,8 @@ impl Scenario {
             Self::NoisyTenant => noisy_tenant::DEFAULTS,
             Self::Idle => idle::DEFAULTS,
             Self::Lists => lists::DEFAULTS,
+            Self::History => history::DEFAULTS,
+            Self::Retention => retention::DEFAULTS,
             Self::Stores => stores::DEFAULTS,
             Self::Waiting => waiting::DEFAULTS,
             Self::LiveTables => live_tables::DEFAULTS,
@@ -167,6 +181,8 @@ impl Scenario {
             Self::Latency => "half of a just measured throughput on a fixed schedule; p99 against the disk's fsync",
             Self::Backlog => "deliveries that wait for a receiver; memory, and start to ready after SIGKILL",
             Self::Lists => "pages of a long list of channels, first to last, newest first and by name; p99",
+            Self::History => "throughput with a long history against an empty database; p99 of lists and sums with it",
+            Self::Retention => "throughput while an old history goes; rows let go of against rows written, and holds",
             Self::SlowChannel => "100 events/s for ten channels, without and with one that takes 10 s; p99 of the rest",
             Self::Stores => {
                 "throughput and fanout on SQLite and on PostgreSQL, in pairs; delivered/s against each other"
@@ -180,6 +196,8 @@ impl Scenario {
     pub(super) fn describe(self) -> String {
         let defaults = match self {
             Self::Lists => lists::summary(&self.defaults()),
+            Self::History => history::summary(&self.defaults(), history::PAST_ATTEMPTS),
+            Self::Retention => retention::summary(&self.defaults(), history::PAST_ATTEMPTS),
             Self::Stores => stores::summary(&self.defaults()),
             _ => self.defaults().summary(),
         };
@@ -196,6 +214,7 @@ impl Scenario {
     pub(super) const fn patience(self) -> Duration {
         match self {
             Self::Lists => lists::PATIENCE,
+            Self::History | Self::Retention => history::PATIENCE,
             Self::LiveTables => live_tables::PATIENCE,
             _ => PATIENCE,
         }
@@ -235,6 +254,8 @@ impl Scenario {
             Self::NoisyTenant => noisy_tenant::run(bench, settings).await,
             Self::Idle => idle::run(bench, settings).await,
             Self::Lists => lists::run(bench, settings).await,
+            Self::History => history::run(bench, settings).await,
+            Self::Retention => retention::run(bench, settings).await,
             Self::Stores => stores::run(bench, settings).await,
             Self::Waiting => waiting::run(bench, settings).await,
             Self::LiveTables => live_tables::run(bench, settings).await,
@@ -276,6 +297,8 @@ struct Bed {
     server: Server,
     receiver: Receiver,
     key: String,
+    /// The ids of the channels.
+    channels: Vec<i64>,
 }
 
 impl Bed {
@@ -293,8 +316,8 @@ impl Bed {
             .collect();
         let starting = Server::start(&bench.directory, store, &bench.through, bench.watch);
         let server = bench.progress.during(|| "starting the server".to_owned(), starting).await?;
-        let key = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
-        Ok(Self { server, receiver, key })
+        let (key, channels) = setup::prepare(&server, &plans).await.with_context(|| server.log_end())?;
+        Ok(Self { server, receiver, key, channels })
     }
 
     /// Posts events and waits until `expect` deliveries have arrived for each accepted event, or no more come.

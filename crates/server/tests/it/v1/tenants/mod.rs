@@ -3,6 +3,7 @@
 mod delete;
 mod keys;
 mod providers;
+mod quotas;
 mod suspend;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ pub(crate) struct Tenant {
     pub(crate) name: String,
     pub(crate) email: Option<String>,
     pub(crate) providers: Option<Vec<String>>,
+    pub(crate) quotas: std::collections::BTreeMap<String, u64>,
     pub(crate) suspended_at: Option<String>,
     pub(crate) created_at: String,
     pub(crate) updated_at: Option<String>,
