@@ -113,6 +113,7 @@ mod tests {
             attempt: 1,
             is_plain: false,
             now: Timestamp::from_ms(0),
+            made_at: Timestamp::from_ms(0),
             operator: &operator,
         };
         let mut steps = InternalNotification.plan(&config, &message, &context).unwrap();

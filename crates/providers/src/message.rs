@@ -57,6 +57,8 @@ pub struct PlanContext<'a> {
     /// [`Remedy::Plain`](domain::outcome::Remedy::Plain).
     pub is_plain: bool,
     pub now: Timestamp,
+    /// When the message came about: the same for every try, as `now` is not.
+    pub made_at: Timestamp,
     pub operator: &'a Operator,
 }
 

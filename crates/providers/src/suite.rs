@@ -119,8 +119,14 @@ fn nothing_secret_is_in_debug_or_in_errors() {
             body: None,
             items: &[],
         };
-        let context =
-            PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+        let context = PlanContext {
+            wire_id: "dlv_1",
+            attempt: 1,
+            is_plain: false,
+            now: NOW,
+            made_at: NOW,
+            operator: &Operator::default(),
+        };
         let steps = provider.plan(&config, &message, &context).unwrap();
         // Every secret in the place of every field, where most are wrong.
         let misplaced = spec.fields.iter().flat_map(|field| {
@@ -169,8 +175,14 @@ fn a_digest_of_many_events_can_be_sent() {
         };
         let items = vec![item; 300];
         let message = Message { event_type: "postrider.digest", data: "{}", items: &items, ..item.message() };
-        let context =
-            PlanContext { wire_id: "dgs_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+        let context = PlanContext {
+            wire_id: "dgs_a_1",
+            attempt: 1,
+            is_plain: false,
+            now: NOW,
+            made_at: NOW,
+            operator: &Operator::default(),
+        };
         let steps = provider.plan(&config, &message, &context).unwrap();
         assert!(!steps.is_empty() && steps.len() <= 2, "{}: {} steps", spec.name, steps.len());
         let said = steps[0].content();

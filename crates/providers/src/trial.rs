@@ -49,8 +49,14 @@ impl Trial<'_> {
             body: self.body,
             items: &[],
         };
-        let context =
-            PlanContext { wire_id: "dlv_a_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+        let context = PlanContext {
+            wire_id: "dlv_a_1",
+            attempt: 1,
+            is_plain: false,
+            now: NOW,
+            made_at: NOW,
+            operator: &Operator::default(),
+        };
         let request = |step: Step| {
             assert!(!step.is_independent(), "a part makes no sense without those before it");
             let Step::Http(step) = step else { panic!("a request") };

@@ -22,6 +22,7 @@ use store::journal::StatsQuery;
 use tempfile::TempDir;
 
 use crate::clock::{VirtualClock, us};
+use crate::database;
 use crate::dice::{Dice, SeededEntropy};
 use crate::process::{Process, Start, Task, carry_out, poll, read};
 use crate::services::{Breach, Services, WAY_MAX_US};
@@ -156,7 +157,7 @@ fn event(tenant: TenantId, channel: ChannelId, number: usize) -> EventIn {
 impl Run {
     fn new(burst: &Burst) -> anyhow::Result<Self> {
         let mut dice = Dice::new(burst.seed);
-        let data_dir = tempfile::tempdir()?;
+        let data_dir = database::new_data_dir()?;
         let clock = Arc::new(VirtualClock::default());
         let process = Process::start(Start {
             data_dir: data_dir.path(),

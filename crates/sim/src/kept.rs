@@ -34,7 +34,9 @@ impl Kept {
             kept.read_tenant(store, *tenant)?;
         }
         kept.read_unlisted(world)?;
-        kept.attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.record.number));
+        kept.attempts
+            .values_mut()
+            .for_each(|attempts| attempts.sort_by_key(|attempt| (attempt.record.number, attempt.record.step)));
         Ok(kept)
     }
 

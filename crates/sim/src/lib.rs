@@ -10,11 +10,13 @@
 pub mod burst;
 mod clients;
 mod clock;
+mod database;
 pub mod dice;
 pub mod faults;
 mod kept;
 mod limits;
 mod lives;
+mod mail;
 pub mod model;
 mod oracle;
 mod owners;

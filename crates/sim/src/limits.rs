@@ -32,8 +32,16 @@ impl Limits {
         self.is_clock_right = false;
     }
 
-    /// A request goes out, while so many others of its channel are not durably settled.
-    pub fn start(&mut self, flight: &Flight, others: usize, changes: u32, now: Timestamp) -> Result<(), Broken> {
+    /// A request goes out, while so many others of its channel are not durably settled. `waits` says what the store does of
+    /// a delivery.
+    pub fn start(
+        &mut self,
+        flight: &Flight,
+        others: usize,
+        changes: u32,
+        now: Timestamp,
+        waits: impl Fn(DeliveryId) -> bool,
+    ) -> Result<(), Broken> {
         let Flight { delivery, channel, .. } = *flight;
         let settings = &flight.live.channel.settings;
         if let Some(trip) = flight.live.tripped().filter(|trip| now < trip.probe_at && self.is_clock_right) {
@@ -61,7 +69,8 @@ impl Limits {
                 heads.remove(one);
             }
             let first = together.into_iter().min().unwrap_or(delivery);
-            // What an owner or an expiry has taken away since is not told here, but then the channel was changed.
+            // What an owner or an expiry has taken away since is not told here.
+            heads.retain(|head, then| *head >= first || *then != changes || waits(*head));
             let older = heads.iter().find(|(head, then)| **head < first && **then == changes);
             if let Some((head, _)) = older {
                 return Err(format!(
@@ -79,11 +88,6 @@ impl Limits {
             Next::Wait { .. } => drop(heads.insert(settlement.delivery, changes)),
             Next::Over { .. } => drop(heads.remove(&settlement.delivery)),
         }
-    }
-
-    /// A new process has settled what the last one had under way: what does not wait any more holds nothing up.
-    pub fn recovered(&mut self, waits: impl Fn(DeliveryId) -> bool) {
-        self.heads.values_mut().for_each(|heads| heads.retain(|head, _| waits(*head)));
     }
 
     /// The process is gone: the next one begins as if its rates had been used.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, TenantId};
-use store::Journal as _;
+use domain::Clock;
 
 use crate::faults::Fault;
-use crate::process::{Process, Start, read};
+use crate::process::{Process, Start};
 use crate::properties;
 use crate::world::{Done, Event, World};
 
@@ -24,23 +23,11 @@ impl World {
             entropy: Arc::clone(&self.entropy) as Arc<_>,
             slots: Arc::clone(&self.slots) as Arc<_>,
         })?);
-        self.forget_heads();
         let life = self.life;
         self.note(format_args!("life {life} begins"));
         let checked = properties::sums(self);
         self.breaks(checked);
         Ok(())
-    }
-
-    /// What does not wait any more holds nothing up, whatever took it away.
-    pub(crate) fn forget_heads(&mut self) {
-        let Some(process) = &self.process else { return };
-        let store = Arc::clone(&process.store);
-        let is_over = |delivery| {
-            let found = |tenant: &TenantId| read(store.delivery(*tenant, delivery)).ok().flatten();
-            self.tenants.iter().find_map(found).is_none_or(|found| found.state.is_final())
-        };
-        self.model.limits.recovered(|delivery| !is_over(delivery));
     }
 
     /// Drops everything that a process has in memory.

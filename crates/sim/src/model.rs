@@ -32,8 +32,10 @@ pub struct Item {
 pub struct ChannelBelief {
     pub tenant: TenantId,
     pub receiver: usize,
-    /// Never changed in a simulation.
+    /// Never changed in a simulation, as the number of its steps.
     pub on_unknown: OnUnknown,
+    /// What a message takes: a mail has a step for each recipient.
+    pub steps: u32,
     pub is_deleted: bool,
     /// Switched off, and nobody has asked to switch it on since.
     pub is_off: bool,
@@ -71,8 +73,9 @@ pub struct Exchange {
     pub deliveries: Vec<DeliveryId>,
     pub channel: ChannelId,
     pub life: u32,
-    /// Which try of the delivery.
+    /// Which try of the delivery, and which step of it.
     pub number: u32,
+    pub step: u32,
     pub is_test: bool,
     /// The channel's [`ChannelBelief::changes`] when it began.
     pub changes: u32,
@@ -104,12 +107,14 @@ pub struct Model {
     pub kept: BTreeMap<EventId, (u64, Vec<(DeliveryId, ChannelId)>)>,
     pub channels: BTreeMap<ChannelId, ChannelBelief>,
     pub exchanges: BTreeMap<u64, Exchange>,
-    /// The id of the message that a delivery is, or is part of.
-    pub wire: BTreeMap<DeliveryId, String>,
+    /// The id of the message that each step of a delivery is, or is part of.
+    pub wire: BTreeMap<(DeliveryId, u32), String>,
     /// What the message with an id looks like: its deliveries, and its body.
     pub messages: BTreeMap<String, (Vec<DeliveryId>, Bytes)>,
-    /// What a receiver has got at least once.
-    pub arrived: BTreeSet<DeliveryId>,
+    /// The steps that a receiver has got at least once.
+    pub arrived: BTreeSet<(DeliveryId, u32)>,
+    /// The steps that were taken, as the sender heard, and in which try: none is needed again.
+    pub taken: BTreeMap<(DeliveryId, u32), u32>,
     /// Started and not durably settled in this life: its exchange.
     pub under_way: BTreeMap<DeliveryId, u64>,
     /// Tries whose result may have been lost in a crash.
@@ -142,6 +147,8 @@ pub struct Model {
     pub asked: BTreeSet<DeliveryId>,
     /// The last state that somebody saw.
     pub seen: BTreeMap<DeliveryId, State>,
+    /// Slices of redrives that the dispatcher waits for.
+    pub slices: u32,
     /// When channels tripped in this life.
     pub trips: BTreeSet<(ChannelId, Timestamp)>,
     /// Posted when nothing goes wrong any more.
@@ -161,8 +168,14 @@ pub struct StartBounds {
 }
 
 impl Model {
-    /// A request goes out.
-    pub fn sends(&mut self, id: u64, flight: &Flight, bounds: StartBounds) -> Result<(), Broken> {
+    /// A request goes out. `waits` says what the store does of a delivery of its tenant.
+    pub fn sends(
+        &mut self,
+        id: u64,
+        flight: &Flight,
+        bounds: StartBounds,
+        waits: impl Fn(DeliveryId) -> bool,
+    ) -> Result<(), Broken> {
         let channel = flight.channel;
         let is_test = flight.content.attempts_max.is_some();
         let belief = self.channels.get(&channel);
@@ -173,6 +186,7 @@ impl Model {
             channel,
             life: bounds.life,
             number: flight.content.tries + 1,
+            step: 0,
             is_test,
             changes,
             has_arrived: false,
@@ -183,7 +197,7 @@ impl Model {
         if !is_test {
             let others = self.under_way.values().map(|id| &self.exchanges[id]);
             let others = others.filter(|other| other.channel == channel && !other.is_test).count();
-            self.limits.start(flight, others, changes, bounds.now)?;
+            self.limits.start(flight, others, changes, bounds.now, waits)?;
         }
         self.counts.sends += 1;
         self.exchanges.insert(id, exchange);
@@ -244,6 +258,14 @@ impl Model {
         Ok(())
     }
 
+    /// The try of one exchange goes on with another: its next step.
+    pub fn goes_on(&mut self, id: u64, next: u64) {
+        let Some(exchange) = self.exchanges.get(&id).cloned() else { return };
+        self.under_way.extend(exchange.deliveries.iter().map(|delivery| (*delivery, next)));
+        self.exchanges.insert(next, Exchange { has_arrived: false, answer: None, heard: None, ..exchange });
+        self.counts.sends += 1;
+    }
+
     /// A request reaches its receiver.
     pub fn arrives(&mut self, id: u64, answer: Option<u16>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
@@ -251,19 +273,25 @@ impl Model {
         exchange.answer = answer;
         self.counts.arrivals += 1;
         for delivery in &exchange.deliveries {
-            self.counts.repeats += u64::from(!self.arrived.insert(*delivery));
+            self.counts.repeats += u64::from(!self.arrived.insert((*delivery, exchange.step)));
         }
     }
 
-    /// A delivery is part of one message and of no other, and a message never changes.
-    pub fn on_the_wire(&mut self, deliveries: &[DeliveryId], wire_id: &str, body: &Bytes) -> Result<(), Broken> {
+    /// A step of a delivery is part of one message and of no other, and a message never changes.
+    pub fn on_the_wire(&mut self, id: u64, wire_id: &str, body: &Bytes) -> Result<(), Broken> {
+        let Some(Exchange { deliveries, step, .. }) = self.exchanges.get(&id) else { return Ok(()) };
         for delivery in deliveries {
-            let known = self.wire.entry(*delivery).or_insert_with(|| wire_id.to_owned());
+            let known = self.wire.entry((*delivery, *step)).or_insert_with(|| wire_id.to_owned());
             if known != wire_id {
                 return Err(format!("delivery {delivery} went out in {known} and then in {wire_id}"));
             }
+            if let Some(number) = self.taken.get(&(*delivery, *step)) {
+                return Err(format!(
+                    "step {step} of delivery {delivery} was taken in try {number}, and goes out again"
+                ));
+            }
         }
-        let sent = (deliveries.to_vec(), body.clone());
+        let sent = (deliveries.clone(), body.clone());
         // A channel without secret sends no id.
         let name = if wire_id.is_empty() { format!("{deliveries:?}") } else { wire_id.to_owned() };
         let known = self.messages.entry(name).or_insert_with(|| sent.clone());
@@ -273,10 +301,14 @@ impl Model {
         Err(format!("{wire_id} went out as {known:?} and then as {sent:?}"))
     }
 
-    /// The dispatcher hears what came of a request.
+    /// The sender hears what came of a request.
     pub fn hears(&mut self, id: u64, status: u16, throttled_until: Option<Timestamp>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         exchange.heard = Some(status);
+        if (200..300).contains(&status) {
+            let steps = exchange.deliveries.iter().map(|delivery| ((*delivery, exchange.step), exchange.number));
+            self.taken.extend(steps);
+        }
         let Some(belief) = self.channels.get_mut(&exchange.channel) else { return };
         if exchange.is_test {
             return;
@@ -319,14 +351,18 @@ impl Model {
     /// A person asks for another try.
     pub fn retries(&mut self, delivery: DeliveryId) {
         // A message that is merged is sent again as it was.
-        let message = self.wire.get(&delivery).and_then(|wire_id| self.messages.get(wire_id));
-        let together = message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone());
-        for delivery in together {
+        for delivery in self.together(delivery) {
             self.retried.insert(delivery);
             self.over.remove(&delivery);
             self.due.remove(&delivery);
             self.seen.remove(&delivery);
         }
+    }
+
+    /// The deliveries that were sent in one message with this one, itself among them.
+    pub fn together(&self, delivery: DeliveryId) -> Vec<DeliveryId> {
+        let message = self.wire.get(&(delivery, 0)).and_then(|wire_id| self.messages.get(wire_id));
+        message.map_or_else(|| vec![delivery], |(deliveries, _)| deliveries.clone())
     }
 
     /// Nobody may ever know of the tries under way.
@@ -335,9 +371,8 @@ impl Model {
             let Exchange { deliveries, number, .. } = &self.exchanges[id];
             self.forgotten.extend(deliveries.iter().map(|delivery| (*delivery, *number)));
             // As if it had never gone out, it may go out in another message.
-            for delivery in deliveries {
-                self.wire.remove(delivery);
-            }
+            self.wire.retain(|(delivery, _), _| !deliveries.contains(delivery));
+            self.taken.retain(|(delivery, _), taken| !deliveries.contains(delivery) || taken != number);
         }
     }
 
@@ -350,10 +385,12 @@ impl Model {
     /// The process is gone.
     pub fn dies(&mut self) {
         self.trips.clear();
+        self.slices = 0;
         for id in std::mem::take(&mut self.under_way).into_values() {
-            let exchange = &self.exchanges[&id];
-            let number = exchange.number;
-            self.interrupted.extend(exchange.deliveries.iter().map(|delivery| (*delivery, number)));
+            let Exchange { deliveries, number, step, .. } = &self.exchanges[&id];
+            self.interrupted.extend(deliveries.iter().map(|delivery| (*delivery, *number)));
+            // Of the steps before, it is noted that they are done.
+            self.taken.retain(|(delivery, of), _| of != step || !deliveries.contains(delivery));
         }
         for belief in self.channels.values_mut() {
             // Both are known in memory only, at least until the store has them.

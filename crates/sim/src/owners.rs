@@ -16,9 +16,11 @@ use store::Directory as _;
 use store::directory::NewRoute;
 
 use crate::dice::Dice;
+use crate::mail;
 use crate::model::{ChannelBelief, Hearing};
 use crate::oracle::{AMOUNT_MIN, RouteWish};
 use crate::process::{Task, poll};
+use crate::properties::receiver_of;
 use crate::receivers::{Mood, Receiver};
 use crate::world::{Done, Event, World};
 
@@ -64,6 +66,7 @@ pub(crate) struct Owner {
 impl World {
     fn draw_channel(&mut self, dice: &mut Dice) -> (NewChannel, RouteWish) {
         let receiver = self.new_receiver(dice);
+        let is_mail = dice.chance(200);
         let wish = draw_routes(dice);
         let mut edit = route_edit(wish);
         let waits = dice.pick(&[&[][..], &[], &[1], &[1, 5, 30], &[2, 2, 2, 2, 2, 60, 300]]);
@@ -74,10 +77,11 @@ impl World {
         edit.on_unknown = Some(dice.pick(&[OnUnknown::Retry, OnUnknown::Retry, OnUnknown::GiveUp]));
         limit(&mut edit, dice);
         edit.digest = dice.chance(350).then(|| Some(draw_digest(dice)));
+        edit.body_template = is_mail.then(|| Some(mail::BODY_TEMPLATE.to_owned()));
         let new = NewChannel {
             name: "C".to_owned(),
-            provider: "webhook".to_owned(),
-            config: config(receiver, "first"),
+            provider: if is_mail { "email" } else { "webhook" }.to_owned(),
+            config: if is_mail { mail::config(receiver) } else { config(receiver, "first") },
             edit,
             dialect: None,
             is_managed: false,
@@ -96,11 +100,13 @@ impl World {
 
     /// Takes note of a channel that was made.
     fn learn_channel(&mut self, live: &LiveChannel, routes: Option<RouteWish>) {
-        let receiver = live.config.text("url").and_then(crate::properties::receiver_of).unwrap_or(usize::MAX);
+        let place = live.config.text("url").or(live.config.text("smtp_host"));
+        let receiver = place.and_then(receiver_of).unwrap_or(usize::MAX);
         let belief = ChannelBelief {
             tenant: live.channel.tenant,
             receiver,
             on_unknown: live.channel.settings.on_unknown,
+            steps: if live.channel.settings.provider == "email" { mail::RECIPIENTS } else { 1 },
             is_deleted: false,
             is_off: false,
             is_refused: false,
@@ -238,7 +244,8 @@ impl World {
         let made = matches!(order, Order::Create).then(|| self.draw_channel(&mut dice));
         let merges = ChannelEdit { digest: Some(Some(draw_digest(&mut dice))), ..ChannelEdit::default() };
         let owner = self.prepare_for(&order).unwrap_or(tenant);
-        let receiver = channel_of(&order).and_then(|channel| self.model.channels.get(&channel)).map(|one| one.receiver);
+        let belief = channel_of(&order).and_then(|channel| self.model.channels.get(&channel));
+        let edit = edit(&order, belief);
         let engine = self.engine();
         let Some(process) = &mut self.process else { return };
         process.spawn(async move {
@@ -285,10 +292,7 @@ impl World {
                 | Order::On(channel)
                 | Order::Mend(channel)
                 | Order::Reroute(channel, _)
-                | Order::Narrow(channel) => {
-                    let edit = edit(&order, receiver.unwrap_or(0));
-                    engine.update_channel(owner, *channel, edit).await.map(|_| order.clone())
-                }
+                | Order::Narrow(channel) => engine.update_channel(owner, *channel, edit).await.map(|_| order.clone()),
             };
             Done::Ordered(result.map_err(|error| (order, error)))
         });
@@ -516,12 +520,15 @@ fn draw_digest(dice: &mut Dice) -> DigestRule {
     }
 }
 
-fn edit(order: &Order, receiver: usize) -> ChannelEdit {
+fn edit(order: &Order, belief: Option<&ChannelBelief>) -> ChannelEdit {
     match order {
         Order::Off(_) => ChannelEdit { is_active: Some(false), ..ChannelEdit::default() },
         Order::On(_) => ChannelEdit { is_active: Some(true), ..ChannelEdit::default() },
         Order::Mend(_) => {
-            ChannelEdit { config: Some(ConfigEdit::Patch(config(receiver, "mended"))), ..ChannelEdit::default() }
+            let is_mail = belief.is_some_and(|belief| belief.steps > 1);
+            let receiver = belief.map_or(0, |belief| belief.receiver);
+            let patch = if is_mail { mail::mended() } else { config(receiver, "mended") };
+            ChannelEdit { config: Some(ConfigEdit::Patch(patch)), ..ChannelEdit::default() }
         }
         Order::Reroute(_, wish) => route_edit(*wish),
         _ => ChannelEdit { concurrency: Some(1), ..ChannelEdit::default() },

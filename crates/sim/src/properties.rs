@@ -22,9 +22,10 @@ use crate::world::World;
 /// Pairs of event and channel that are asked for at the end of a simulation.
 const EXPLAINED_MAX: usize = 150;
 
-/// The receiver that a URL leads to.
-pub(crate) fn receiver_of(url: &str) -> Option<usize> {
-    url.strip_prefix("https://r")?.split('.').next()?.parse().ok()
+/// The receiver that a URL, a host or an address leads to.
+pub(crate) fn receiver_of(place: &str) -> Option<usize> {
+    let (before, _) = place.split_once(".example.com")?;
+    before.rsplit('r').next()?.parse().ok()
 }
 
 /// What a receiver reads of a request: which receiver it is, the wire id, and the serial of each event.
@@ -102,7 +103,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), Broken> {
         }
     }
     let is_missing = |id: &&DeliveryId| !kept.deliveries.contains_key(id) && !is_of_the_leaving(world, **id);
-    if let Some(stray) = world.model.wire.keys().find(is_missing)
+    if let Some(stray) = world.model.wire.keys().map(|(delivery, _)| delivery).find(is_missing)
         && kept.retention.deliveries.is_none()
     {
         return Err(format!("delivery {stray} was sent and is not in the store"));
@@ -216,14 +217,14 @@ fn attempts_fit(
     exchanges: &[&Exchange],
 ) -> Result<(), Broken> {
     let id = delivery.id;
-    let mut tries: BTreeMap<u32, Vec<&Exchange>> = BTreeMap::new();
+    let mut tries: BTreeMap<(u32, u32), Vec<&Exchange>> = BTreeMap::new();
     for exchange in exchanges {
-        tries.entry(exchange.number).or_default().push(exchange);
+        tries.entry((exchange.number, exchange.step)).or_default().push(exchange);
     }
     for attempt in attempts {
         let record = &attempt.record;
         let number = record.number;
-        let sends = tries.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let sends = tries.get(&(number, record.step)).map(Vec::as_slice).unwrap_or_default();
         let heard = record.code.unwrap_or(0);
         // The process ended before the result was written, whatever it was.
         let is_lost = record.outcome.class == Class::Unknown && model.interrupted.contains(&(id, number));
@@ -248,35 +249,64 @@ fn tries_fit(
     is_redriven: bool,
 ) -> Result<(), Broken> {
     let id = delivery.id;
-    if let Some((attempt, number)) = attempts.iter().zip(1..).find(|(attempt, number)| attempt.record.number != *number)
-    {
-        return Err(format!("delivery {id} has an attempt {} where {number} was due", attempt.record.number));
+    let is_gap = |pair: &&[Attempt]| pair[1].record.number > pair[0].record.number + 1;
+    let begins_late = attempts.first().is_some_and(|attempt| attempt.record.number != 1);
+    if begins_late || attempts.windows(2).any(|pair| is_gap(&pair)) {
+        return Err(format!("delivery {id} has attempts with gaps: {attempts:?}"));
     }
-    let last = attempts.last().map(|attempt| attempt.record.outcome.class);
-    if (delivery.state == State::Sent) != (last == Some(Class::Delivered)) {
-        return Err(format!("delivery {id} is {}, and its last attempt {last:?}", delivery.state));
-    }
-    let mut tries: BTreeMap<u32, usize> = BTreeMap::new();
+    every_step_once(model, delivery, attempts)?;
+    let mut tries: BTreeMap<(u32, u32), usize> = BTreeMap::new();
     for exchange in exchanges {
-        *tries.entry(exchange.number).or_default() += 1;
+        *tries.entry((exchange.number, exchange.step)).or_default() += 1;
     }
-    for (number, count) in tries {
-        let is_recorded = attempts.len() >= number as usize;
+    for ((number, step), count) in tries {
+        let is_of = |attempt: &&Attempt| (attempt.record.number, attempt.record.step) == (number, step);
+        let recorded = attempts.iter().filter(is_of).count();
         // After a loss of power nobody may know of a try, which is then made again under its number.
         let is_forgotten = model.forgotten.contains(&(id, number));
-        if (count != 1 || !is_recorded) && !is_forgotten {
-            return Err(format!("try {number} of delivery {id} went out {count} times; recorded: {is_recorded}"));
+        // What was heard of the steps before the last one is lost with the process: that they are done is noted.
+        let has_next = || exchanges.iter().any(|one| one.number == number && one.step > step);
+        let may_be_lost = recorded == 0 && model.interrupted.contains(&(id, number)) && has_next();
+        if (count, recorded) != (1, 1) && !is_forgotten && !may_be_lost {
+            return Err(format!(
+                "step {step} of try {number} of delivery {id} went out {count} times and is recorded {recorded} times"
+            ));
         }
     }
     let may_repeat = model.channels.get(&delivery.channel).is_none_or(|belief| belief.on_unknown == OnUnknown::Retry);
-    let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown;
+    let last = attempts.last().map_or(0, |attempt| attempt.record.number);
+    let is_unknown = |attempt: &Attempt| attempt.record.outcome.class == Class::Unknown && attempt.record.number < last;
     // Whoever asks for one delivery of a digest asks for all of them.
     let mut together = exchanges.iter().flat_map(|exchange| &exchange.deliveries);
     let is_asked = is_redriven || model.retried.contains(&id) || together.any(|one| model.retried.contains(one));
-    if !may_repeat && !is_asked && attempts.iter().rev().skip(1).any(is_unknown) {
+    if !may_repeat && !is_asked && attempts.iter().any(is_unknown) {
         return Err(format!("delivery {id} was sent again after an unknown answer, and its channel forbids that"));
     }
     Ok(())
+}
+
+/// A step that was taken is not tried again, and a delivery is sent when all are.
+fn every_step_once(model: &Model, delivery: &Delivery, attempts: &[Attempt]) -> Result<(), Broken> {
+    let id = delivery.id;
+    // Nobody knows how many there are of a channel whose making was not answered.
+    let Some(belief) = model.channels.get(&delivery.channel) else { return Ok(()) };
+    let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+    for Attempt { record, .. } in attempts {
+        if let Some(number) = taken.get(&record.step) {
+            return Err(format!("step {} of delivery {id} was taken in try {number}, and tried again", record.step));
+        }
+        if record.outcome.class == Class::Delivered {
+            taken.insert(record.step, record.number);
+        }
+    }
+    let has_all = taken.len() == belief.steps as usize;
+    // Of a try that was cut off, what was heard before its last step is noted and not recorded.
+    let may_have_all = has_all || (belief.steps > 1 && model.interrupted.iter().any(|(of, _)| *of == id));
+    let is_right = if delivery.state == State::Sent { may_have_all } else { !has_all };
+    if is_right {
+        return Ok(());
+    }
+    Err(format!("delivery {id} is {}, and of {} steps were taken {taken:?}", delivery.state, belief.steps))
 }
 
 /// Every pair of event and channel is explained; a sample of them.

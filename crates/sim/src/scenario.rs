@@ -29,11 +29,14 @@ impl Scenario {
         let has_backlog = seed % 50 == 24;
         let size = |dice: &mut Dice, choices: &[usize]| dice.pick(choices);
         let retention = if has_large_fan_out || has_backlog { Retention::default() } else { draw_retention(dice) };
-        // Segments of a row or two, each looked through for hours of virtual time, take longer than they show.
+        let events = if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) };
+        // Reads go from segment to segment, so worlds of many rows have large ones. And those of a row or two, each looked
+        // through for hours of virtual time, take longer than they show.
         let segments: &[u64] = match retention {
-            _ if has_large_fan_out => &[700],
-            _ if retention == Retention::default() => &[1, 2, 7, 16, 32_768],
-            _ => &[7, 16, 32],
+            _ if has_large_fan_out || has_backlog => &[700],
+            _ if retention != Retention::default() => &[7, 16, 32],
+            _ if events == 20 => &[1, 2, 7],
+            _ => &[7, 16, 32_768],
         };
         Self {
             settings: Settings {
@@ -51,7 +54,7 @@ impl Scenario {
             segment_rows_max: dice.pick(segments),
             tenants: dice.position(3) + 1,
             channels: if has_backlog { 2 } else { dice.position(8) + 1 },
-            events: if has_large_fan_out { 1 } else { dice.pick(&[20, 40, 80, 120]) },
+            events,
             trouble: Duration::from_secs(dice.pick(&[5, 30, 120, 600])),
             has_large_fan_out,
             has_backlog,

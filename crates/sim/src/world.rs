@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::clients::Client;
 use crate::clock::{VirtualClock, us};
+use crate::database;
 use crate::dice::{Dice, SeededEntropy};
 use crate::faults::{Fault, Faults};
 use crate::kept;
@@ -208,7 +209,7 @@ impl World {
             is_peace: false,
             trace: Trace::new(options.prints_trace),
             entropy,
-            data_dir: tempfile::tempdir()?,
+            data_dir: database::new_data_dir()?,
             slots: Arc::default(),
             life: 0,
             queue: BTreeMap::new(),
@@ -449,6 +450,7 @@ impl World {
             let decided = self.model.decides(settlements);
             self.breaks(decided);
         }
+        self.model.slices += u32::from(matches!(action, Action::Redrive(..)));
         let action = match action {
             Action::Send(flight) => return self.send(*flight),
             Action::Tell(moment) => return self.hear_moment(&moment),
@@ -507,8 +509,8 @@ impl World {
         if let Input::Settled(settlements) = &input {
             self.model.settles(settlements);
         }
-        if matches!(input, Input::WorkDone(..)) {
-            self.forget_heads();
+        if matches!(input, Input::Redriven(..)) {
+            self.model.slices -= 1;
         }
         let line = describe(&input);
         self.note(format_args!("{line}"));

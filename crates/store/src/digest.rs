@@ -39,6 +39,7 @@ pub struct DigestMember {
 pub struct SealedDigest {
     pub id: DigestId,
     pub members: Vec<DigestMember>,
+    pub sealed_at: Timestamp,
     pub body: String,
 }
 

@@ -12,6 +12,7 @@ use domain::routing::Pattern;
 use domain::{ChannelId, DeliveryId, EventId, RedriveId, TenantId, Timestamp};
 
 use crate::StoreError;
+use crate::digest::DigestMember;
 use crate::journal::{Span, Text};
 
 /// Keeps redrives and carries them out.
@@ -95,6 +96,8 @@ pub struct DeadLook {
 pub struct DeadLetter {
     pub delivery: Delivery,
     pub code: Option<u16>,
+    /// The deliveries of its digest, itself among them, in order of delivery; empty when it goes by itself.
+    pub members: Vec<DigestMember>,
 }
 
 /// Which events to look at, with regard to a channel.
@@ -147,8 +150,8 @@ pub struct RedriveSlice {
 /// The deliveries of a slice.
 #[derive(Clone, Debug)]
 pub enum Take {
-    /// Dead letters that wait again, with a fresh budget of attempts and this time-to-live. Those that are no longer
-    /// dead are skipped.
+    /// Dead letters that wait again, with a fresh budget of attempts and this time-to-live; with one of a digest all of
+    /// it. Those that are no longer dead are skipped.
     Dead(Vec<(DeliveryId, Timestamp)>),
     /// Events that are delivered to a channel, unless the newest delivery to it no longer stands like this.
     Events { channel: ChannelId, expires_at: Timestamp, delivered: Option<State>, events: Vec<EventId> },

@@ -129,6 +129,15 @@ impl<T> Lane<T> {
         self.is_spilled || self.backlog.is_some()
     }
 
+    /// FIFO: what was asked for and lies beyond what was read of the table is found there in its turn, and not before what is
+    /// older. Not while a load is under way, which may have looked too early.
+    fn leave_to_the_table(&mut self) {
+        if self.order.is_fifo && self.is_spilled && !self.is_loading {
+            let taken_to = self.taken_to;
+            self.recalled.retain(|delivery| *delivery <= taken_to);
+        }
+    }
+
     fn wants_load(&self, bounds: &Bounds) -> bool {
         let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
         let wants = !self.recalled.is_empty() && (has_room || self.order.is_held_up());
@@ -232,6 +241,7 @@ impl<T> Lanes<T> {
     pub fn next_load(&mut self) -> Option<Load> {
         while let Some(channel) = self.hungry.pop_front() {
             let Some(lane) = self.by_channel.get_mut(&channel) else { continue };
+            lane.leave_to_the_table();
             if !lane.wants_load(&self.bounds) {
                 continue;
             }
@@ -400,7 +410,10 @@ impl<T> Lanes<T> {
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         if lane.known.contains(&delivery) {
             lane.recalled_under_way.insert(delivery);
-        } else if !lane.is_paused {
+        } else if lane.is_paused {
+            // It is found in the table when the lane goes on, also when what was there before it was cancelled meanwhile.
+            lane.taken_to = lane.taken_to.min(DeliveryId(delivery.0 - 1));
+        } else {
             lane.recalled.push_back(delivery);
             self.hungry.push_back(channel);
         }

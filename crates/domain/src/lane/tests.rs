@@ -200,6 +200,21 @@ fn a_paused_lane_starts_nothing_and_goes_on_from_the_table() {
 }
 
 #[test]
+fn what_is_asked_for_in_a_pause_is_found_after_it_whatever_was_cancelled_meanwhile() {
+    let mut world = World::new(BOUNDS);
+    (0..6).for_each(|_| world.accept());
+    world.lanes.pause(ChannelId(1));
+    world.table.clear();
+    world.lanes.forget(ChannelId(1), DeliveryId(6));
+    // A dead letter of before, which a person has tried again.
+    world.table.insert(3, NOW);
+    world.lanes.recall(ChannelId(1), DeliveryId(3));
+    world.accept();
+    world.lanes.resume(ChannelId(1));
+    assert_eq!(world.run(NOW), [3, 7]);
+}
+
+#[test]
 fn a_failed_load_is_asked_for_again() {
     let mut world = World::new(BOUNDS);
     (0..6).for_each(|_| world.accept());

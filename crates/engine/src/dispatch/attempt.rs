@@ -495,7 +495,8 @@ fn plan_with(
         None => format!("dlv_{}_{}", registry.instance, flight.delivery),
     };
     let attempt = content.tries + 1;
-    let context = PlanContext { wire_id: &wire_id, attempt, is_plain, now, operator: &registry.operator };
+    let made_at = content.digest.as_ref().map_or(content.created_at, |digest| digest.sealed_at);
+    let context = PlanContext { wire_id: &wire_id, attempt, is_plain, now, made_at, operator: &registry.operator };
     let plan =
         |message: &Message<'_>| live.provider.0.plan(config, message, &context).map_err(|error| error.to_string());
     if let Some(digest) = &content.digest {

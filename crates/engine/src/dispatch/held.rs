@@ -64,6 +64,13 @@ impl Dispatcher {
         }
     }
 
+    /// A dead letter waits again, and with it all of its digest: the store knows how many these are.
+    pub(super) fn holds_again(&mut self, channel: ChannelId) {
+        if self.held.holds(channel) {
+            self.work.insert(Work::Trim(channel));
+        }
+    }
+
     /// A delivery that was under way waits again. While it was, no trim could let it go.
     pub(super) fn waits_again(&mut self, channel: ChannelId) {
         if self.held.room.get(&channel) == Some(&0) {

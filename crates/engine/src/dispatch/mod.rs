@@ -270,7 +270,7 @@ impl Dispatcher {
             Input::Cancelled(cancellation) => self.cancel(cancellation, now),
             Input::RetryAsked(channel, delivery) => {
                 self.ensure_lane(channel, now);
-                self.holds_more(channel);
+                self.holds_again(channel);
                 self.retry_asked(channel, delivery);
             }
             Input::ExpandAsked => {

@@ -104,3 +104,6 @@ fn settlements(
     }
     of_each(settlement, digest.as_deref())
 }
+
+#[cfg(test)]
+mod tests;

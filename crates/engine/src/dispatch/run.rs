@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -227,7 +227,7 @@ impl<T: Transport> Shell<T> {
                         run.not_noted(&error, started_at);
                         continue;
                     }
-                    unwound(self.transport.send(step)).await
+                    unwound(pin!(self.transport.send(step))).await
                 }
             };
             let took = self.clock.monotonic().saturating_sub(started);
@@ -250,8 +250,9 @@ impl<T: Transport> Shell<T> {
 
 /// The reply, also when the transport panics: then nobody knows how far the step got. A task that died would hold its
 /// delivery and its place in the lane until the next start.
-async fn unwound(sending: impl Future<Output = Reply>) -> Reply {
-    let mut sending = pin!(sending);
+///
+/// Takes what is pinned already: a future that is passed to another by value is held by it twice.
+async fn unwound(mut sending: Pin<&mut impl Future<Output = Reply>>) -> Reply {
     poll_fn(|cx| {
         catch_unwind(AssertUnwindSafe(|| sending.as_mut().poll(cx))).unwrap_or_else(|_| {
             let detail = "the transport broke down; this is a fault of Postrider, please report it".to_owned();
@@ -269,6 +270,13 @@ async fn receive(inbox: &mut Inbox, messages: &mut Vec<Message>, wait: Option<Du
         Some(wait) => drop(tokio::time::timeout(wait, received).await),
         None => drop(received.await),
     }
+    // Whoever is ready goes first: what they have to tell comes with this turn (decision 0031).
+    tokio::task::yield_now().await;
+    while messages.len() < INPUTS_MAX
+        && let Ok(message) = inbox.messages.try_recv()
+    {
+        messages.push(message);
+    }
 }
 
 #[cfg(test)]
@@ -277,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_transport_that_panics_is_an_unknown_answer() {
-        let reply = unwound(async { panic!("as planned") }).await;
+        let reply = unwound(pin!(async { panic!("as planned") })).await;
         let Reply::Failed(failure) = reply else { panic!("{reply:?}") };
         assert_eq!(failure.kind, FailureKind::NoAnswer);
         assert!(failure.detail.contains("report"), "{failure:?}");

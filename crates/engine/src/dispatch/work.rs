@@ -93,7 +93,7 @@ impl Dispatcher {
             if self.is_ordered_cancelled(channel, delivery) {
                 self.work.insert(Work::Cancel(channel));
             } else {
-                self.holds_more(channel);
+                self.holds_again(channel);
                 self.lanes.recall(channel, delivery);
             }
         }
@@ -114,5 +114,122 @@ impl Dispatcher {
         if !self.under_way_of(channel).iter().any(|delivery| *delivery <= up_to) {
             self.cancelled.remove(&channel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use domain::event::{Event, NewEvent};
+    use domain::{EventId, ReasonCode};
+    use store::queue::{Arrival, Cancellation};
+
+    use super::super::{Found, Input};
+    use super::*;
+    use crate::random::Entropy;
+    use crate::registry::Registry;
+    use crate::settings::Settings;
+
+    const CHANNEL: ChannelId = ChannelId(1);
+    const NOW: Timestamp = Timestamp::from_ms(1_000_000);
+
+    struct Zeros;
+
+    impl Entropy for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    fn dispatcher() -> Dispatcher {
+        let registry = Arc::new(Registry::of_nothing());
+        Dispatcher::new(registry, Arc::new(Zeros), &Settings::default(), Found::default(), NOW)
+    }
+
+    fn arrival(delivery: i64) -> Arrival {
+        let content = NewEvent {
+            tenant: TenantId(1),
+            event_type: "a".into(),
+            data: "{}".into(),
+            occurred_at: NOW,
+            severity: None,
+            explicit_channels: None,
+            trace: None,
+        };
+        Arrival {
+            delivery: DeliveryId(delivery),
+            channel: CHANNEL,
+            created_at: NOW,
+            expires_at: Timestamp::from_ms(i64::MAX),
+            attempts_max: None,
+            event: Arc::new(Event { id: EventId(1), accepted_at: NOW, content: Arc::new(content) }),
+        }
+    }
+
+    fn is_cancelling(actions: &[Action]) -> bool {
+        actions.iter().any(|action| matches!(action, Action::Work(Work::Cancel(CHANNEL), _)))
+    }
+
+    fn is_loading(actions: &[Action]) -> bool {
+        actions.iter().any(|action| matches!(action, Action::Load(load) if load.channel == CHANNEL))
+    }
+
+    /// What it wants done now; the table, when it is read, is empty.
+    fn step(dispatcher: &mut Dispatcher) -> Vec<Action> {
+        let actions = dispatcher.actions(NOW);
+        for action in &actions {
+            if let Action::Load(load) = action {
+                dispatcher.handle(Input::Loaded(load.clone(), Some(Vec::new())), NOW);
+            }
+        }
+        actions
+    }
+
+    /// A channel that is switched off while its second delivery is under way: the order to cancel stands until the result
+    /// of that is durable. Gives that result.
+    fn under_an_order() -> (Dispatcher, Input) {
+        let mut dispatcher = dispatcher();
+        dispatcher.handle(Input::Arrived(vec![arrival(2)]), NOW);
+        let mut actions = step(&mut dispatcher);
+        let place = actions.iter().position(|action| matches!(action, Action::Settle(_))).expect("it is over");
+        let Action::Settle(results) = actions.swap_remove(place) else { unreachable!("found above") };
+        let order = Cancellation {
+            channel: CHANNEL,
+            up_to: DeliveryId(2),
+            code: ReasonCode::ChannelSwitchedOff,
+            reason: "off".to_owned(),
+        };
+        dispatcher.handle(Input::Cancelled(order), NOW);
+        assert!(is_cancelling(&step(&mut dispatcher)));
+        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        assert!(!is_cancelling(&step(&mut dispatcher)), "it waits for the second");
+        (dispatcher, Input::Settled(results.into()))
+    }
+
+    /// What brings the first delivery back is cancelled with the rest as long as the order stands, and tried afterwards.
+    fn check(bring_back: impl Fn() -> Input) {
+        let (mut dispatcher, settled) = under_an_order();
+        dispatcher.handle(bring_back(), NOW);
+        let actions = step(&mut dispatcher);
+        assert!(is_cancelling(&actions) && !is_loading(&actions), "{actions:?}");
+        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        dispatcher.handle(settled, NOW);
+        assert!(is_cancelling(&step(&mut dispatcher)), "now it can be carried out to the end");
+        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        dispatcher.handle(bring_back(), NOW);
+        let actions = step(&mut dispatcher);
+        assert!(is_loading(&actions) && !is_cancelling(&actions), "{actions:?}");
+    }
+
+    #[test]
+    fn a_retry_under_an_order_to_cancel_is_cancelled_with_the_rest() {
+        check(|| Input::RetryAsked(CHANNEL, DeliveryId(1)));
+    }
+
+    #[test]
+    fn a_redrive_under_an_order_to_cancel_is_cancelled_with_the_rest() {
+        let sliced = || Sliced { touched: vec![(CHANNEL, DeliveryId(1))], next: NextSlice::Never };
+        check(|| Input::Redriven(TenantId(1), RedriveId(1), sliced()));
     }
 }

@@ -201,5 +201,5 @@ fn digest_of(live: &LiveChannel, event: &Event, items: usize) -> Result<(DigestR
     }
     let (content, _) = DigestRow::render(live, &vec![event; items]);
     let body = content.to_text();
-    Ok((content, Arc::new(SealedDigest { id: DigestId(0), members: Vec::new(), body })))
+    Ok((content, Arc::new(SealedDigest { id: DigestId(0), members: Vec::new(), sealed_at: event.accepted_at, body })))
 }

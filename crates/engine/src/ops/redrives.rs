@@ -34,7 +34,7 @@ pub struct RedrivePreview {
     pub count: u64,
     /// There was too much to look through: there are at least so many.
     pub is_lower_bound: bool,
-    /// Dead letters, the oldest first.
+    /// Dead letters, the oldest first; of a digest the one that it would come back with.
     pub deliveries: Vec<Delivery>,
     /// From history: events, the oldest first.
     pub events: Vec<EventSummary>,
@@ -75,7 +75,7 @@ impl Engine {
             (after, examined) = (stretch.reached, examined + stretch.examined);
             for letter in stretch.rows.into_iter().filter(|one| redrive::is_wanted(&self.registry, &order.wanted, one))
             {
-                preview.count += 1;
+                preview.count += redrive::together(&letter);
                 if preview.deliveries.len() < SAMPLE_MAX {
                     preview.deliveries.push(letter.delivery);
                 }

@@ -12,6 +12,7 @@ use domain::event::Event;
 use domain::redrive::{Progress, Redrive, Source, Wanted};
 use domain::routing::FilterResult;
 use domain::{ChannelId, DeliveryId, EventId, RedriveId, TenantId, Timestamp};
+use store::digest::DigestMember;
 use store::journal::{Span, Text};
 use store::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, RedriveSlice, Steer, Stretch, Take};
 use store::{Store, StoreError};
@@ -114,17 +115,31 @@ pub(crate) async fn dead(
     store.dead_after(redrive.tenant, look).await
 }
 
-/// Whether a dead letter is wanted. A channel that is gone has no provider any more.
+/// Whether a dead letter is wanted. A channel that is gone has no provider any more. The deliveries of a digest died
+/// together and come back together, with the first of them that is of a wanted type and time: the others have had their
+/// turn, however the digest has ended since.
 pub(crate) fn is_wanted(registry: &Registry, wanted: &Wanted, letter: &DeadLetter) -> bool {
-    let Delivery { channel, event_type, reason, created_at, .. } = &letter.delivery;
+    let Delivery { id, channel, event_type, reason, created_at, .. } = &letter.delivery;
     let is_of =
         |provider: &String| registry.channel(*channel).is_some_and(|live| live.channel.settings.provider == *provider);
-    let span = Span { since: wanted.since, until: wanted.until };
+    let had_its_turn =
+        |before: &DigestMember| before.delivery < *id && is_one(wanted, &before.event_type, before.created_at);
     wanted.code.is_none_or(|code| letter.code == Some(code))
-        && wanted.event_types.as_ref().is_none_or(|pattern| pattern.matches(event_type))
-        && span.contains(*created_at)
+        && is_one(wanted, event_type, *created_at)
         && text_of(wanted).is_none_or(|text| text.is_in(reason))
         && wanted.provider.as_ref().is_none_or(is_of)
+        && !letter.members.iter().any(had_its_turn)
+}
+
+/// Whether a delivery of this type and time is wanted.
+fn is_one(wanted: &Wanted, event_type: &str, created_at: Timestamp) -> bool {
+    let span = Span { since: wanted.since, until: wanted.until };
+    wanted.event_types.as_ref().is_none_or(|pattern| pattern.matches(event_type)) && span.contains(created_at)
+}
+
+/// How many deliveries wait again with a dead letter.
+pub(crate) fn together(letter: &DeadLetter) -> u64 {
+    letter.members.len().max(1) as u64
 }
 
 fn text_of(wanted: &Wanted) -> Option<Text> {
@@ -147,7 +162,7 @@ fn of_dead(
                 taken.push((id, now.after(live.time_to_live)));
                 touched.push((channel, id));
             }
-            None => skipped += 1,
+            None => skipped += together(letter),
         }
     }
     RedriveSlice { skipped, take: Take::Dead(taken), ..slice_of(redrive, stretch) }
@@ -231,5 +246,70 @@ impl<'c> Hearing<'c> {
             };
             subscription.pattern.matches(&content.event_type) && filter.as_ref().is_none_or(&mut passes)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::delivery::State;
+    use domain::routing::Pattern;
+    use domain::{DigestId, ReasonCode};
+
+    use super::*;
+
+    /// Types and times of three deliveries of one digest.
+    const MEMBERS: [(&str, i64); 3] = [("a.x", 10), ("b.x", 20), ("a.y", 30)];
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
+    /// The dead letter of the delivery at this position, in a digest or by itself.
+    fn letter(position: usize, is_merged: bool) -> DeadLetter {
+        let id = |position: usize| i64::try_from(position).expect("small") + 1;
+        let member = |(position, (event_type, made_at)): (usize, &(&str, i64))| DigestMember {
+            delivery: DeliveryId(id(position)),
+            event: EventId(id(position)),
+            event_type: (*event_type).into(),
+            created_at: at(*made_at),
+        };
+        let members: Vec<_> = MEMBERS.iter().enumerate().map(member).collect();
+        let DigestMember { delivery, event, event_type, created_at } = members[position].clone();
+        let delivery = Delivery {
+            id: delivery,
+            tenant: TenantId(1),
+            channel: ChannelId(1),
+            event,
+            event_type: event_type.to_string(),
+            state: State::Dead,
+            attempts: 1,
+            next_attempt_at: None,
+            created_at,
+            expires_at: at(1000),
+            settled_at: Some(at(100)),
+            digest: is_merged.then_some(DigestId(7)),
+            code: ReasonCode::AttemptsUsedUp,
+            reason: "http 503".to_owned(),
+        };
+        DeadLetter { delivery, code: Some(503), members: if is_merged { members } else { Vec::new() } }
+    }
+
+    #[test]
+    fn a_digest_is_wanted_at_the_first_of_its_deliveries_that_is() {
+        let registry = Registry::of_nothing();
+        let check = |wanted: Wanted, alone: &[usize], merged: &[usize]| {
+            let places = |is_merged| {
+                (0..3).filter(|place| is_wanted(&registry, &wanted, &letter(*place, is_merged))).collect::<Vec<_>>()
+            };
+            assert_eq!((places(false), places(true)), (alone.to_vec(), merged.to_vec()), "{wanted:?}");
+        };
+        let of_type = |pattern: &str| Wanted { event_types: Pattern::parse(pattern).ok(), ..Wanted::default() };
+        check(Wanted::default(), &[0, 1, 2], &[0]);
+        check(of_type("a.*"), &[0, 2], &[0]);
+        check(of_type("b.x"), &[1], &[1]);
+        check(Wanted { since: Some(at(20)), ..Wanted::default() }, &[1, 2], &[1]);
+        check(Wanted { code: Some(500), ..Wanted::default() }, &[], &[]);
+        check(Wanted { text: Some("503".to_owned()), ..of_type("a.y") }, &[2], &[2]);
+        assert_eq!((together(&letter(0, true)), together(&letter(0, false))), (3, 1));
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn write(contents: &Contents<'_>, to: &Mailbox, position: usize) -> R
         |mailbox: &Mailbox| Mailbox::new(mailbox.name.as_deref().map(without_encoded_words), mailbox.email.clone());
     let mut builder = lettre::Message::builder()
         .envelope(envelope)
-        .raw_header(exact("Date", date(contents.context.now)))
+        .raw_header(exact("Date", date(contents.context.made_at)))
         .from(named(contents.from))
         .to(named(to))
         .subject(without_encoded_words(contents.subject))

@@ -38,7 +38,7 @@ fn event(data: &str) -> Message<'_> {
 }
 
 fn plan_with(config: &Config, message: &Message<'_>, operator: &Operator) -> Result<Vec<SmtpStep>, PlanError> {
-    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, is_plain: false, now: NOW, operator };
+    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, is_plain: false, now: NOW, made_at: NOW, operator };
     let steps = Email.plan(config, message, &context)?;
     let mail = |step| match step {
         Step::Smtp(step) => step,
@@ -115,10 +115,17 @@ fn an_unsubscribe_url_may_be_signed_for_the_type() {
 }
 
 #[test]
-fn the_same_try_gives_the_same_bytes() {
-    let config = config(json!({"to": "ann@a.test"}));
+fn every_try_gives_the_same_bytes() {
+    let config = config(json!({"to": "ann@a.test, bob@b.test"}));
     let message = event(r#"{"a": "b"}"#);
-    assert_eq!(plan(&config, &message)[0].message, plan(&config, &message)[0].message);
+    let operator = operator();
+    let bytes = |attempt: u32, now: Timestamp| -> Vec<_> {
+        let context =
+            PlanContext { wire_id: "dlv_db_7", attempt, is_plain: false, now, made_at: NOW, operator: &operator };
+        let steps = Email.plan(&config, &message, &context).unwrap();
+        steps.iter().map(Step::content).collect()
+    };
+    assert_eq!(bytes(1, NOW), bytes(5, NOW.after(Duration::from_hours(60))));
 }
 
 #[test]

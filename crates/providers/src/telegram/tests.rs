@@ -31,8 +31,14 @@ fn plan(more: &Value, data: &str, body: Option<&str>) -> Result<Vec<Value>, Plan
         body,
         items: &[],
     };
-    let context =
-        PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+    let context = PlanContext {
+        wire_id: "dlv_1",
+        attempt: 1,
+        is_plain: false,
+        now: NOW,
+        made_at: NOW,
+        operator: &Operator::default(),
+    };
     let steps = Telegram.plan(&config, &message, &context)?;
     let bodies = steps.into_iter().map(|step| {
         let Step::Http(step) = step else { panic!("a request") };

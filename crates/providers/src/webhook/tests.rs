@@ -31,7 +31,14 @@ fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<Htt
     let steps = Webhook.plan(
         config,
         message,
-        &PlanContext { wire_id: "dlv_7", attempt: 1, is_plain: false, now, operator: &Operator::default() },
+        &PlanContext {
+            wire_id: "dlv_7",
+            attempt: 1,
+            is_plain: false,
+            now,
+            made_at: now,
+            operator: &Operator::default(),
+        },
     )?;
     let [Step::Http(step)] = <[Step; 1]>::try_from(steps).unwrap() else { panic!("one request") };
     Ok(step)
@@ -164,7 +171,14 @@ fn a_secret_is_made_where_receivers_can_check_it() {
 #[test]
 fn an_id_that_breaks_signatures_is_refused() {
     for wire_id in ["a.b", "a\nb", "ä"] {
-        let context = PlanContext { wire_id, attempt: 1, is_plain: false, now: NOW, operator: &Operator::default() };
+        let context = PlanContext {
+            wire_id,
+            attempt: 1,
+            is_plain: false,
+            now: NOW,
+            made_at: NOW,
+            operator: &Operator::default(),
+        };
         let found = Webhook.plan(&config(&json!({"secret": OLD})), &message("{}", None), &context);
         assert_eq!(found.unwrap_err(), PlanError::WireId, "{wire_id}");
     }

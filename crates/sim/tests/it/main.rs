@@ -21,23 +21,41 @@ fn check(seeds: std::ops::Range<u64>) {
 // In several tests, because tests run beside each other.
 
 #[test]
-fn seeds_below_25_hold() {
-    check(0..25);
-}
-
-#[test]
 fn seeds_below_50_hold() {
-    check(25..50);
-}
-
-#[test]
-fn seeds_below_75_hold() {
-    check(50..75);
+    check(0..50);
 }
 
 #[test]
 fn seeds_below_100_hold() {
-    check(75..100);
+    check(50..100);
+}
+
+#[test]
+fn seeds_below_150_hold() {
+    check(100..150);
+}
+
+#[test]
+fn seeds_below_200_hold() {
+    check(150..200);
+}
+
+#[test]
+fn seeds_below_250_hold() {
+    check(200..250);
+}
+
+#[test]
+fn seeds_below_300_hold() {
+    check(250..300);
+}
+
+/// Seeds beyond those that broke once.
+#[test]
+fn seeds_that_broke_hold() {
+    for seed in [351] {
+        run(seed);
+    }
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub async fn a_sealed_digest_is_read_with_what_it_sends<F: Factory>(mut world: W
     let read = rows[1].sealed.as_ref().expect("what it sends");
     let asked = digest_of(&arrivals[..2]);
     assert_eq!((read.id, &read.members, &read.body), (digest, &asked.members, &asked.body));
+    assert_eq!(read.sealed_at, asked.sealed_at);
     assert_eq!(rows[1].event.as_ref().unwrap().id, arrivals[1].event.id);
     assert!(rows[2].sealed.is_none());
     let shown = world.delivery(arrivals[0].delivery).await;

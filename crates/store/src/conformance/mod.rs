@@ -176,6 +176,7 @@ cases! { $
         an_order_is_kept_and_steered,
         a_tenant_has_so_many_open_orders,
         dead_letters_are_looked_at_in_order,
+        a_digest_of_dead_letters_comes_back_whole,
         past_events_are_looked_at_with_how_they_were_delivered,
         a_slice_of_dead_letters_waits_again,
         a_slice_of_events_is_delivered_anew,

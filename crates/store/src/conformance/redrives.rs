@@ -6,11 +6,12 @@ use domain::routing::Pattern;
 use domain::{ChannelId, DeliveryId, EventId, RedriveId};
 
 use super::Factory;
+use super::digests::digest_of;
 use super::fixtures::{
     EXPIRES_AT, NOW, OTHER_TENANT, TENANT, World, content, dead, event, later, request, retrying, sent,
 };
 use crate::journal::{Span, Text};
-use crate::queue::AcceptRequest;
+use crate::queue::{AcceptRequest, Settlement};
 use crate::redrives::{DeadLook, EventLook, NewRedrive, RedriveSlice, Steer, Take};
 use crate::{Journal as _, Queue as _, Redrives as _};
 
@@ -116,6 +117,29 @@ pub async fn dead_letters_are_looked_at_in_order<F: Factory>(world: World<'_, F>
     assert_eq!((ids(&page), page.reached, page.is_end), (vec![4, 6], 6, true), "not the seventh, which is beyond");
     let of_channel = DeadLook { channel: Some(ChannelId(3)), ..look(0, 10) };
     assert_eq!(ids(&store.dead_after(TENANT, of_channel).await.unwrap()), [6]);
+}
+
+pub async fn a_digest_of_dead_letters_comes_back_whole<F: Factory>(world: World<'_, F>) {
+    let arrivals = world.post_each(TENANT, 1, 3).await;
+    let digest = digest_of(&arrivals[..2]);
+    let members = digest.members.clone();
+    let id = world.store().seal_digest(digest).await.unwrap();
+    let of_digest = arrivals[..2].iter().map(|one| Settlement { digest: id, ..dead(one) });
+    world.store().settle(of_digest.chain([dead(&arrivals[2])]).collect()).await.unwrap();
+    let found = world.store().dead_after(TENANT, look(0, 10)).await.unwrap().rows;
+    let of: Vec<_> = found.into_iter().map(|letter| letter.members).collect();
+    assert_eq!(of, [members.clone(), members, Vec::new()], "each with all of its digest");
+
+    let redrive = begin(&world, Source::Dead).await;
+    let take = Take::Dead(vec![(DeliveryId(1), later(9000))]);
+    let after = world.store().redrive_slice(TENANT, slice(&redrive, 1, take), NOW).await.unwrap().unwrap();
+    assert_eq!((after.redriven, after.skipped), (2, 1));
+    assert_eq!(world.waiting(1).await, [DeliveryId(1), DeliveryId(2)]);
+    // The second is no longer dead.
+    let take = Take::Dead(vec![(DeliveryId(2), later(9000)), (DeliveryId(3), later(9000))]);
+    let after = world.store().redrive_slice(TENANT, slice(&after, 3, take), NOW).await.unwrap().unwrap();
+    assert_eq!((after.redriven, after.skipped), (3, 3));
+    assert_eq!(world.waiting(1).await.len(), 3);
 }
 
 pub async fn past_events_are_looked_at_with_how_they_were_delivered<F: Factory>(world: World<'_, F>) {

@@ -502,7 +502,9 @@ async fn end_subscription(
     subscription: SubscriptionId,
 ) -> Result<Option<ChannelWithRoutes>, StoreError> {
     let sql = "UPDATE subscriptions SET valid_to = $3
-               WHERE id = $1 AND tenant_id = $2 AND valid_to IS NULL
+               WHERE ctid = (SELECT ctid FROM subscriptions
+                             WHERE id BETWEEN $1 AND $1 AND tenant_id = $2 AND valid_to IS NULL
+                             ORDER BY id)
                RETURNING channel_id";
     let version = tx.sequences.config_version + 1;
     let ended = query_opt(&tx.connection, sql, &[&subscription.0, &tenant.0, &version]).await.map_err(from_postgres)?;

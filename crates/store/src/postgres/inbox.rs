@@ -59,9 +59,16 @@ fn read(row: &Row) -> Result<InboxRow, Error> {
     })
 }
 
-/// The condition of a list: of one recipient, which is the value at `place`, or of all.
-fn of_recipient(recipient: Option<&str>, place: &str) -> String {
-    recipient.map_or_else(String::new, |_| format!(" AND recipient = {place}"))
+/// The oldest $3 unread of the tenant $1 up to $2: of one recipient, which is the value at `place`, or of all. Pairs keep
+/// PostgreSQL from looking for those of one among those of all.
+fn oldest_unread(recipient: Option<&str>, place: &str) -> String {
+    let (rows, order) = match recipient {
+        None => ("tenant_id = $1".to_owned(), "id"),
+        Some(_) => {
+            (format!("(tenant_id, recipient) BETWEEN ($1, {place}) AND ($1, {place})"), "tenant_id, recipient, id")
+        }
+    };
+    format!("inbox WHERE {rows} AND id <= $2 AND read_at IS NULL ORDER BY {order} LIMIT $3")
 }
 
 /// Asks with these values, and then the recipient where there is one.
@@ -83,26 +90,23 @@ async fn inbox(connection: &Connection, tenant: TenantId, query: InboxQuery) -> 
     let before = query.before.map_or(i64::MAX, |before| before.0);
     let recipient = query.recipient.as_deref();
     let unread = if query.is_unread_only { " AND read_at IS NULL" } else { "" };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM inbox
-         WHERE tenant_id = $1 AND id < $2{}{unread}
-         ORDER BY id DESC
-         LIMIT $3",
-        of_recipient(recipient, "$4")
-    );
+    let (rows, order) = match recipient {
+        None => ("tenant_id = $1 AND id < $2", "id DESC"),
+        Some(_) => (
+            "(tenant_id, recipient, id) < ($1, $4, $2) AND (tenant_id, recipient) >= ($1, $4)",
+            "tenant_id DESC, recipient DESC, id DESC",
+        ),
+    };
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE {rows}{unread} ORDER BY {order} LIMIT $3");
     let rows = query_of(connection, &sql, &[&tenant.0, &before, &limit(query.rows_max)], recipient).await?;
     rows.iter().map(read).collect()
 }
 
 async fn unread(connection: &Connection, tenant: TenantId, recipient: Option<String>) -> Result<u64, Error> {
     // Counting ends at the bound, however much there is.
-    let sql = format!(
-        "SELECT count(*)
-         FROM (SELECT FROM inbox WHERE tenant_id = $1 AND id > $2{} AND read_at IS NULL LIMIT $3) AS unread",
-        of_recipient(recipient.as_deref(), "$4")
-    );
+    let sql = format!("SELECT count(*) FROM (SELECT FROM {}) AS unread", oldest_unread(recipient.as_deref(), "$4"));
     let counted_max = i64::try_from(UNREAD_COUNTED_MAX).unwrap_or(i64::MAX);
-    let rows = query_of(connection, &sql, &[&tenant.0, &0_i64, &counted_max], recipient.as_deref()).await?;
+    let rows = query_of(connection, &sql, &[&tenant.0, &i64::MAX, &counted_max], recipient.as_deref()).await?;
     let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -131,14 +135,9 @@ async fn mark_slice(
     read_at: Timestamp,
     rows_max: usize,
 ) -> Result<usize, Error> {
-    let sql = format!(
-        "UPDATE inbox SET read_at = $4
-         WHERE tenant_id = $1
-           AND id = ANY (ARRAY (SELECT id FROM inbox
-                                WHERE tenant_id = $1 AND id <= $2{} AND read_at IS NULL LIMIT $3))
-         RETURNING id",
-        of_recipient(recipient, "$5")
-    );
+    let unread = oldest_unread(recipient, "$5");
+    let sql =
+        format!("UPDATE inbox SET read_at = $4 WHERE ctid = ANY (ARRAY (SELECT ctid FROM {unread})) RETURNING id");
     let values: Params<'_> = &[&tenant.0, &up_to.0, &limit(rows_max), &read_at.as_ms()];
     let marked = query_of(&tx.connection, &sql, values, recipient).await?;
     Ok(marked.len())

@@ -5,6 +5,8 @@
 //! - A statement is a trip over a network. So jobs do not write row by row: accepting and settling, the way of every
 //!   event, are done for all jobs of a batch together, and what they write is collected in [`rows`] and goes out as one
 //!   statement for each table.
+//! - The planner's statistics are wrong when it matters. So statements are written to leave it one plan: rows are looked up
+//!   one by one in a LATERAL, and changed by their place (docs/decisions/0023-postgresql-itself-tells-its-plans.md).
 //! - Segments of history are partitions, and PostgreSQL finds them by itself.
 //! - The database can go away while the process lives. [`session`] is what is done at the beginning of each connection,
 //!   [`writer`] finds out what became of a commit whose answer was lost.
@@ -42,6 +44,7 @@ mod writer;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -59,6 +62,9 @@ use writer::{Job, Write, WriterHandle};
 /// shares with others.
 const READERS: usize = 4;
 
+/// The largest transaction takes less than a second, and no question reads more than a few thousand rows.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Where a store lives.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -67,6 +73,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Reading connections.
     pub readers: usize,
+    /// How long the server may take to answer before its connection counts as lost.
+    pub patience: Duration,
     /// Ids in one partition of history.
     pub segment_rows_max: u64,
     /// Who hears what the store does.
@@ -77,7 +85,8 @@ impl Options {
     /// The defaults for a database and a data directory.
     pub fn new(target: Target, data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
-        Self { target, data_dir, readers: READERS, segment_rows_max: segments::ROWS_MAX, observed: None }
+        let segment_rows_max = segments::ROWS_MAX;
+        Self { target, data_dir, readers: READERS, patience: PATIENCE, segment_rows_max, observed: None }
     }
 }
 

@@ -28,6 +28,7 @@ const UNSETTLED: [&str; 2] = ["queue", "dead"];
 
 /// A connection that may take as long as it needs, and reads whole tables.
 const PATIENT: &str = "SET enable_seqscan = on;
+                       SET enable_sort = on;
                        SET statement_timeout = 0;
                        SET idle_in_transaction_session_timeout = 0;
                        SELECT set_config(name, '0', FALSE) FROM pg_settings WHERE name = 'transaction_timeout'";

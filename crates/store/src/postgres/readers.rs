@@ -16,15 +16,14 @@ use crate::StoreError;
 /// How long a question waits for a connection; beyond it callers are told to come back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How long an answer may take. No question reads more than a few thousand rows.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
-
 /// A question that is being answered.
 pub(super) type Answering<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
 #[derive(Clone)]
 pub(super) struct Readers {
     pool: Pool,
+    /// How long an answer may take.
+    patience: Duration,
     /// Counts the servers that there were; a connection to an earlier one is not used again.
     generation: Arc<AtomicU64>,
 }
@@ -44,7 +43,7 @@ impl Readers {
             .create_timeout(Some(WAIT_MAX))
             .build()
             .map_err(|error| StoreError::Unusable(format!("the pool of reading connections: {error}")))?;
-        Ok(Self { pool, generation: Arc::default() })
+        Ok(Self { pool, patience: options.patience, generation: Arc::default() })
     }
 
     /// Has all later questions answered over new connections.
@@ -61,9 +60,9 @@ impl Readers {
         let generation = self.generation.load(Ordering::Relaxed);
         let connection = Some(self.pool.get().await.map_err(from_pool)?);
         let view = View { connection, is_current: || self.generation.load(Ordering::Relaxed) == generation };
-        let answer = tokio::time::timeout(ANSWER_MAX, view.answer(work)).await;
+        let answer = tokio::time::timeout(self.patience, view.answer(work)).await;
         let took_too_long =
-            |_| Err(StoreError::Unavailable(format!("the database did not answer within {} s", ANSWER_MAX.as_secs())));
+            |_| Err(StoreError::Unavailable(format!("the database did not answer within {:?}", self.patience)));
         answer.map_or_else(took_too_long, |answer| answer.map_err(from_postgres))
     }
 }

@@ -4,6 +4,10 @@
 //! is the only one that writes. It is taken again after a lost connection, and only then is it certain that the lost
 //! one's transaction is over.
 
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -22,6 +26,13 @@ const LOCK_CLASS: i32 = 0x0050_6f73;
 /// How long a statement of the writer waits for a lock. It also bounds how long a new process waits for one that is just
 /// ending.
 const LOCK_WAIT_MS: u32 = 5_000;
+
+/// How long a new connection may take for what has to be said at its beginning: for the end of a predecessor and for the
+/// lock that it held.
+const BEGINNING_MAX: Duration = Duration::from_secs(10);
+
+/// How long the database may take to take the lock back. Its session ends in any case.
+const GIVING_BACK_MAX: Duration = Duration::from_secs(2);
 
 mod migrations {
     //! The migrations, embedded in the binary.
@@ -44,7 +55,11 @@ pub(super) struct Session {
 
 /// Connects, and takes the database. `predecessor` is the backend of a connection of our own that was lost.
 pub(super) async fn begin(target: &Target, predecessor: Option<&Backend>) -> Result<Session, StoreError> {
-    let connection = connect_to_look(target).await?;
+    in_time(target, take_database(target, predecessor)).await
+}
+
+async fn take_database(target: &Target, predecessor: Option<&Backend>) -> Result<Session, StoreError> {
+    let connection = look_at_server(target).await?;
     set_up(&connection).await.map_err(from_postgres)?;
     if let Some(predecessor) = predecessor {
         end(&connection, predecessor).await.map_err(from_postgres)?;
@@ -56,6 +71,20 @@ pub(super) async fn begin(target: &Target, predecessor: Option<&Backend>) -> Res
 
 /// Connects, and takes nothing.
 pub(super) async fn connect_to_look(target: &Target) -> Result<Connection, StoreError> {
+    in_time(target, look_at_server(target)).await
+}
+
+/// A server that takes connections may say nothing on them: then this ends all the same.
+async fn in_time<T>(target: &Target, beginning: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let bound = target.connecting_max() + BEGINNING_MAX;
+    let silent = |_| {
+        let message = format!("the database {target} was silent for {} s after it was connected to", bound.as_secs());
+        Err(StoreError::Unavailable(message))
+    };
+    timeout(bound, beginning).await.unwrap_or_else(silent)
+}
+
+async fn look_at_server(target: &Target) -> Result<Connection, StoreError> {
     let connection = connect(target).await.map_err(|error| cannot_connect(target, &error))?;
     refuse_older_server(&connection).await?;
     Ok(connection)
@@ -72,7 +101,7 @@ async fn connect(target: &Target) -> Result<Connection, Error> {
 /// Gives the database back, so that the next process need not wait until this connection is seen to be gone.
 pub(super) async fn give_back(connection: &Connection) {
     // When this fails, the end of the session does it.
-    let _ = connection.batch_execute("SELECT pg_advisory_unlock_all()").await;
+    let _ = timeout(GIVING_BACK_MAX, connection.batch_execute("SELECT pg_advisory_unlock_all()")).await;
 }
 
 /// A server that cannot be reached may be there later; one that refuses who we are will not change its mind.

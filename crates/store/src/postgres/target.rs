@@ -19,15 +19,21 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::StoreError;
 
-/// How long a connection may take to come about, unless the URL says otherwise.
+/// What a URL says unless it says otherwise, in seconds. A host that vanishes without a word is noticed within 15 s: when
+/// bytes stay unacknowledged for so long, or an idle connection is asked after 5 s and answers none of three times.
+const CONNECTION: &str = "application_name=postrider&connect_timeout=5&tcp_user_timeout=15\
+                          &keepalives_idle=5&keepalives_interval=3&keepalives_retries=3";
+
+/// How long a connection may take to come about, for a URL that allows any time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long sent bytes may stay unacknowledged before a connection counts as lost.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Every statement finds its rows by a key. The planner's statistics are of a minute ago, when a live table may have
-/// been empty, so it is told never to read one whole; and what is compiled at such cost would be compiled in vain.
-const SETTINGS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
+/// Every statement finds its rows by a key, in the order of an index. The planner's statistics are of a minute ago, when a
+/// live table may have been empty, so it is told never to read one whole, in whatever way; and what is compiled at such
+/// cost would be compiled in vain. Statements are written so that this leaves one plan:
+/// docs/decisions/0023-postgresql-itself-tells-its-plans.md.
+const SETTINGS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off \
+                        -c enable_incremental_sort=off -c enable_hashjoin=off \
+                        -c enable_mergejoin=off -c enable_memoize=off -c jit=off";
 
 /// A database of a PostgreSQL server.
 #[derive(Clone)]
@@ -67,18 +73,15 @@ impl Target {
         if let Some(password) = password {
             config.password(password);
         }
-        if config.get_application_name().is_none() {
-            config.application_name("postrider");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(TCP_USER_TIMEOUT);
-        }
         let options = config.get_options().map_or_else(|| SETTINGS.to_owned(), |own| format!("{SETTINGS} {own}"));
         config.options(options).target_session_attrs(TargetSessionAttrs::ReadWrite).ssl_mode(asked.mode);
         Ok(Self { config, tls: connector(asked.root.as_deref())? })
+    }
+
+    /// How long it may take until a connection is there or it is certain that there is none.
+    pub(super) fn connecting_max(&self) -> Duration {
+        let of_one = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        of_one * u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX).max(1)
     }
 }
 
@@ -89,11 +92,12 @@ struct AskedTls {
     root: Option<String>,
 }
 
-/// Takes `sslmode` and `sslrootcert` out of a URL: the driver knows fewer modes, and no roots.
+/// Takes `sslmode` and `sslrootcert` out of a URL, because the driver knows fewer modes, and no roots; and puts in what
+/// holds unless it says otherwise: of a name that is there twice, the driver takes the last.
 fn take_tls(url: &str) -> Result<(String, AskedTls), StoreError> {
     let mut asked = AskedTls { mode: SslMode::Prefer, root: None };
-    let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), asked)) };
-    let mut kept = Vec::new();
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut kept = vec![CONNECTION];
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("sslmode", mode)) => asked.mode = mode_of(mode)?,
@@ -106,8 +110,7 @@ fn take_tls(url: &str) -> Result<(String, AskedTls), StoreError> {
             _ => kept.push(pair),
         }
     }
-    let url = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
-    Ok((url, asked))
+    Ok((format!("{base}?{}", kept.join("&")), asked))
 }
 
 fn mode_of(mode: &str) -> Result<SslMode, StoreError> {
@@ -160,6 +163,29 @@ mod tests {
         assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         assert_eq!(config.get_options(), Some(&*format!("{SETTINGS} -c work_mem=8MB")));
         assert_eq!(format!("{target:?}"), "Target(mail on one, two)");
+    }
+
+    #[test]
+    fn a_host_that_vanishes_is_noticed_in_the_time_that_the_url_says() {
+        let check = |query: &str, expected: [u64; 4], retries: u32| {
+            let target = Target::parse(&format!("postgres://ada@one,two/mail{query}"), None).unwrap();
+            let config = &target.config;
+            let seconds = [
+                Some(config.get_keepalives_idle()),
+                config.get_keepalives_interval(),
+                config.get_tcp_user_timeout().copied(),
+                Some(target.connecting_max()),
+            ];
+            assert_eq!(seconds, expected.map(|seconds| Some(Duration::from_secs(seconds))), "{query}");
+            assert!(config.get_keepalives());
+            assert_eq!(config.get_keepalives_retries(), Some(retries), "{query}");
+        };
+        check("", [5, 3, 15, 10], 3);
+        check("?sslmode=disable&tcp_user_timeout=60", [5, 3, 60, 10], 3);
+        check("?keepalives_idle=20&keepalives_interval=4&keepalives_retries=5&connect_timeout=2", [20, 4, 15, 4], 5);
+        let target = Target::parse("postgres://ada@one/mail?keepalives=0&application_name=x", None).unwrap();
+        assert!(!target.config.get_keepalives());
+        assert_eq!(target.config.get_application_name(), Some("x"));
     }
 
     #[test]

@@ -53,68 +53,68 @@ pub(super) async fn gone(connection: &Connection) -> Result<Vec<TenantId>, Error
 
 /// What a delivery can still come from: erased before everything else, so that nothing new is written while it goes.
 const LIVE: [&str; 4] = [
-    "DELETE FROM redrives
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM redrives WHERE tenant_id = $1 LIMIT $2))",
-    "DELETE FROM expand WHERE event_id IN (SELECT event_id FROM expand WHERE tenant_id = $1 LIMIT $2)",
-    "DELETE FROM dead
-     WHERE delivery_id = ANY (ARRAY (SELECT delivery_id FROM dead WHERE tenant_id = $1 LIMIT $2))",
-    "DELETE FROM queue
-     WHERE tenant_id = $1
-       AND delivery_id = ANY (ARRAY (SELECT delivery_id FROM queue WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM redrives WHERE ctid = ANY (ARRAY (SELECT ctid FROM redrives WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM expand WHERE ctid = ANY (ARRAY (SELECT ctid FROM expand WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM dead WHERE ctid = ANY (ARRAY (SELECT ctid FROM dead WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM queue WHERE ctid = ANY (ARRAY (SELECT ctid FROM queue WHERE tenant_id = $1 LIMIT $2))",
 ];
 
 /// Sums, ledgers and what was in the making.
 const SIDE: [&str; 7] = [
-    "DELETE FROM waiting
-     WHERE channel_id = ANY (ARRAY (SELECT channel_id FROM waiting WHERE tenant_id = $1 LIMIT $2))",
-    "DELETE FROM cancellations
-     WHERE channel_id IN (SELECT channel_id FROM cancellations WHERE tenant_id = $1 LIMIT $2)",
+    "DELETE FROM waiting WHERE ctid = ANY (ARRAY (SELECT ctid FROM waiting WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM cancellations WHERE ctid = ANY (ARRAY (SELECT ctid FROM cancellations WHERE tenant_id = $1 LIMIT $2))",
     "DELETE FROM digests
-     WHERE id IN (SELECT digests.id
-                  FROM channels JOIN digests ON digests.channel_id = channels.id
-                  WHERE channels.tenant_id = $1 LIMIT $2)",
+     WHERE ctid = ANY (ARRAY (SELECT of_channel.ctid
+                              FROM channels
+                              CROSS JOIN LATERAL (SELECT ctid FROM digests
+                                                  WHERE channel_id = channels.id OFFSET 0) AS of_channel
+                              WHERE channels.tenant_id = $1 LIMIT $2))",
     "DELETE FROM idempotency_even
-     WHERE tenant_id = $1
-       AND key_hash = ANY (ARRAY (SELECT key_hash FROM idempotency_even WHERE tenant_id = $1 LIMIT $2))",
+     WHERE ctid = ANY (ARRAY (SELECT ctid FROM idempotency_even WHERE tenant_id = $1 LIMIT $2))",
     "DELETE FROM idempotency_odd
-     WHERE tenant_id = $1
-       AND key_hash = ANY (ARRAY (SELECT key_hash FROM idempotency_odd WHERE tenant_id = $1 LIMIT $2))",
-    "DELETE FROM counters
-     WHERE (tenant_id, bucket, channel_id, event_type, status)
-           IN (SELECT tenant_id, bucket, channel_id, event_type, status FROM counters WHERE tenant_id = $1 LIMIT $2)",
-    "DELETE FROM inbox
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM inbox WHERE tenant_id = $1 LIMIT $2))",
+     WHERE ctid = ANY (ARRAY (SELECT ctid FROM idempotency_odd WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM counters WHERE ctid = ANY (ARRAY (SELECT ctid FROM counters WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM inbox WHERE ctid = ANY (ARRAY (SELECT ctid FROM inbox WHERE tenant_id = $1 LIMIT $2))",
 ];
 
-/// History; by its key, so that no partition is read in vain. What belongs to an event and names no tenant goes first.
+/// History, the oldest first. Partitions have places of their own, so it goes up to an id. What belongs to an event and
+/// names no tenant goes first.
 const HISTORY: [&str; 6] = [
     "DELETE FROM expanded
-     WHERE event_id = ANY (ARRAY (SELECT id FROM kept_events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+     WHERE event_id = ANY (ARRAY (SELECT id FROM kept_events
+                              WHERE tenant_id BETWEEN $1 AND $1 ORDER BY tenant_id, id LIMIT $2))",
     "DELETE FROM kept_events
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM kept_events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+     WHERE ctid = ANY (ARRAY (SELECT ctid FROM kept_events
+                              WHERE tenant_id BETWEEN $1 AND $1 ORDER BY tenant_id, id LIMIT $2))",
     "DELETE FROM expanded
      WHERE event_id = ANY (ARRAY (SELECT id FROM events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
     "DELETE FROM events
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM events WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+     WHERE (tenant_id, id)
+           BETWEEN ($1, 0)
+           AND ($1, (SELECT max(id) FROM (SELECT id FROM events WHERE tenant_id = $1 ORDER BY id LIMIT $2) AS oldest))",
     "DELETE FROM settled
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM settled WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+     WHERE (tenant_id, id)
+           BETWEEN ($1, 0)
+           AND ($1, (SELECT max(id) FROM (SELECT id FROM settled WHERE tenant_id = $1 ORDER BY id LIMIT $2) AS oldest))",
     "DELETE FROM attempts
-     WHERE tenant_id = $1 AND id = ANY (ARRAY (SELECT id FROM attempts WHERE tenant_id = $1 ORDER BY id LIMIT $2))",
+     WHERE (tenant_id, id)
+           BETWEEN ($1, 0)
+           AND ($1, (SELECT max(id) FROM (SELECT id FROM attempts WHERE tenant_id = $1 ORDER BY id LIMIT $2) AS oldest))",
 ];
 
 /// Configuration, in the order in which one table refers to the other.
 const CONFIGURATION: [&str; 5] = [
     "DELETE FROM subscriptions
-     WHERE id IN (SELECT subscriptions.id
-                  FROM channels JOIN subscriptions ON subscriptions.channel_id = channels.id
-                  WHERE channels.tenant_id = $1 LIMIT $2)",
-    "DELETE FROM channels WHERE id IN (SELECT id FROM channels WHERE tenant_id = $1 LIMIT $2)",
-    "DELETE FROM event_types
-     WHERE tenant_id = $1 AND type IN (SELECT type FROM event_types WHERE tenant_id = $1 LIMIT $2)",
+     WHERE ctid = ANY (ARRAY (SELECT of_channel.ctid
+                              FROM channels
+                              CROSS JOIN LATERAL (SELECT ctid FROM subscriptions
+                                                  WHERE channel_id = channels.id OFFSET 0) AS of_channel
+                              WHERE channels.tenant_id = $1 LIMIT $2))",
+    "DELETE FROM channels WHERE ctid = ANY (ARRAY (SELECT ctid FROM channels WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM event_types WHERE ctid = ANY (ARRAY (SELECT ctid FROM event_types WHERE tenant_id = $1 LIMIT $2))",
     "DELETE FROM dialect_settings
-     WHERE tenant_id = $1
-       AND dialect IN (SELECT dialect FROM dialect_settings WHERE tenant_id = $1 LIMIT $2)",
-    "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE tenant_id = $1 LIMIT $2)",
+     WHERE ctid = ANY (ARRAY (SELECT ctid FROM dialect_settings WHERE tenant_id = $1 LIMIT $2))",
+    "DELETE FROM api_keys WHERE ctid = ANY (ARRAY (SELECT ctid FROM api_keys WHERE tenant_id = $1 LIMIT $2))",
 ];
 
 pub(super) async fn purge_slice(tx: &mut Tx, rows_max: usize) -> Result<bool, Error> {

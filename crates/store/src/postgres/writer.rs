@@ -47,9 +47,6 @@ const WAITING_JOBS_MAX: usize = 16_384;
 const RIDE_TURNS: u32 = 2;
 const RIDE_TURN: Duration = Duration::from_millis(1);
 
-/// How long a transaction may take before its connection counts as lost. The largest takes less than a second.
-const TRANSACTION_MAX: Duration = Duration::from_secs(30);
-
 /// How long after a failed connection the next is tried.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -186,6 +183,8 @@ struct Writer {
     /// Before this nobody tries to connect.
     next_try: Instant,
     readers: Readers,
+    /// How long the server may take for a transaction, and again for its COMMIT, before the connection counts as lost.
+    patience: Duration,
     feed: Feed,
     observed: Option<Observed>,
 }
@@ -226,6 +225,7 @@ impl Writer {
             is_stale: None,
             next_try: Instant::now(),
             readers,
+            patience: options.patience,
             feed,
             observed: options.observed.clone(),
         })
@@ -259,10 +259,14 @@ impl Writer {
         }
         let Session { connection, backend } = session::begin(&self.target, Some(&self.backend)).await?;
         self.backend = backend;
-        let found = Sequences::load(&connection).await.map_err(from_postgres)?;
+        let state = async {
+            // A partition may have been made whose answer was lost.
+            tokio::try_join!(Sequences::load(&connection), self.segments.read_again(&connection))
+        };
+        let state = timeout(self.patience, state).await.map_err(|_| too_slow(self.patience))?;
+        let (found, segments) = state.map_err(from_postgres)?;
         self.settle_doubt(&found)?;
-        // A partition may have been made whose answer was lost.
-        self.segments = self.segments.read_again(&connection).await.map_err(from_postgres)?;
+        self.segments = segments;
         // It may be another server, and what the old one still answers may be old.
         self.readers.begin_again();
         let connection = Rc::new(connection);
@@ -360,16 +364,19 @@ impl Writer {
     async fn transact(&mut self, jobs: &mut [Job], rows: usize) -> Result<Done, Failure> {
         let connection = self.connected().await.map_err(Failure::Refused)?;
         let work = prepare(&connection, &mut self.segments, &self.memory, jobs, rows);
-        let prepared = timeout(TRANSACTION_MAX, work).await.unwrap_or_else(|_| Err(too_slow()));
-        let done = match prepared {
-            Ok(done) => done,
-            Err(error) => {
+        let done = match timeout(self.patience, work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
                 self.roll_back(&connection).await;
                 return Err(Failure::Refused(error));
             }
+            Err(_) => {
+                self.lose();
+                return Err(Failure::Refused(too_slow(self.patience)));
+            }
         };
         // From here on an error says nothing about what was kept.
-        match timeout(TRANSACTION_MAX, connection.batch_execute("COMMIT")).await {
+        match timeout(self.patience, connection.batch_execute("COMMIT")).await {
             Ok(Ok(())) => Ok(done),
             Ok(Err(_)) | Err(_) => Err(Failure::InDoubt(done)),
         }
@@ -382,7 +389,7 @@ impl Writer {
             connection.batch_execute("ROLLBACK").await?;
             session::is_read_only(connection).await
         };
-        if !matches!(timeout(TRANSACTION_MAX, end).await, Ok(Ok(false))) {
+        if !matches!(timeout(self.patience, end).await, Ok(Ok(false))) {
             self.lose();
         }
     }
@@ -410,8 +417,8 @@ fn away() -> StoreError {
     StoreError::Unavailable("the connection to the database is lost and not there again yet".to_owned())
 }
 
-fn too_slow() -> StoreError {
-    StoreError::Unavailable(format!("a transaction took longer than {} s", TRANSACTION_MAX.as_secs()))
+fn too_slow(patience: Duration) -> StoreError {
+    StoreError::Unavailable(format!("the database did not answer within {patience:?}"))
 }
 
 /// What an error says, without the sentence around it.

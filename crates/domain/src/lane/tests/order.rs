@@ -86,6 +86,21 @@ fn order_lasts_through_overflow_pauses_and_restarts() {
 }
 
 #[test]
+fn what_is_asked_for_waits_for_what_is_older_and_not_read_yet() {
+    let mut world = fifo();
+    (0..12).for_each(|_| world.accept());
+    world.lanes.pause(ChannelId(1));
+    world.lanes.resume(ChannelId(1));
+    world.lanes.recall(ChannelId(1), DeliveryId(9));
+    // Also while what is older is read.
+    let load = world.lanes.next_load().unwrap();
+    world.lanes.recall(ChannelId(1), DeliveryId(11));
+    let found = world.read(&load, NOW);
+    world.lanes.loaded(&load, found, NOW);
+    assert_eq!(world.run(NOW), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
 fn one_that_is_gone_lets_the_next_go() {
     let mut world = fifo();
     (0..3).for_each(|_| world.accept());

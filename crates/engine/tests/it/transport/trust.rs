@@ -22,7 +22,7 @@ fn planned(base: Option<&str>) -> HttpStep {
         body: None,
         items: &[],
     };
-    let context = PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now, operator: &operator };
+    let context = PlanContext { wire_id: "dlv_1", attempt: 1, is_plain: false, now, made_at: now, operator: &operator };
     let Step::Http(step) = provider.plan(&config, &message, &context).unwrap().remove(0) else { panic!("a request") };
     step
 }

@@ -190,7 +190,16 @@ impl Process {
 
     /// Asks it to stop, as the system does.
     pub(crate) fn ask_to_stop(&self) {
-        let status = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.id())]).status();
+        self.signal("TERM");
+    }
+
+    /// Asks it to stop, as a person does with Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
         assert!(status.expect("a shell").success());
     }
 

@@ -75,7 +75,13 @@ async fn rows_below(
             query(connection, &sql, &[&tenant.0, &below, &chunk, &channel.0]).await?
         }
         Lookup::Deliveries(deliveries) => {
-            let sql = select("delivery_id = ANY ($4) AND tenant_id + 0 = $1");
+            let sql = format!(
+                "SELECT found.*
+                 FROM unnest($4::bigint[]) AS asked (delivery)
+                 CROSS JOIN LATERAL ({}) AS found
+                 ORDER BY id DESC LIMIT $3",
+                select("delivery_id = asked.delivery AND tenant_id + 0 = $1")
+            );
             query(connection, &sql, &[&tenant.0, &below, &chunk, deliveries]).await?
         }
     };

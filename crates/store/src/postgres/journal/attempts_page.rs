@@ -19,7 +19,14 @@ pub(super) async fn attempts_page(
 ) -> Result<AttemptPage, Error> {
     let passed = look(connection, tenant, &asked).await?;
     let ids: Vec<_> = passed.iter().copied().skip(asked.skip).take(asked.rows_max).collect();
-    let sql = format!("SELECT {COLUMNS} FROM attempts WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id DESC");
+    let sql = format!(
+        "SELECT found.*
+         FROM unnest($2::bigint[]) AS asked (attempt)
+         CROSS JOIN LATERAL (SELECT {COLUMNS} FROM attempts
+                             WHERE tenant_id = $1 AND id = asked.attempt
+                             LIMIT 1) AS found
+         ORDER BY id DESC"
+    );
     let rows = query(connection, &sql, &[&tenant.0, &ids]).await?;
     let rows = rows.iter().map(|row| Ok(read_attempt(row)?.1)).collect::<Result<_, Error>>()?;
     Ok(AttemptPage { rows, total: passed.len() })

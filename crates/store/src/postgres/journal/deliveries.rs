@@ -130,7 +130,13 @@ async fn these_in(
     ids: &[i64],
 ) -> Result<Vec<Delivery>, Error> {
     let Place { table, id, columns, read, .. } = place;
-    let sql = format!("SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {id} = ANY ($2)");
+    let sql = format!(
+        "SELECT found.*
+         FROM unnest($2::bigint[]) AS asked (wanted)
+         CROSS JOIN LATERAL (SELECT {columns} FROM {table}
+                             WHERE tenant_id = $1 AND {id} BETWEEN asked.wanted AND asked.wanted
+                             ORDER BY {id} LIMIT 1) AS found"
+    );
     query(connection, &sql, &[&tenant.0, &ids]).await?.iter().map(read).collect()
 }
 
@@ -211,6 +217,10 @@ struct Place {
     id: &'static str,
     columns: &'static str,
     read: fn(&Row) -> Result<Delivery, Error>,
+    /// The rows below $2 of the tenant $1.
+    of_tenant: &'static str,
+    /// The same of its channel $4.
+    of_channel: &'static str,
     /// Which states stand there.
     holds: fn(StateFilter) -> bool,
 }
@@ -222,6 +232,8 @@ impl Place {
             id: "delivery_id",
             columns: QUEUE_COLUMNS,
             read: read_waiting,
+            of_tenant: "tenant_id = $1 AND delivery_id <= $2 ORDER BY delivery_id DESC",
+            of_channel: "tenant_id + 0 = $1 AND channel_id = $4 AND delivery_id <= $2 ORDER BY delivery_id DESC",
             holds: |state| matches!(state, StateFilter::Pending | StateFilter::Retrying | StateFilter::Waiting),
         },
         Self {
@@ -229,6 +241,12 @@ impl Place {
             id: "delivery_id",
             columns: DEAD_COLUMNS,
             read: read_dead,
+            // All dead letters have an index in order of id as well. Pairs keep PostgreSQL from walking through it until
+            // it has come past enough of the rows that are asked for.
+            of_tenant: "(tenant_id, delivery_id) <= ($1, $2) AND tenant_id >= $1
+                        ORDER BY tenant_id DESC, delivery_id DESC",
+            of_channel: "tenant_id + 0 = $1 AND (channel_id, delivery_id) <= ($4, $2) AND channel_id >= $4
+                         ORDER BY channel_id DESC, delivery_id DESC",
             holds: |state| state == StateFilter::Dead,
         },
         Self {
@@ -236,6 +254,8 @@ impl Place {
             id: "id",
             columns: SETTLED_COLUMNS,
             read: read_settled,
+            of_tenant: "tenant_id = $1 AND id <= $2 ORDER BY id DESC",
+            of_channel: "tenant_id + 0 = $1 AND channel_id = $4 AND id <= $2 ORDER BY id DESC",
             holds: |state| matches!(state, StateFilter::Settled(_)),
         },
     ];
@@ -261,17 +281,11 @@ struct Source {
 
 impl<'c> Merge<'c> {
     fn new(connection: &'c Connection, tenant: TenantId, query: &DeliveryQuery, before: i64) -> Self {
-        // With a channel the channel's index is used, else the tenant's: the sum keeps PostgreSQL from the index of the
+        // With a channel the channel's index is used, else the tenant's: a sum keeps PostgreSQL from the index of the
         // column in it.
-        let condition =
-            if query.channel.is_some() { "tenant_id + 0 = $1 AND channel_id = $4" } else { "tenant_id = $1" };
+        let rows = |place: &Place| if query.channel.is_some() { place.of_channel } else { place.of_tenant };
         let source = |place: Place| Source {
-            sql: format!(
-                "SELECT {columns} FROM {table} WHERE {condition} AND {id} <= $2 ORDER BY {id} DESC LIMIT $3",
-                columns = place.columns,
-                table = place.table,
-                id = place.id,
-            ),
+            sql: format!("SELECT {} FROM {} WHERE {} LIMIT $3", place.columns, place.table, rows(&place)),
             read: place.read,
             top: before - 1,
             buffer: VecDeque::new(),

@@ -62,11 +62,12 @@ impl Ledger {
         let hashes: Vec<&[u8]> = keys.iter().map(|(_, hash)| &hash[..]).collect();
         let sql = "SELECT tenant_id, key_hash, body_hash, event_id, events, kept_at
                    FROM unnest($1::bigint[], $2::bytea[]) AS asked (tenant_id, key_hash)
-                   JOIN idempotency_even USING (tenant_id, key_hash)
-                   UNION ALL
-                   SELECT tenant_id, key_hash, body_hash, event_id, events, kept_at
-                   FROM unnest($1::bigint[], $2::bytea[]) AS asked (tenant_id, key_hash)
-                   JOIN idempotency_odd USING (tenant_id, key_hash)";
+                   CROSS JOIN LATERAL (SELECT body_hash, event_id, events, kept_at FROM idempotency_even AS kept
+                                       WHERE kept.tenant_id = asked.tenant_id AND kept.key_hash = asked.key_hash
+                                       UNION ALL
+                                       SELECT body_hash, event_id, events, kept_at FROM idempotency_odd AS kept
+                                       WHERE kept.tenant_id = asked.tenant_id AND kept.key_hash = asked.key_hash
+                                       LIMIT 2) AS found";
         for row in query(connection, sql, &[&tenants, &hashes]).await? {
             let key = (TenantId(row.try_get(0)?), hash(row.try_get(1)?));
             let entry = LedgerEntry {
@@ -91,9 +92,13 @@ impl Ledger {
             return Ok(());
         }
         let (tenants, ids): (Vec<_>, Vec<_>) = (tenants.iter().copied().collect(), ids.into_iter().collect());
-        let sql = "SELECT known.id, known.first_delivery, known.channels, expand.rest
-                   FROM known_events AS known LEFT JOIN expand ON expand.event_id = known.id
-                   WHERE known.tenant_id = ANY ($1) AND known.id = ANY ($2)";
+        let sql = "SELECT found.id, found.first_delivery, found.channels,
+                          (SELECT rest FROM expand WHERE expand.event_id = found.id)
+                   FROM unnest($1::bigint[]) AS tenant (id)
+                   CROSS JOIN unnest($2::bigint[]) AS asked (id)
+                   CROSS JOIN LATERAL (SELECT known.id, first_delivery, channels FROM known_events AS known
+                                       WHERE known.tenant_id = tenant.id AND known.id = asked.id
+                                       LIMIT 1) AS found";
         for row in query(connection, sql, &[&tenants, &ids]).await? {
             let id = EventId(row.try_get(0)?);
             let deliveries = (row.try_get::<_, i64>(1)?..).map(DeliveryId);

@@ -29,6 +29,7 @@ use slices::{cancel_slice, cancellations, expire_slice, trim_slice};
 use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 
 pub(super) use accept::{accept_all, deliver_past};
+pub(super) use digests::members;
 pub(super) use events::{EVENT_COLUMNS, EventRow, event_row, expanding, expanding_each, expanding_to, read_event};
 pub(super) use retry::revive;
 pub(super) use settle::settle_all;

@@ -4,7 +4,7 @@ use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 use tokio_postgres::Error;
 
 use super::super::journal;
-use super::super::statements::{execute, query_opt};
+use super::super::statements::query_opt;
 use super::super::tx::{Shift, Tx};
 use super::digests::{due_together, together};
 use crate::queue::RetryAnswer;
@@ -20,7 +20,9 @@ pub(super) async fn retry(
     }
     let waiting = query_opt(
         &tx.connection,
-        "SELECT channel_id, digest_id FROM queue WHERE tenant_id = $1 AND delivery_id = $2",
+        "SELECT channel_id, digest_id FROM queue
+         WHERE tenant_id = $1 AND delivery_id BETWEEN $2 AND $2
+         ORDER BY delivery_id",
         &[&tenant.0, &delivery.0],
     )
     .await?;
@@ -37,8 +39,8 @@ pub(super) async fn retry(
 /// A dead delivery that waits again.
 pub(in crate::postgres) struct Revived {
     pub channel: ChannelId,
-    /// The others of its digest, which wait again with it.
-    pub others: Vec<DeliveryId>,
+    /// How many wait again: itself, and the others of its digest.
+    pub deliveries: i64,
 }
 
 /// Moves a dead delivery back into the queue, and with it those that it goes out together with.
@@ -49,12 +51,12 @@ pub(in crate::postgres) async fn revive(
     expires_at: Timestamp,
 ) -> Result<Option<Revived>, Error> {
     let Some((channel, digest)) = revive_one(tx, tenant, delivery, expires_at).await? else { return Ok(None) };
-    let mut others = together(&tx.connection, delivery, digest).await?;
-    others.retain(|other| *other != delivery);
-    for other in &others {
-        revive_one(tx, tenant, *other, expires_at).await?;
+    let mut deliveries = 1;
+    for other in together(&tx.connection, delivery, digest).await? {
+        let is_moved = other != delivery && revive_one(tx, tenant, other, expires_at).await?.is_some();
+        deliveries += i64::from(is_moved);
     }
-    Ok(Some(Revived { channel, others }))
+    Ok(Some(Revived { channel, deliveries }))
 }
 
 async fn revive_one(
@@ -65,17 +67,22 @@ async fn revive_one(
 ) -> Result<Option<(ChannelId, Option<DigestId>)>, Error> {
     let moved = query_opt(
         &tx.connection,
-        "INSERT INTO queue (channel_id, delivery_id, tenant_id, event_id, created_at, expires_at, due_at, attempts,
+        "WITH moved AS (
+             DELETE FROM dead
+             WHERE ctid = (SELECT ctid FROM dead
+                           WHERE tenant_id = $1 AND delivery_id BETWEEN $2 AND $2
+                           ORDER BY delivery_id)
+             RETURNING channel_id, delivery_id, tenant_id, event_id, created_at, tries, steps_done, digest_id, note
+         )
+         INSERT INTO queue (channel_id, delivery_id, tenant_id, event_id, created_at, expires_at, due_at, attempts,
                             tries, steps_done, digest_id, note)
          SELECT channel_id, delivery_id, tenant_id, event_id, created_at, $3, 0, 0, tries, steps_done, digest_id, note
-         FROM dead
-         WHERE tenant_id = $1 AND delivery_id = $2
+         FROM moved
          RETURNING channel_id, tries, digest_id",
         &[&tenant.0, &delivery.0, &expires_at.as_ms()],
     )
     .await?;
     let Some(moved) = moved else { return Ok(None) };
-    execute(&tx.connection, "DELETE FROM dead WHERE delivery_id = $1", &[&delivery.0]).await?;
     let (channel, tries): (i64, i64) = (moved.try_get(0)?, moved.try_get(1)?);
     let pending = i64::from(tries == 0);
     tx.shift(tenant, ChannelId(channel), Shift { pending, retrying: 1 - pending, dead: -1 });

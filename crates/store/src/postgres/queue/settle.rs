@@ -91,24 +91,35 @@ async fn leave_or_wait(connection: &Connection, round: &[Effective]) -> Result<B
     Ok(left.into_iter().chain(waiting).collect())
 }
 
+/// Where the queue row of a settlement stands, if it stands where the settlement found it. A row is looked up for each
+/// settlement, and changed by its place: joined to the queue, they are compared with all of it whenever PostgreSQL
+/// takes it to be empty.
+const FOUND: &str = "LATERAL (SELECT ctid AS place FROM queue
+                              WHERE channel_id = settled.channel_id
+                                AND delivery_id BETWEEN settled.delivery_id AND settled.delivery_id
+                                AND queue.tries = settled.tries
+                              ORDER BY delivery_id LIMIT 1) AS found";
+
 async fn leave(connection: &Connection, settlements: &[&Settlement]) -> Result<Vec<i64>, Error> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
     let (channels, deliveries, tries) = keys(settlements);
-    let sql = "DELETE FROM queue
-               USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS settled (channel_id, delivery_id, tries)
-               WHERE queue.channel_id = settled.channel_id AND queue.delivery_id = settled.delivery_id
-                 AND queue.tries = settled.tries
-               RETURNING queue.delivery_id";
-    ids(&query(connection, sql, &[&channels, &deliveries, &tries]).await?)
+    let sql = format!(
+        "DELETE FROM queue
+         USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS settled (channel_id, delivery_id, tries)
+         CROSS JOIN {FOUND}
+         WHERE queue.ctid = found.place
+         RETURNING queue.delivery_id"
+    );
+    ids(&query(connection, &sql, &[&channels, &deliveries, &tries]).await?)
 }
 
 async fn wait_on(connection: &Connection, settlements: &[&Settlement]) -> Result<Vec<i64>, Error> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
-    let (channels, deliveries, tries_before) = keys(settlements);
+    let (channels, deliveries, tries) = keys(settlements);
     let mut due = Vec::with_capacity(settlements.len());
     let mut notes = Vec::with_capacity(settlements.len());
     for settlement in settlements {
@@ -118,19 +129,21 @@ async fn wait_on(connection: &Connection, settlements: &[&Settlement]) -> Result
         }
     }
     let attempts: Vec<_> = settlements.iter().map(|one| i64::from(one.attempts)).collect();
-    let tries: Vec<_> = settlements.iter().map(|one| i64::from(tries(one))).collect();
+    let tries_after: Vec<_> = settlements.iter().map(|one| i64::from(self::tries(one))).collect();
     let steps: Vec<_> = settlements.iter().map(|one| one.steps_done.bits()).collect();
-    let sql = "UPDATE queue
-               SET due_at = settled.due_at, attempts = settled.attempts, tries = settled.tries,
-                   steps_done = settled.steps_done, note = settled.note
-               FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                           $7::bigint[], $8::text[])
-                    AS settled (channel_id, delivery_id, tries_before, due_at, attempts, tries, steps_done, note)
-               WHERE queue.channel_id = settled.channel_id AND queue.delivery_id = settled.delivery_id
-                 AND queue.tries = settled.tries_before
-               RETURNING queue.delivery_id";
-    let values: Params<'_> = &[&channels, &deliveries, &tries_before, &due, &attempts, &tries, &steps, &notes];
-    ids(&query(connection, sql, values).await?)
+    let sql = format!(
+        "UPDATE queue
+         SET due_at = settled.due_at, attempts = settled.attempts, tries = settled.tries_after,
+             steps_done = settled.steps_done, note = settled.note
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                     $7::bigint[], $8::text[])
+              AS settled (channel_id, delivery_id, tries, due_at, attempts, tries_after, steps_done, note)
+         CROSS JOIN {FOUND}
+         WHERE queue.ctid = found.place
+         RETURNING queue.delivery_id"
+    );
+    let values: Params<'_> = &[&channels, &deliveries, &tries, &due, &attempts, &tries_after, &steps, &notes];
+    ids(&query(connection, &sql, values).await?)
 }
 
 /// Where the rows are, and what fences them.

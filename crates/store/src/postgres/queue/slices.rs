@@ -135,7 +135,13 @@ fn read_idle(row: &Row) -> Result<IdleRow, Error> {
 async fn whole_digests(connection: &Connection, channel: ChannelId, rows: &[IdleRow]) -> Result<Vec<IdleRow>, Error> {
     let mut whole: BTreeMap<DeliveryId, IdleRow> = rows.iter().map(|row| (row.delivery, row.clone())).collect();
     let digests: BTreeSet<DigestId> = rows.iter().filter_map(|row| row.digest).collect();
-    let sql = format!("SELECT {IDLE_COLUMNS} FROM queue WHERE channel_id = $1 AND delivery_id = ANY ($2)");
+    let sql = format!(
+        "SELECT found.*
+         FROM unnest($2::bigint[]) AS asked (id)
+         CROSS JOIN LATERAL (SELECT {IDLE_COLUMNS} FROM queue
+                             WHERE channel_id = $1 AND delivery_id BETWEEN asked.id AND asked.id
+                             ORDER BY delivery_id LIMIT 1) AS found"
+    );
     for digest in digests {
         let members = together(connection, DeliveryId(0), Some(digest)).await?;
         let missing: Vec<_> =
@@ -194,8 +200,11 @@ async fn settle_idle(
 async fn types_of(connection: &Connection, rows: &[IdleRow]) -> Result<BTreeMap<EventId, Arc<str>>, Error> {
     let tenants: Vec<_> = rows.iter().map(|row| row.tenant.0).collect();
     let events: Vec<_> = rows.iter().map(|row| row.event.0).collect();
-    let sql = "SELECT id, type
-               FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN known_events USING (tenant_id, id)";
+    let sql = "SELECT id, found.type
+               FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
+               CROSS JOIN LATERAL (SELECT type FROM known_events AS known
+                                   WHERE known.tenant_id = asked.tenant_id AND known.id = asked.id
+                                   LIMIT 1) AS found";
     let found = query(connection, sql, &[&tenants, &events]).await?;
     found.iter().map(|row| Ok((EventId(row.try_get(0)?), row.try_get::<_, &str>(1)?.into()))).collect()
 }

@@ -16,9 +16,11 @@ use crate::queue::Waiting;
 pub(super) async fn waiting_channels(connection: &Connection) -> Result<Vec<ChannelId>, Error> {
     // The server hops, so it is one trip.
     let sql = "WITH RECURSIVE hop (channel_id) AS (
-                   SELECT min(channel_id) FROM queue
+                   SELECT (SELECT channel_id FROM queue ORDER BY channel_id LIMIT 1)
                    UNION ALL
-                   SELECT (SELECT min(queue.channel_id) FROM queue WHERE queue.channel_id > hop.channel_id)
+                   SELECT (SELECT queue.channel_id FROM queue
+                           WHERE queue.channel_id > hop.channel_id
+                           ORDER BY queue.channel_id LIMIT 1)
                    FROM hop
                    WHERE hop.channel_id IS NOT NULL
                )
@@ -68,9 +70,11 @@ pub(super) async fn waiting_these(
 ) -> Result<Vec<Waiting>, Error> {
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.0).collect();
     let sql = format!(
-        "SELECT {WAITING_COLUMNS}
-         FROM unnest($2::bigint[]) WITH ORDINALITY AS asked (delivery_id, place) JOIN queue USING (delivery_id)
-         WHERE channel_id = $1
+        "SELECT found.*
+         FROM unnest($2::bigint[]) WITH ORDINALITY AS asked (id, place)
+         CROSS JOIN LATERAL (SELECT {WAITING_COLUMNS} FROM queue
+                             WHERE channel_id = $1 AND delivery_id BETWEEN asked.id AND asked.id
+                             ORDER BY delivery_id LIMIT 1) AS found
          ORDER BY place"
     );
     let rows = query(connection, &sql, &[&channel.0, &ids]).await?;
@@ -136,8 +140,11 @@ async fn events_of(
     asked.dedup();
     let (tenants, ids): (Vec<_>, Vec<_>) = asked.into_iter().map(|(tenant, event)| (tenant.0, event.0)).unzip();
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}
-         FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id) JOIN known_events USING (tenant_id, id)"
+        "SELECT found.*
+         FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
+         CROSS JOIN LATERAL (SELECT {EVENT_COLUMNS} FROM known_events AS known
+                             WHERE known.tenant_id = asked.tenant_id AND known.id = asked.id
+                             LIMIT 1) AS found"
     );
     let rows = query(connection, &sql, &[&tenants, &ids]).await?;
     let event = |row: &Row| read_event(row).map(|row| (row.event.id, Arc::new(row.event)));

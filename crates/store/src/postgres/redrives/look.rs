@@ -5,7 +5,7 @@ use domain::{ChannelId, DeliveryId, TenantId};
 use tokio_postgres::{Error, Row};
 
 use super::super::journal::{DEAD_COLUMNS, newest_to_each, read_dead, these};
-use super::super::queue::{EVENT_COLUMNS, EventRow, expanding_to, read_event};
+use super::super::queue::{EVENT_COLUMNS, EventRow, expanding_to, members, read_event};
 use super::super::retention::kept_from;
 use super::super::statements::{Connection, limit, query, unsigned_opt};
 use crate::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, Stretch};
@@ -18,21 +18,30 @@ pub(super) async fn dead_after(
     tenant: TenantId,
     look: DeadLook,
 ) -> Result<Stretch<DeadLetter>, Error> {
-    // With a channel the channel's index is used, else the tenant's: the sum keeps PostgreSQL from the index of the
-    // column in it.
-    let condition = if look.channel.is_some() { "tenant_id + 0 = $1 AND channel_id = $5" } else { "tenant_id = $1" };
-    let sql = format!(
-        "SELECT {DEAD_COLUMNS}, code FROM dead
-         WHERE {condition} AND delivery_id > $2 AND delivery_id <= $3
-         ORDER BY delivery_id LIMIT $4"
-    );
+    // With a channel the channel's index is used, else the tenant's: the sum and the pairs keep PostgreSQL from the
+    // others.
+    let rows = if look.channel.is_some() {
+        "tenant_id + 0 = $1 AND (channel_id, delivery_id) > ($5, $2) AND (channel_id, delivery_id) <= ($5, $3)
+         ORDER BY channel_id, delivery_id"
+    } else {
+        "(tenant_id, delivery_id) > ($1, $2) AND (tenant_id, delivery_id) <= ($1, $3)
+         ORDER BY tenant_id, delivery_id"
+    };
+    let sql = format!("SELECT {DEAD_COLUMNS}, code FROM dead WHERE {rows} LIMIT $4");
     let (after, up_to, rows_max) = (look.after.0, look.up_to.0, limit(look.rows_max));
     let rows = match look.channel {
         None => query(connection, &sql, &[&tenant.0, &after, &up_to, &rows_max]).await?,
         Some(channel) => query(connection, &sql, &[&tenant.0, &after, &up_to, &rows_max, &channel.0]).await?,
     };
-    let letter = |row: &Row| Ok(DeadLetter { delivery: read_dead(row)?, code: unsigned_opt(row, 12)? });
-    let rows: Vec<DeadLetter> = rows.iter().map(letter).collect::<Result<_, Error>>()?;
+    let letter =
+        |row: &Row| Ok(DeadLetter { delivery: read_dead(row)?, code: unsigned_opt(row, 12)?, members: Vec::new() });
+    let mut rows: Vec<DeadLetter> = rows.iter().map(letter).collect::<Result<_, Error>>()?;
+    let digests: Vec<i64> = rows.iter().filter_map(|letter| letter.delivery.digest).map(|digest| digest.0).collect();
+    let of_digests = members(connection, &digests).await?;
+    for letter in &mut rows {
+        let of_its_own = letter.delivery.digest.and_then(|digest| of_digests.get(&digest));
+        letter.members = of_its_own.cloned().unwrap_or_default();
+    }
     let is_end = rows.len() < look.rows_max;
     let last = rows.last().map_or(after, |letter| letter.delivery.id.0);
     Ok(Stretch { reached: if is_end { up_to } else { last }, examined: rows.len() as u64, rows, is_end })

@@ -29,18 +29,11 @@ pub(super) async fn carry_out(
     let (mut redriven, mut skipped) = (0_i64, slice.skipped);
     match &slice.take {
         Take::Dead(deliveries) => {
-            let mut with_others = BTreeSet::new();
             for (delivery, expires_at) in deliveries {
                 match revive(tx, tenant, *delivery, *expires_at).await? {
-                    Some(revived) => with_others.extend(revived.others),
-                    // It went with another of its digest.
-                    None if with_others.contains(delivery) => {}
-                    None => {
-                        skipped += 1;
-                        continue;
-                    }
+                    Some(revived) => redriven += revived.deliveries,
+                    None => skipped += 1,
                 }
-                redriven += 1;
             }
         }
         Take::Events { channel, expires_at, delivered, events } => {

@@ -23,13 +23,14 @@ pub(super) async fn bound(tx: &mut Tx, entries_max: usize, rows_max: usize) -> R
             return Ok(false);
         };
         let sql = "DELETE FROM inbox
-                   WHERE tenant_id = $1
-                     AND id = ANY (ARRAY (SELECT id FROM inbox
-                                          WHERE tenant_id = $1 AND recipient = $2
-                                            AND id <= (SELECT id FROM inbox
-                                                       WHERE tenant_id = $1 AND recipient = $2
-                                                       ORDER BY id DESC LIMIT 1 OFFSET $3)
-                                          ORDER BY id LIMIT $4))";
+                   WHERE ctid = ANY (ARRAY (SELECT ctid FROM inbox
+                                            WHERE (tenant_id, recipient) >= ($1, $2)
+                                              AND (tenant_id, recipient, id)
+                                                  <= ($1, $2, (SELECT id FROM inbox
+                                                               WHERE (tenant_id, recipient) BETWEEN ($1, $2) AND ($1, $2)
+                                                               ORDER BY tenant_id DESC, recipient DESC, id DESC
+                                                               LIMIT 1 OFFSET $3))
+                                            ORDER BY tenant_id, recipient, id LIMIT $4))";
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&tenant, &&*recipient, &limit(entries_max), &limit(rows_max)];
         if execute(&tx.connection, sql, &values).await? >= limit(rows_max).unsigned_abs() {

@@ -59,7 +59,8 @@ pub(super) async fn copy_live(tx: &mut Tx, number: i64, last: i64) -> Result<boo
         let sql = format!(
             "INSERT INTO kept_events ({columns})
              SELECT {columns}
-             FROM unnest($1::bigint[], $2::bigint[]) AS live (tenant_id, id) JOIN {table} USING (tenant_id, id)
+             FROM unnest($1::bigint[], $2::bigint[]) AS live (live_tenant, live_id)
+             CROSS JOIN LATERAL (SELECT * FROM {table} WHERE tenant_id = live_tenant AND id = live_id LIMIT 1) AS event
              ON CONFLICT DO NOTHING"
         );
         tx.connection.execute(&sql, &[&tenants, &ids]).await?;
@@ -81,7 +82,10 @@ pub(super) async fn forget_kept(tx: &mut Tx) -> Result<bool, Error> {
         execute(&tx.connection, "DELETE FROM expanded WHERE event_id = ANY ($1)", &[&ids]).await?;
         let sql = "DELETE FROM kept_events
                    USING unnest($1::bigint[], $2::bigint[]) AS gone (tenant_id, id)
-                   WHERE kept_events.tenant_id = gone.tenant_id AND kept_events.id = gone.id";
+                   CROSS JOIN LATERAL (SELECT ctid AS place FROM kept_events AS kept
+                                       WHERE kept.tenant_id = gone.tenant_id AND kept.id = gone.id
+                                       LIMIT 1) AS found
+                   WHERE kept_events.ctid = found.place";
         execute(&tx.connection, sql, &[&tenants, &ids]).await?;
     }
     let last = rows.last().filter(|_| rows.len() == LOOK_MAX).map(|row| row.key);
@@ -126,7 +130,9 @@ async fn live(connection: &Connection, events: &[Looked]) -> Result<BTreeSet<Key
     let (tenants, ids): (Vec<i64>, Vec<i64>) = events.iter().map(|event| event.key).unzip();
     let sql = "SELECT tenant_id, event_id, first_delivery, channels
                FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, event_id)
-               JOIN expanded USING (event_id)";
+               CROSS JOIN LATERAL (SELECT first_delivery, channels FROM expanded
+                                   WHERE expanded.event_id = asked.event_id
+                                   OFFSET 0) AS found";
     for row in query(connection, sql, &[&tenants, &ids]).await? {
         runs.push(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?, count(row.try_get(3)?)));
     }
@@ -137,11 +143,13 @@ async fn live(connection: &Connection, events: &[Looked]) -> Result<BTreeSet<Key
     let sql = "SELECT tenant_id, event_id
                FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
                     AS run (tenant_id, event_id, first_id, last_id)
-               WHERE EXISTS (SELECT FROM dead WHERE dead.delivery_id BETWEEN run.first_id AND run.last_id)
-                  OR EXISTS (SELECT FROM queue
-                             WHERE queue.tenant_id = run.tenant_id
-                               AND queue.delivery_id BETWEEN run.first_id AND run.last_id)
-                  OR EXISTS (SELECT FROM expand WHERE expand.event_id = run.event_id)";
+               WHERE (SELECT delivery_id FROM dead
+                      WHERE delivery_id BETWEEN run.first_id AND run.last_id
+                      ORDER BY delivery_id LIMIT 1) IS NOT NULL
+                  OR (SELECT delivery_id FROM queue
+                      WHERE queue.tenant_id = run.tenant_id AND delivery_id BETWEEN run.first_id AND run.last_id
+                      ORDER BY delivery_id LIMIT 1) IS NOT NULL
+                  OR (SELECT event_id FROM expand WHERE expand.event_id = run.event_id) IS NOT NULL";
     let found = query(connection, sql, &[&tenants, &ids, &first, &last]).await?;
     found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

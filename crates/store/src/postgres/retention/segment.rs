@@ -78,7 +78,9 @@ async fn mark(connection: &Connection, kind: Kind, number: i64) -> Result<(), Er
 async fn newest_at(connection: &Connection, kind: Kind, number: i64) -> Result<Timestamp, Error> {
     let table = partition(kind, number);
     let sql = match kind {
-        Kind::Settled => format!("SELECT coalesce(max(settled_at), 0) FROM {table}"),
+        Kind::Settled => {
+            format!("SELECT coalesce((SELECT settled_at FROM {table} ORDER BY settled_at DESC LIMIT 1), 0)")
+        }
         Kind::Events => newest_of_each_tenant("accepted_at", &table),
         Kind::Attempts => newest_of_each_tenant("started_at", &table),
     };
@@ -90,9 +92,11 @@ async fn newest_at(connection: &Connection, kind: Kind, number: i64) -> Result<T
 fn newest_of_each_tenant(column: &str, table: &str) -> String {
     format!(
         "WITH RECURSIVE hop (tenant_id) AS (
-             SELECT min(tenant_id) FROM {table}
+             SELECT (SELECT tenant_id FROM {table} ORDER BY tenant_id LIMIT 1)
              UNION ALL
-             SELECT (SELECT min(rest.tenant_id) FROM {table} AS rest WHERE rest.tenant_id > hop.tenant_id)
+             SELECT (SELECT rest.tenant_id FROM {table} AS rest
+                     WHERE rest.tenant_id > hop.tenant_id
+                     ORDER BY rest.tenant_id LIMIT 1)
              FROM hop
              WHERE hop.tenant_id IS NOT NULL
          )
@@ -146,17 +150,21 @@ async fn alone(connection: &Connection, work: &str) -> Result<bool, Error> {
 async fn has_live(connection: &Connection, segment: &Segment) -> Result<bool, Error> {
     // The queue has no index of deliveries alone: tenants are hopped through, one look-up each.
     let sql = "WITH RECURSIVE hop (tenant_id) AS (
-                   SELECT min(tenant_id) FROM queue
+                   SELECT (SELECT tenant_id FROM queue ORDER BY tenant_id LIMIT 1)
                    UNION ALL
-                   SELECT (SELECT min(queue.tenant_id) FROM queue WHERE queue.tenant_id > hop.tenant_id)
+                   SELECT (SELECT queue.tenant_id FROM queue
+                           WHERE queue.tenant_id > hop.tenant_id
+                           ORDER BY queue.tenant_id LIMIT 1)
                    FROM hop
                    WHERE hop.tenant_id IS NOT NULL
                )
-               SELECT EXISTS (SELECT FROM dead WHERE delivery_id BETWEEN $1 AND $2)
+               SELECT (SELECT delivery_id FROM dead
+                       WHERE delivery_id BETWEEN $1 AND $2
+                       ORDER BY delivery_id LIMIT 1) IS NOT NULL
                    OR EXISTS (SELECT FROM hop
-                              WHERE EXISTS (SELECT FROM queue
-                                            WHERE queue.tenant_id = hop.tenant_id
-                                              AND queue.delivery_id BETWEEN $1 AND $2))";
+                              WHERE (SELECT delivery_id FROM queue
+                                     WHERE queue.tenant_id = hop.tenant_id AND delivery_id BETWEEN $1 AND $2
+                                     ORDER BY delivery_id LIMIT 1) IS NOT NULL)";
     query_one(connection, sql, &[&segment.first_id, &segment.last_id]).await?.try_get(0)
 }
 
@@ -164,11 +172,12 @@ async fn has_live(connection: &Connection, segment: &Segment) -> Result<bool, Er
 /// more may be left.
 async fn forget_expanded(connection: &Connection, segment: &Segment) -> Result<bool, Error> {
     let sql = "DELETE FROM expanded
-               WHERE (event_id, first_delivery)
-                     IN (SELECT event_id, first_delivery FROM expanded
-                         WHERE event_id BETWEEN $1 AND $2
-                           AND NOT EXISTS (SELECT FROM kept_events WHERE kept_events.id = expanded.event_id)
-                         LIMIT $3)";
+               WHERE ctid = ANY (ARRAY (SELECT ctid FROM expanded
+                                        WHERE event_id BETWEEN $1 AND $2
+                                          AND (SELECT id FROM kept_events
+                                               WHERE kept_events.id = expanded.event_id
+                                               LIMIT 1) IS NULL
+                                        LIMIT $3))";
     let gone = execute(connection, sql, &[&segment.first_id, &segment.last_id, &ROWS_MAX]).await?;
     Ok(i64::try_from(gone).unwrap_or(i64::MAX) >= ROWS_MAX)
 }

@@ -1,13 +1,16 @@
 //! The database goes away: killed, stopped, read-only, and in the middle of a commit.
 
+use std::time::Duration;
+
 use domain::delivery::AttemptRecord;
 use domain::outcome::Outcome;
 use domain::{ChannelId, TenantId};
 
+use super::super::Options;
 use super::super::cluster::{Cluster, Durability};
 use super::super::target::Target;
 use super::proxy::{Loss, OF_BATCH, OF_PARTITION, Proxy};
-use super::{OneDatabase, Opened, block_on, cluster, options};
+use super::{OneDatabase, Opened, PATIENCE, block_on, cluster, options};
 use crate::conformance::fixtures::{NOW, TENANT, event, record, request, routes, sent, settings};
 use crate::directory::NewChannel;
 use crate::journal::{AttemptQuery, EventQuery, StatsQuery};
@@ -70,6 +73,30 @@ fn a_partition_whose_making_was_not_answered_is_found() {
             assert_eq!(turned_away, 1, "{loss:?}");
             opened.accept_when_back().await;
         }
+    });
+}
+
+#[test]
+fn a_database_that_is_silent_is_given_up_in_time_and_comes_back() {
+    let database = OneDatabase::new();
+    let proxy = Proxy::to(cluster().socket());
+    let target = Target::parse(&format!("{}?connect_timeout=1", proxy.url(&database.name)), None).unwrap();
+    let patience = Duration::from_secs(1);
+    block_on(async {
+        let opened = Opened::open(&Options { patience, ..options(target, database.directory.path()) }).await.unwrap();
+        let mut events = kept(opened.accept_when_back().await);
+        proxy.fall_silent();
+        let error = tokio::time::timeout(PATIENCE, opened.accept()).await.expect("an answer").unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("did not answer"), "{error}");
+        let error = tokio::time::timeout(PATIENCE, opened.store.totals()).await.expect("an answer").unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        // New connections come about, and are silent as well.
+        let error = tokio::time::timeout(PATIENCE, opened.accept()).await.expect("an answer").unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        proxy.speak_again();
+        events += kept(opened.accept_when_back().await);
+        let listed = opened.store.events(TENANT, EventQuery::newest(100)).await.unwrap();
+        assert_eq!((listed.rows.len(), opened.heard().len()), (events, events));
     });
 }
 

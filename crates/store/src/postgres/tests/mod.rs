@@ -24,6 +24,7 @@ mod failover;
 mod migrations;
 mod moving;
 mod opening;
+mod plans;
 mod proxy;
 mod retention;
 mod tls;

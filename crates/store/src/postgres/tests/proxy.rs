@@ -1,4 +1,5 @@
-//! A proxy between a store and its server that loses the answer to a COMMIT, or the COMMIT itself.
+//! A proxy between a store and its server that loses the answer to a COMMIT, or the COMMIT itself, or falls silent: then
+//! it takes connections and what is sent, passes nothing on, and closes nothing.
 //!
 //! It looks at what the client sends, and knows no more of the protocol than what a query looks like that is a COMMIT.
 
@@ -6,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use tempfile::TempDir;
@@ -29,10 +30,30 @@ pub(super) const OF_PARTITION: &[u8] = b"; COMMIT\0";
 /// What is lost, and how the message ends that it happens to.
 type Lost = Arc<Mutex<Option<(Loss, &'static [u8])>>>;
 
+/// Whether nothing is passed on.
+#[derive(Default)]
+struct Silence {
+    is_silent: Mutex<bool>,
+    has_ended: Condvar,
+}
+
+impl Silence {
+    fn set(&self, is_silent: bool) {
+        *self.is_silent.lock().unwrap() = is_silent;
+        self.has_ended.notify_all();
+    }
+
+    /// Returns when it is over.
+    fn outlast(&self) {
+        drop(self.has_ended.wait_while(self.is_silent.lock().unwrap(), |is_silent| *is_silent).unwrap());
+    }
+}
+
 /// A socket that leads to a server.
 pub(super) struct Proxy {
     directory: TempDir,
     next: Lost,
+    silence: Arc<Silence>,
 }
 
 impl Proxy {
@@ -40,18 +61,28 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
         let next: Lost = Arc::default();
-        let armed = Arc::clone(&next);
+        let silence: Arc<Silence> = Arc::default();
+        let (armed, kept) = (Arc::clone(&next), Arc::clone(&silence));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                carry(&client, &socket, &armed);
+                carry(&client, &socket, &armed, &kept);
             }
         });
-        Self { directory, next }
+        Self { directory, next, silence }
     }
 
     pub(super) fn url(&self, database: &str) -> String {
         let socket = self.directory.path().display().to_string().replace('/', "%2F");
         format!("postgres://postgres@{socket}/{database}")
+    }
+
+    /// Passes nothing on until it speaks again.
+    pub(super) fn fall_silent(&self) {
+        self.silence.set(true);
+    }
+
+    pub(super) fn speak_again(&self) {
+        self.silence.set(false);
     }
 
     /// Loses something of the next COMMIT of a kind.
@@ -65,21 +96,28 @@ impl Proxy {
     }
 }
 
-fn carry(client: &UnixStream, socket: &Path, next: &Lost) {
+fn carry(client: &UnixStream, socket: &Path, next: &Lost, silence: &Arc<Silence>) {
     // A server that is away closes the connection.
     let Ok(server) = UnixStream::connect(socket) else { return };
     let is_cut = Arc::new(Mutex::new(false));
     let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (next, cuts) = (Arc::clone(next), Arc::clone(&is_cut));
+    let (to_server, to_client) = (Arc::clone(silence), Arc::clone(silence));
     thread::spawn(move || {
         copy(&from, &to, |bytes| {
+            to_server.outlast();
             let loss = next.lock().unwrap().take_if(|(_, commit)| bytes.ends_with(commit)).map(|(loss, _)| loss);
             *cuts.lock().unwrap() |= loss.is_some();
             loss != Some(Loss::Commit)
         });
     });
     let (from, to) = (server, client.try_clone().unwrap());
-    thread::spawn(move || copy(&from, &to, |_| !*is_cut.lock().unwrap()));
+    thread::spawn(move || {
+        copy(&from, &to, |_| {
+            to_client.outlast();
+            !*is_cut.lock().unwrap()
+        });
+    });
 }
 
 /// Copies until one of the two ends, or `may_pass` says no; then both are closed.

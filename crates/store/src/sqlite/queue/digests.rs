@@ -1,10 +1,10 @@
 //! Digests: sealed before they are sent, and then moved as one.
 
-use domain::{ChannelId, DeliveryId, DigestId};
+use domain::{ChannelId, DeliveryId, DigestId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::tx::{Tx, next};
-use crate::digest::{NewDigest, SealedDigest, members_json, read_members};
+use crate::digest::{DigestMember, NewDigest, SealedDigest, members_json, read_members};
 
 pub(super) fn seal_digest(tx: &mut Tx<'_>, new: &NewDigest) -> rusqlite::Result<Option<DigestId>> {
     let mut waits_untried = tx.connection.prepare_cached(
@@ -47,10 +47,11 @@ pub(super) fn seal_digest(tx: &mut Tx<'_>, new: &NewDigest) -> rusqlite::Result<
 /// A digest with what it sends.
 pub(super) fn sealed(connection: &Connection, id: DigestId) -> rusqlite::Result<Option<SealedDigest>> {
     connection
-        .prepare_cached("SELECT members, body FROM digests WHERE id = ?1")?
+        .prepare_cached("SELECT members, sealed_at, body FROM digests WHERE id = ?1")?
         .query_row([id.0], |row| {
-            let body = String::from_utf8(row.get(1)?).unwrap_or_default();
-            Ok(SealedDigest { id, members: read_members(row.get_ref(0)?.as_blob()?), body })
+            let members = read_members(row.get_ref(0)?.as_blob()?);
+            let body = String::from_utf8(row.get(2)?).unwrap_or_default();
+            Ok(SealedDigest { id, members, sealed_at: Timestamp::from_ms(row.get(1)?), body })
         })
         .optional()
 }
@@ -62,11 +63,16 @@ pub(super) fn together(
     digest: Option<DigestId>,
 ) -> rusqlite::Result<Vec<DeliveryId>> {
     let Some(digest) = digest else { return Ok(vec![delivery]) };
-    let members = connection
-        .prepare_cached("SELECT members FROM digests WHERE id = ?1")?
-        .query_row([digest.0], |row| Ok(read_members(row.get_ref(0)?.as_blob()?)))
-        .optional()?;
+    let members = members(connection, digest)?;
     Ok(members.map_or_else(|| vec![delivery], |members| members.iter().map(|member| member.delivery).collect()))
+}
+
+/// The deliveries of a digest that is not over for good.
+pub(in crate::sqlite) fn members(connection: &Connection, id: DigestId) -> rusqlite::Result<Option<Vec<DigestMember>>> {
+    connection
+        .prepare_cached("SELECT members FROM digests WHERE id = ?1")?
+        .query_row([id.0], |row| Ok(read_members(row.get_ref(0)?.as_blob()?)))
+        .optional()
 }
 
 /// Makes all deliveries that move with this one due at once.

@@ -28,6 +28,7 @@ use slices::{cancel_slice, cancellations, expire_slice, trim_slice};
 use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 
 pub(super) use accept::deliver_past;
+pub(super) use digests::members;
 pub(super) use events::{EVENT_COLUMNS, EventRow, event_row, event_type, expanding, is_expanding_to, read_event};
 pub(super) use retry::revive;
 

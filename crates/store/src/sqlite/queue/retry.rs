@@ -35,8 +35,8 @@ pub(super) fn retry(
 /// A dead delivery that waits again.
 pub(in crate::sqlite) struct Revived {
     pub channel: ChannelId,
-    /// The others of its digest, which wait again with it.
-    pub others: Vec<DeliveryId>,
+    /// How many wait again: itself, and the others of its digest.
+    pub deliveries: i64,
 }
 
 /// Moves a dead delivery back into the queue, and with it those that it goes out together with.
@@ -47,12 +47,12 @@ pub(in crate::sqlite) fn revive(
     expires_at: Timestamp,
 ) -> rusqlite::Result<Option<Revived>> {
     let Some((channel, digest)) = revive_one(tx, tenant, delivery, expires_at)? else { return Ok(None) };
-    let mut others = together(tx.connection, delivery, digest)?;
-    others.retain(|other| *other != delivery);
-    for other in &others {
-        revive_one(tx, tenant, *other, expires_at)?;
+    let mut deliveries = 1;
+    for other in together(tx.connection, delivery, digest)? {
+        let is_moved = other != delivery && revive_one(tx, tenant, other, expires_at)?.is_some();
+        deliveries += i64::from(is_moved);
     }
-    Ok(Some(Revived { channel, others }))
+    Ok(Some(Revived { channel, deliveries }))
 }
 
 fn revive_one(

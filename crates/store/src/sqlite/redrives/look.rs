@@ -5,7 +5,7 @@ use domain::{ChannelId, EventId, TenantId};
 use rusqlite::{Connection, Row, params};
 
 use super::super::journal::{self, DEAD_COLUMNS, complete, newest_to, read_dead};
-use super::super::queue::{EVENT_COLUMNS, EventRow, is_expanding_to, read_event};
+use super::super::queue::{EVENT_COLUMNS, EventRow, is_expanding_to, members, read_event};
 use super::super::segments::{self, Kind, Lookup, Search};
 use crate::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, Stretch};
 
@@ -26,13 +26,16 @@ pub(super) fn dead_after(
     );
     let rows_max = i64::try_from(look.rows_max).unwrap_or(i64::MAX);
     let channel = look.channel.map(|channel| channel.0);
-    let letter = |row: &Row<'_>| Ok(DeadLetter { delivery: read_dead(row)?, code: row.get("code")? });
+    let letter =
+        |row: &Row<'_>| Ok(DeadLetter { delivery: read_dead(row)?, code: row.get("code")?, members: Vec::new() });
     let mut rows: Vec<DeadLetter> = connection
         .prepare_cached(&sql)?
         .query_map(params![tenant.0, look.after.0, look.up_to.0, rows_max, channel], letter)?
         .collect::<Result<_, _>>()?;
     for letter in &mut rows {
         complete(connection, &mut letter.delivery)?;
+        let Some(digest) = letter.delivery.digest else { continue };
+        letter.members = members(connection, digest)?.unwrap_or_default();
     }
     let is_end = rows.len() < look.rows_max;
     let last = rows.last().map_or(look.after.0, |letter| letter.delivery.id.0);

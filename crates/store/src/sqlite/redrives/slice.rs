@@ -1,6 +1,5 @@
 //! One slice of a redrive: what is taken, and how far the order has come, in one transaction.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::delivery::State;
@@ -27,18 +26,11 @@ pub(super) fn carry_out(
     let (mut redriven, mut skipped) = (0_i64, slice.skipped);
     match &slice.take {
         Take::Dead(deliveries) => {
-            let mut with_others = BTreeSet::new();
             for (delivery, expires_at) in deliveries {
                 match revive(tx, tenant, *delivery, *expires_at)? {
-                    Some(revived) => with_others.extend(revived.others),
-                    // It went with another of its digest.
-                    None if with_others.contains(delivery) => {}
-                    None => {
-                        skipped += 1;
-                        continue;
-                    }
+                    Some(revived) => redriven += revived.deliveries,
+                    None => skipped += 1,
                 }
-                redriven += 1;
             }
         }
         Take::Events { channel, expires_at, delivered, events } => {

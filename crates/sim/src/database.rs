@@ -1,0 +1,48 @@
+//! Where a world keeps its database, and the one that it begins with.
+//!
+//! A new database costs more than the shortest worlds: each migration is a transaction of its own. So one is made, and each
+//! world begins with a copy. What a crash leaves is looked for below the engine and above the disk, so the files
+//! lie in memory where the machine has a place for that.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use store::Vault;
+use store::sqlite::{DATABASE_FILE, Options, SqliteStore};
+use tempfile::TempDir;
+
+/// Files here are memory.
+const MEMORY: &str = "/dev/shm";
+
+/// A database that nothing has happened in.
+static NEW: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// A data directory with a new database.
+pub(crate) fn new_data_dir() -> anyhow::Result<TempDir> {
+    let data_dir = empty_dir()?;
+    fs::write(data_dir.path().join(DATABASE_FILE), new_database()?)?;
+    Ok(data_dir)
+}
+
+fn empty_dir() -> anyhow::Result<TempDir> {
+    let in_memory = Path::new(MEMORY).is_dir().then(|| tempfile::tempdir_in(MEMORY).ok()).flatten();
+    in_memory.map_or_else(|| Ok(tempfile::tempdir()?), Ok)
+}
+
+fn new_database() -> anyhow::Result<&'static [u8]> {
+    if let Some(known) = NEW.get() {
+        return Ok(known);
+    }
+    let made = make()?;
+    Ok(NEW.get_or_init(|| made))
+}
+
+fn make() -> anyhow::Result<Vec<u8>> {
+    let data_dir = empty_dir()?;
+    let vault = Vault::new([7; 32], |buffer: &mut [u8]| buffer.fill(0));
+    // Its log is folded into it when it is closed.
+    drop(SqliteStore::open_stepped(&Options::new(data_dir.path()), Arc::new(vault), Box::new(drop))?);
+    fs::read(data_dir.path().join(DATABASE_FILE)).context("a new database")
+}
