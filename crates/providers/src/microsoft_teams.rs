@@ -1,7 +1,7 @@
 //! Microsoft Teams: messages through a Workflows webhook, or through a connector of the kind before it.
 //!
-//! Both take the same envelope with an adaptive card; a connector also wants a `text`. Connectors answer 200 for
-//! everything and say in the body what became of it. A card is one message and is cut to its size, never split.
+//! Both take the same envelope, with an adaptive card and a `text`. Connectors answer 200 for everything and say in the
+//! body what became of it. A card is one message and is cut to its size, never split.
 
 use std::time::Duration;
 

@@ -112,8 +112,8 @@ pub trait Queue: Send + Sync {
     /// Whether [`Queue::purge_slice`] has something to do.
     async fn has_purge(&self) -> Result<bool, StoreError>;
 
-    /// Makes a delivery due at once: a dead one waits again with a fresh budget of attempts, a retrying one stops
-    /// waiting; with it all deliveries of its digest. `None` when the tenant has no such delivery.
+    /// Makes a delivery due at once, with a fresh budget of attempts: a dead one waits again, a waiting one waits no
+    /// longer; with it all deliveries of its digest. `None` when the tenant has no such delivery.
     async fn retry(
         &self,
         tenant: TenantId,

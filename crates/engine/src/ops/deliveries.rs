@@ -147,7 +147,7 @@ impl Engine {
         Ok(self.store.attempts(tenant, AttemptQuery { examined_max, ..query }).await?)
     }
 
-    /// Tries a delivery again at once: a dead one with a fresh budget of attempts, a waiting one without waiting.
+    /// Tries a delivery again at once, with a fresh budget of attempts: a dead one, or one that waits.
     pub async fn retry_delivery(&self, tenant: TenantId, delivery: DeliveryId) -> Result<Delivery, OpsError> {
         let now = self.clock.now();
         let current = self.delivery(tenant, delivery).await?;

@@ -9,21 +9,20 @@ use crate::trial::{DELIVERED, NEVER, PAUSED, RETRY, Trial, check, default, hosti
 const CONNECTOR: &str = "https://acme.webhook.office.com/webhookb2/1@2/IncomingWebhook/3/4";
 
 #[test]
-fn urls_tell_workflows_from_connectors_and_stay_as_they_are() {
-    let check = |url: &str, has_text: bool| {
+fn urls_stay_as_they_are_and_all_get_a_card_and_a_text() {
+    let check = |url: &str| {
         let config = json!({"webhook_url": url});
         let request = Trial { provider: &MicrosoftTeams, config, data: "{}", body: None }.plan().unwrap().remove(0);
-        assert_eq!((request.url.as_str(), request.body.get("text").is_some()), (url, has_text));
+        assert_eq!((request.url.as_str(), &request.body["text"]), (url, &json!("disk\\.full")));
         assert_eq!(request.body["attachments"][0].get("contentUrl"), Some(&Value::Null));
     };
-    check(CONNECTOR, true);
-    check("https://outlook.office.com/webhook/1@2/IncomingWebhook/3/4", true);
+    check(CONNECTOR);
+    check("https://outlook.office.com/webhook/1@2/IncomingWebhook/3/4");
     check(
         "https://prod-1.westeurope.logic.azure.com/workflows/a/triggers/manual/paths/invoke?sp=%2Ftriggers%2F&sig=a-_",
-        false,
     );
-    check("https://x.environment.api.powerplatform.com/powerautomate/a/paths/invoke?api-version=1&sp=%2Fa", false);
-    check("https://hooks.example.com/teams", true);
+    check("https://x.environment.api.powerplatform.com/powerautomate/a/paths/invoke?api-version=1&sp=%2Fa");
+    check("https://hooks.example.com/teams");
 }
 
 #[test]
@@ -56,7 +55,8 @@ fn an_event_is_a_card_without_any_template() {
     });
     let attachment =
         json!({"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": null, "content": card});
-    assert_eq!(default(&MicrosoftTeams, data), [json!({"type": "message", "attachments": [attachment]})]);
+    let whole = json!({"type": "message", "text": r"Disk \*full\*", "attachments": [attachment]});
+    assert_eq!(default(&MicrosoftTeams, data), [whole]);
     let text = &templated(&MicrosoftTeams, "**a**")[0]["attachments"][0]["content"]["body"];
     assert_eq!(*text, json!([{"type": "TextBlock", "text": "**a**", "wrap": true}]));
 }

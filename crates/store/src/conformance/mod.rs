@@ -110,7 +110,7 @@ cases! { $
         these_are_read_as_far_as_they_wait,
         channels_that_wait_are_listed,
         a_dead_delivery_is_retried_with_a_fresh_budget,
-        a_retrying_delivery_is_due_at_once,
+        a_waiting_delivery_is_due_at_once_with_a_fresh_budget,
         what_is_over_cannot_be_retried,
     }
     slices {

@@ -101,7 +101,7 @@ pub(in crate::postgres) async fn members(
     query(connection, sql, &[&ids]).await?.iter().map(read).collect()
 }
 
-/// Makes all deliveries that move with this one due at once.
+/// Makes all deliveries that move with this one due at once, with a fresh budget of attempts.
 pub(super) async fn due_together(
     connection: &Connection,
     channel: ChannelId,
@@ -109,7 +109,7 @@ pub(super) async fn due_together(
     digest: Option<DigestId>,
 ) -> Result<(), Error> {
     let deliveries: Vec<_> = together(connection, delivery, digest).await?.iter().map(|one| one.0).collect();
-    let sql = format!("UPDATE queue SET due_at = 0 {OF_CHANNEL}");
+    let sql = format!("UPDATE queue SET due_at = 0, attempts = 0 {OF_CHANNEL}");
     execute(connection, &sql, &[&channel.0, &deliveries]).await.map(drop)
 }
 

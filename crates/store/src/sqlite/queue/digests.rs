@@ -75,15 +75,15 @@ pub(in crate::sqlite) fn members(connection: &Connection, id: DigestId) -> rusql
         .optional()
 }
 
-/// Makes all deliveries that move with this one due at once.
+/// Makes all deliveries that move with this one due at once, with a fresh budget of attempts.
 pub(super) fn due_together(
     connection: &Connection,
     channel: ChannelId,
     delivery: DeliveryId,
     digest: Option<DigestId>,
 ) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare_cached("UPDATE queue SET due_at = 0 WHERE channel_id = ?1 AND delivery_id = ?2")?;
+    let mut statement = connection
+        .prepare_cached("UPDATE queue SET due_at = 0, attempts = 0 WHERE channel_id = ?1 AND delivery_id = ?2")?;
     for delivery in together(connection, delivery, digest)? {
         statement.execute([channel.0, delivery.0])?;
     }

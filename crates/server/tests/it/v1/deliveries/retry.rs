@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Client, Delivery, Gate, Reply, start};
+use crate::harness::{Answer, Client, Delivery, Gate, Reply, eventually, start};
 
 async fn retry(client: &Client, delivery: i64) -> Answer {
     client.post(&format!("/v1/deliveries/{delivery}/retry"), &json!({})).await
@@ -30,14 +30,21 @@ async fn a_dead_letter_is_sent_with_a_fresh_budget() {
 }
 
 #[tokio::test]
-async fn a_waiting_delivery_stops_waiting() {
+async fn a_waiting_delivery_stops_waiting_and_has_a_fresh_budget() {
     let (server, receiver) = start().await;
-    receiver.script("/", [Reply::status(500)]);
+    receiver.script("/", [500, 500].map(Reply::status));
     server.client.webhook(&receiver.url("/"), json!({"retry": {"delays_seconds": [3600]}})).await;
     let delivery = server.client.accept_one("a", json!({})).await;
-    server.client.delivery_once(delivery, "retrying").await;
-    retry(&server.client, delivery).await.read::<Delivery>(202);
-    server.client.delivery_once(delivery, "sent").await;
+    for tried in 1..=2 {
+        let has_tried = async || (server.client.attempts(delivery).await.len() == tried).then_some(());
+        eventually("a failed try", has_tried).await;
+        let waiting = server.client.delivery(delivery).await;
+        let is_first_of_two = (waiting.status.as_str(), waiting.attempts) == ("retrying", 1);
+        assert!(is_first_of_two, "{waiting:?}");
+        retry(&server.client, delivery).await.read::<Delivery>(202);
+    }
+    let sent = server.client.delivery_once(delivery, "sent").await;
+    assert_eq!(sent.attempts, 1);
 }
 
 #[tokio::test]
