@@ -144,7 +144,7 @@ impl Engine {
         match self.registry.retention().events {
             Some(kept) if event < self.store.kept_from().await? => Err(OpsError::NotFound(format!(
                 "event {public} any more: events are kept for {} days (retention.events_days)",
-                kept.as_secs().div_ceil(86_400)
+                kept.as_millis().div_ceil(86_400_000)
             ))),
             _ => Err(OpsError::NotFound(format!("event {public}"))),
         }

@@ -74,7 +74,7 @@ impl Channels {
 pub(crate) struct Listed {
     pub(crate) live: Arc<LiveChannel>,
     pub(crate) provider: &'static str,
-    /// Its name, as a search reads it. One for all orders.
+    /// Its name, as a search reads it.
     pub(crate) name: Folded,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Option<Timestamp>,
