@@ -50,7 +50,7 @@ impl Channels {
         let tenant = gone.channel.tenant;
         if let Some(of_tenant) = self.by_tenant.get_mut(&tenant) {
             of_tenant.remove(Arc::clone(&gone));
-            if of_tenant.by_id.is_empty() {
+            if of_tenant.ids.is_empty() {
                 self.by_tenant.remove(&tenant);
             }
         }
@@ -60,7 +60,7 @@ impl Channels {
     /// Forgets the channels of a tenant. Gives their ids.
     pub(super) fn remove_tenant(&mut self, tenant: TenantId) -> Vec<ChannelId> {
         let gone = self.by_tenant.remove(&tenant).unwrap_or_default();
-        let ids: Vec<ChannelId> = gone.by_id.into_keys().collect();
+        let ids: Vec<ChannelId> = gone.ids.into_keys().collect();
         for id in &ids {
             self.all.remove(id);
         }
@@ -100,54 +100,54 @@ impl Listed {
 /// The channels of one tenant, in each order that lists go by. Equal ones stand in order of id in each.
 #[derive(Debug, Default)]
 pub(crate) struct TenantChannels {
-    by_id: BTreeMap<ChannelId, Listed>,
-    by_name: BTreeSet<ByName>,
-    by_creation: BTreeMap<(Timestamp, ChannelId), Listed>,
-    by_change: BTreeMap<(Option<Timestamp>, ChannelId), Listed>,
+    ids: BTreeMap<ChannelId, Listed>,
+    names: BTreeSet<ByName>,
+    created: BTreeMap<(Timestamp, ChannelId), Listed>,
+    changed: BTreeMap<(Option<Timestamp>, ChannelId), Listed>,
 }
 
 impl TenantChannels {
     fn insert(&mut self, live: Arc<LiveChannel>) {
         let (id, listed) = (live.channel.id, Listed::new(live));
-        self.by_creation.insert((listed.created_at, id), listed.clone());
-        self.by_change.insert((listed.updated_at, id), listed.clone());
-        self.by_name.insert(ByName(listed.clone()));
-        self.by_id.insert(id, listed);
+        self.created.insert((listed.created_at, id), listed.clone());
+        self.changed.insert((listed.updated_at, id), listed.clone());
+        self.names.insert(ByName(listed.clone()));
+        self.ids.insert(id, listed);
     }
 
     /// Takes a channel out, given as it was put in.
     fn remove(&mut self, live: Arc<LiveChannel>) {
         let channel = &live.channel;
-        self.by_id.remove(&channel.id);
-        self.by_creation.remove(&(channel.created_at, channel.id));
-        self.by_change.remove(&(channel.updated_at, channel.id));
-        self.by_name.remove(&ByName(Listed::new(live)));
+        self.ids.remove(&channel.id);
+        self.created.remove(&(channel.created_at, channel.id));
+        self.changed.remove(&(channel.updated_at, channel.id));
+        self.names.remove(&ByName(Listed::new(live)));
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
+        self.ids.len()
     }
 
     pub(crate) fn by_id(&self) -> impl DoubleEndedIterator<Item = &Listed> {
-        self.by_id.values()
+        self.ids.values()
     }
 
     /// In order of id, those above `after`.
     pub(crate) fn above(&self, after: ChannelId) -> impl Iterator<Item = &Listed> {
-        self.by_id.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, listed)| listed)
+        self.ids.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, listed)| listed)
     }
 
     pub(crate) fn by_name(&self) -> impl DoubleEndedIterator<Item = &Listed> {
-        self.by_name.iter().map(|ByName(listed)| listed)
+        self.names.iter().map(|ByName(listed)| listed)
     }
 
     pub(crate) fn by_creation(&self) -> impl DoubleEndedIterator<Item = &Listed> {
-        self.by_creation.values()
+        self.created.values()
     }
 
     /// Those never changed first.
     pub(crate) fn by_change(&self) -> impl DoubleEndedIterator<Item = &Listed> {
-        self.by_change.values()
+        self.changed.values()
     }
 }
 

@@ -53,7 +53,7 @@ fn seeds_below_300_hold() {
 /// Seeds beyond those that broke once.
 #[test]
 fn seeds_that_broke_hold() {
-    for seed in [351] {
+    for seed in [351, 1189, 1363, 1368] {
         run(seed);
     }
 }

@@ -126,11 +126,13 @@ fn is_action(name: &str) -> bool {
 }
 
 /// An error of the engine, by the name that its field has here.
-pub(super) fn named_here(error: FieldError) -> FieldError {
+pub(super) fn named_here(mut error: FieldError) -> FieldError {
     let key = error.field.strip_prefix("config.").unwrap_or(&error.field);
     let name = NAMES.iter().find(|(ours, _)| *ours == key).map_or(key, |(_, name)| *name);
+    error.field = name.to_owned();
     // The one message that names another field.
-    FieldError { field: name.to_owned(), message: error.message.replace(NAMES[2].0, NAMES[2].1) }
+    error.message = error.message.replace(NAMES[2].0, NAMES[2].1);
+    error
 }
 
 #[cfg(test)]
