@@ -13,7 +13,7 @@ fn urls_stay_as_they_are_and_all_get_a_card_and_a_text() {
     let check = |url: &str| {
         let config = json!({"webhook_url": url});
         let request = Trial { provider: &MicrosoftTeams, config, data: "{}", body: None }.plan().unwrap().remove(0);
-        assert_eq!((request.url.as_str(), &request.body["text"]), (url, &json!("disk\\.full")));
+        assert_eq!((request.url.as_str(), &request.body["text"]), (url, &json!(r"\[critical\] disk.full")));
         assert_eq!(request.body["attachments"][0].get("contentUrl"), Some(&Value::Null));
     };
     check(CONNECTOR);
