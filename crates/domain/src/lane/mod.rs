@@ -130,11 +130,12 @@ impl<T> Lane<T> {
     }
 
     /// FIFO: what was asked for and lies beyond what was read of the table is found there in its turn, and not before what is
-    /// older. Not while a load is under way, which may have looked too early.
+    /// older. Not while a load is under way, which may have looked too early; and not what others wait for, which has to be
+    /// read however full the memory is.
     fn leave_to_the_table(&mut self) {
         if self.order.is_fifo && self.is_spilled && !self.is_loading {
-            let taken_to = self.taken_to;
-            self.recalled.retain(|delivery| *delivery <= taken_to);
+            let Self { order, taken_to, .. } = self;
+            self.recalled.retain(|delivery| delivery <= taken_to || order.holds_up(*delivery));
         }
     }
 

@@ -29,6 +29,11 @@ impl Order {
         self.first.is_some() || !self.later.is_empty()
     }
 
+    /// Whether others wait for this delivery.
+    pub(super) fn holds_up(&self, delivery: DeliveryId) -> bool {
+        self.first == Some(delivery) || self.later.contains(&delivery)
+    }
+
     /// The oldest that waits for a later try.
     pub(super) fn oldest_later(&self) -> Option<DeliveryId> {
         self.later.first().copied()
