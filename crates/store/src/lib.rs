@@ -26,6 +26,7 @@ pub mod redrives;
 pub mod retention;
 mod settings;
 pub mod sqlite;
+mod sums;
 pub mod vault;
 #[cfg(test)]
 mod workload;

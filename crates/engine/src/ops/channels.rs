@@ -37,7 +37,7 @@ pub struct NewChannel {
 
 /// How many channels of some kind a tenant may have.
 #[derive(Debug)]
-pub struct Quota {
+pub struct ChannelCap {
     pub of: ChannelFilter,
     pub max: usize,
 }
@@ -72,7 +72,7 @@ impl Engine {
         &self,
         tenant: TenantId,
         new: NewChannel,
-        quota: Option<&Quota>,
+        cap: Option<&ChannelCap>,
     ) -> Result<ChannelShown, OpsError> {
         check_name(&new.name)?;
         let provider = find_provider(&new.provider)?;
@@ -99,10 +99,10 @@ impl Engine {
         let _changing = self.changing.lock().await;
         self.check_tenant(tenant)?;
         self.check_channels_quota(tenant)?;
-        if let Some(quota) = quota
-            && self.count_channels(tenant, &quota.of, quota.max) >= quota.max
+        if let Some(cap) = cap
+            && self.count_channels(tenant, &cap.of, cap.max) >= cap.max
         {
-            return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", quota.max)));
+            return Err(OpsError::Conflict(format!("there are {} of this kind already; delete one first", cap.max)));
         }
         let made = match self.store.create_channel(new, self.clock.now()).await {
             Ok(made) => made,

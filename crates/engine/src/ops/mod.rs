@@ -41,7 +41,7 @@ pub use attention::{Attention, FailingChannel, PausedChannel};
 pub use channel_edit::{ChannelEdit, ConfigEdit, EVENT_TYPES_MAX, WireConfig};
 pub use channel_list::{ChannelFilter, ChannelOrder, ChannelPage, ChannelPageQuery, OrderBy};
 pub use channel_test::{ChannelTest, TestEvent, TestResult};
-pub use channels::{ChannelShown, NewChannel, Quota};
+pub use channels::{ChannelCap, ChannelShown, NewChannel};
 pub use deliveries::{DeliveryFilter, StatsShown, WaitingShown};
 pub use event_types::EventTypeShown;
 pub use events::{Accepted, EventShown, Explained};

@@ -9,8 +9,8 @@ use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::calls::{LIMIT, REMAINING, RESET};
 use super::observe::{REQUEST_ID, TRACEPARENT};
-use super::quota::{LIMIT, REMAINING, RESET};
 
 /// How long a browser may remember what it was allowed.
 const REMEMBERED: Duration = Duration::from_secs(600);

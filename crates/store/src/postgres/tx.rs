@@ -13,9 +13,7 @@ use super::retention::Leaving;
 use super::rows::Rows;
 use super::statements::{Connection, execute, text};
 use crate::queue::Arrival;
-
-/// Counters are kept by the quarter of an hour.
-pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
+use crate::sums::{CountKey, Shift, bucket_of};
 
 /// The ids that come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,17 +93,6 @@ pub(super) fn next(sequence: &mut i64) -> i64 {
     *sequence += 1;
     number
 }
-
-/// How many more (or fewer) deliveries of a channel wait, or are dead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shift {
-    pub pending: i64,
-    pub retrying: i64,
-    pub dead: i64,
-}
-
-/// A sum of `counters` by its key: tenant, quarter of an hour, channel, event type, status.
-type CountKey = (TenantId, i64, ChannelId, Arc<str>, &'static str);
 
 /// What happened in a transaction, summed up as it happens.
 #[derive(Default)]
@@ -214,7 +201,7 @@ impl Tx {
         status: &'static str,
         at: Timestamp,
     ) {
-        let bucket = at.as_ms().div_euclid(BUCKET_MS);
+        let bucket = bucket_of(at);
         let key = (tenant, bucket, channel, Arc::clone(event_type), status);
         *self.happened.counts.entry(key).or_default() += 1;
     }

@@ -12,9 +12,7 @@ use super::from_sqlite;
 use super::segments::Segments;
 use crate::StoreError;
 use crate::queue::Arrival;
-
-/// Counters are kept by the quarter of an hour.
-pub(super) const BUCKET_MS: i64 = 15 * 60 * 1000;
+use crate::sums::{CountKey, Shift, bucket_of};
 
 /// The ids that come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +87,6 @@ pub(super) fn next(sequence: &mut i64) -> i64 {
     let number = *sequence;
     *sequence += 1;
     number
-}
-
-/// A sum of `counters` by its key: tenant, quarter of an hour, channel, event type, status.
-type CountKey = (TenantId, i64, ChannelId, Arc<str>, &'static str);
-
-/// How many more (or fewer) deliveries of a channel wait, or are dead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shift {
-    pub pending: i64,
-    pub retrying: i64,
-    pub dead: i64,
 }
 
 /// What happened in a batch, in order, so that the tail of a refused job can be cut off; summed when it is written.
@@ -227,7 +214,7 @@ impl<'a> Tx<'a> {
         status: &'static str,
         at: Timestamp,
     ) {
-        let bucket = at.as_ms().div_euclid(BUCKET_MS);
+        let bucket = bucket_of(at);
         self.happened.counts.push((tenant, bucket, channel, Arc::clone(event_type), status));
     }
 

@@ -100,6 +100,23 @@ fn what_is_asked_for_waits_for_what_is_older_and_not_read_yet() {
     assert_eq!(world.run(NOW), (1..=12).collect::<Vec<_>>());
 }
 
+/// A breaker has opened while the first was under way: the lane has forgotten what it read, and may start nothing when the
+/// first is due.
+#[test]
+fn what_others_wait_for_is_asked_for_though_the_table_is_to_be_read_again() {
+    let mut world = fifo();
+    (0..3).for_each(|_| world.accept());
+    assert_eq!(world.start(NOW), Some(1));
+    world.lanes.share(ChannelId(1), Share::Nothing, NOW);
+    world.lanes.forget(ChannelId(1), DeliveryId(0));
+    let due = Timestamp::from_ms(5_000);
+    world.end(1, Some(due), NOW);
+    world.lanes.advance(due);
+    assert_eq!(world.start(due), None);
+    world.lanes.share(ChannelId(1), Share::Everything, due);
+    assert_eq!(world.run(due), [1, 2, 3]);
+}
+
 #[test]
 fn one_that_is_gone_lets_the_next_go() {
     let mut world = fifo();

@@ -12,8 +12,8 @@ use http::{HeaderValue, Method};
 use super::App;
 use super::error::Failure;
 use crate::auth;
+use crate::http::calls::{Calls, LIMIT, REMAINING, RESET};
 use crate::http::form::Form;
-use crate::http::quota::{LIMIT, Quota, REMAINING, RESET};
 
 /// Stands before every path of this API. A caller without key, on this machine, is not counted.
 pub(super) async fn guard(State(altum): State<App>, request: Request, next: Next) -> Response {
@@ -24,16 +24,16 @@ pub(super) async fn guard(State(altum): State<App>, request: Request, next: Next
     };
     let request = Request::from_parts(parts, body);
     let Some(key) = key else { return answer(request, next).await };
-    let quota = altum.quotas.count(key.id, altum.engine.clock().monotonic());
-    let mut response = match quota {
-        Quota::Left(_) => answer(request, next).await,
-        Quota::Exhausted { seconds } => Failure::exhausted(seconds).into_response(),
+    let calls = altum.calls.count(key.id, altum.engine.clock().monotonic());
+    let mut response = match calls {
+        Calls::Left(_) => answer(request, next).await,
+        Calls::Exhausted { seconds } => Failure::exhausted(seconds).into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(LIMIT, altum.quotas.calls_max().into());
-    match quota {
-        Quota::Left(left) => drop(headers.insert(REMAINING, left.into())),
-        Quota::Exhausted { seconds } => {
+    headers.insert(LIMIT, altum.calls.calls_max().into());
+    match calls {
+        Calls::Left(left) => drop(headers.insert(REMAINING, left.into())),
+        Calls::Exhausted { seconds } => {
             headers.insert(RESET, HeaderValue::from(seconds));
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -20,7 +20,7 @@ use engine::ops::{ChannelShown, OpsError};
 use http::StatusCode;
 
 use crate::config::AltumConfig;
-use crate::http::quota::Quotas;
+use crate::http::calls::CallLimit;
 use error::Failure;
 
 pub(crate) use router::router;
@@ -33,15 +33,15 @@ type App = Arc<Altum>;
 
 struct Altum {
     engine: Arc<Engine>,
-    quotas: Quotas,
+    calls: CallLimit,
     /// What wrong fields are answered with.
     validation_status: StatusCode,
 }
 
 impl Altum {
     fn new(engine: Arc<Engine>, config: AltumConfig) -> Self {
-        let quotas = Quotas::new(config.requests_per_minute, WINDOW);
-        Self { engine, quotas, validation_status: config.validation_status }
+        let calls = CallLimit::new(config.requests_per_minute, WINDOW);
+        Self { engine, calls, validation_status: config.validation_status }
     }
 
     /// A channel that this API has words for. One that another API's settings steer is none of its own.

@@ -2,7 +2,7 @@
 
 use domain::{ChannelId, TenantId};
 use engine::Engine;
-use engine::ops::{ChannelEdit, ChannelFilter, ChannelShown, ConfigEdit, EVENT_TYPES_MAX, NewChannel, Quota};
+use engine::ops::{ChannelCap, ChannelEdit, ChannelFilter, ChannelShown, ConfigEdit, EVENT_TYPES_MAX, NewChannel};
 use providers::FieldError;
 use providers::webhook::THULIUM_NAME;
 use providers::webhook::thulium::{action, event_type};
@@ -35,8 +35,8 @@ pub(super) fn webhooks() -> ChannelFilter {
     }
 }
 
-pub(super) fn quota() -> Quota {
-    Quota { of: webhooks(), max: WEBHOOKS_MAX }
+pub(super) fn cap() -> ChannelCap {
+    ChannelCap { of: webhooks(), max: WEBHOOKS_MAX }
 }
 
 /// The webhook of this id.

@@ -109,7 +109,7 @@ async fn index(State(engine): State<App>, reader: Reader) -> list::Webhooks {
 
 /// Answers 200 and not 201: the vendor's own PHP sample takes nothing else.
 async fn create(State(engine): State<App>, writer: Writer, webhook: WebhookIn) -> Result<Json<WebhookOut>, Fault> {
-    let made = engine.create_channel_within(writer.tenant, map::new_channel(webhook)?, Some(&map::quota())).await?;
+    let made = engine.create_channel_within(writer.tenant, map::new_channel(webhook)?, Some(&map::cap())).await?;
     Ok(Json(map::shown(&made, true)))
 }
 

@@ -8,8 +8,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::super::statements::{Connection, query};
-use super::super::tx::BUCKET_MS;
 use crate::journal::{ChannelStats, ChannelTotals, Stats, StatsQuery};
+use crate::sums::bucket_of;
 
 pub(super) async fn stats(connection: &Connection, tenant: TenantId, query: StatsQuery) -> Result<Stats, Error> {
     let mut stats = Stats::default();
@@ -26,7 +26,7 @@ async fn happened(
     asked: &StatsQuery,
     stats: &mut Stats,
 ) -> Result<(), Error> {
-    let since = asked.since.as_ms().div_euclid(BUCKET_MS);
+    let since = bucket_of(asked.since);
     let mut conditions = vec!["tenant_id = $1 AND bucket >= $2".to_owned()];
     let mut values: Vec<&(dyn ToSql + Sync)> = vec![&tenant.0, &since];
     if let Some(channel) = &asked.channel {
@@ -100,7 +100,7 @@ pub(super) async fn stats_by_channel(
     since: Timestamp,
 ) -> Result<Vec<ChannelStats>, Error> {
     let mut by_channel = BTreeMap::new();
-    let since = since.as_ms().div_euclid(BUCKET_MS);
+    let since = bucket_of(since);
     let sql = "SELECT channel_id, status, sum(count)::bigint FROM counters
                WHERE tenant_id = $1 AND bucket >= $2 AND channel_id > 0 AND status IN ('sent', 'failed')
                GROUP BY channel_id, status";

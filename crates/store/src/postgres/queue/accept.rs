@@ -11,7 +11,7 @@ use tokio_postgres::Error;
 
 use super::super::rows::{NewEventRow, NewQueueRow};
 use super::super::statements::{execute, query_opt};
-use super::super::tx::{Shift, Tx, next};
+use super::super::tx::{Tx, next};
 use super::event_row;
 use super::ledger::Ledger;
 use crate::StoreError;
@@ -19,6 +19,7 @@ use crate::blob;
 use crate::queue::{
     AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, Arrival, EVENT_DELIVERIES_MAX, NewDelivery,
 };
+use crate::sums::Shift;
 
 /// About how many rows an event writes. A large payload counts as the rows that would fill its pages.
 pub(super) fn rows_of(event: &AcceptEvent) -> usize {

@@ -5,9 +5,10 @@ use tokio_postgres::Error;
 
 use super::super::journal;
 use super::super::statements::query_opt;
-use super::super::tx::{Shift, Tx};
+use super::super::tx::Tx;
 use super::digests::{due_together, together};
 use crate::queue::RetryAnswer;
+use crate::sums::Shift;
 
 pub(super) async fn retry(
     tx: &mut Tx,

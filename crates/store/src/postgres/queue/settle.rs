@@ -13,9 +13,10 @@ use tokio_postgres::Error;
 
 use super::super::rows::{Effective, NewAttemptRow, OverRow};
 use super::super::statements::{Connection, Params, query, text};
-use super::super::tx::{Shift, Tx, next};
+use super::super::tx::{Tx, next};
 use super::digests;
 use crate::queue::{Next, Settlement};
+use crate::sums::Shift;
 
 /// Settles in the order given.
 pub(in crate::postgres) async fn settle_all(tx: &mut Tx, all: Vec<Arc<[Settlement]>>) -> Result<(), Error> {

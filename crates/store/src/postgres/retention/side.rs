@@ -4,8 +4,8 @@
 use tokio_postgres::Error;
 
 use super::super::statements::{Connection, execute, limit, query};
-use super::super::tx::BUCKET_MS;
 use crate::retention::KeptSince;
+use crate::sums::bucket_of;
 
 pub(super) async fn slice(connection: &Connection, kept: &KeptSince, rows_max: usize) -> Result<bool, Error> {
     let rows_max = limit(rows_max);
@@ -19,7 +19,7 @@ pub(super) async fn slice(connection: &Connection, kept: &KeptSince, rows_max: u
             let sql = "DELETE FROM counters
                        WHERE ctid = ANY (ARRAY (SELECT ctid FROM counters
                                                 WHERE tenant_id = $1 AND bucket < $2 LIMIT $3))";
-            let bucket = since.as_ms().div_euclid(BUCKET_MS);
+            let bucket = bucket_of(since);
             gone += execute(connection, sql, &[&tenant, &bucket, &rows_max]).await?;
         }
         if gone >= rows_max.unsigned_abs() {

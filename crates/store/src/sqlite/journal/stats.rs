@@ -7,8 +7,8 @@ use domain::{ChannelId, TenantId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::super::tx::BUCKET_MS;
 use crate::journal::{ChannelStats, ChannelTotals, Stats, StatsQuery};
+use crate::sums::bucket_of;
 
 pub(super) fn stats(connection: &Connection, tenant: TenantId, query: &StatsQuery) -> rusqlite::Result<Stats> {
     let mut stats = Stats::default();
@@ -21,7 +21,7 @@ pub(super) fn stats(connection: &Connection, tenant: TenantId, query: &StatsQuer
 
 fn happened(connection: &Connection, tenant: TenantId, query: &StatsQuery, stats: &mut Stats) -> rusqlite::Result<()> {
     let mut conditions = vec!["tenant_id = ?1 AND bucket >= ?2".to_owned()];
-    let mut values: Vec<Value> = vec![tenant.0.into(), query.since.as_ms().div_euclid(BUCKET_MS).into()];
+    let mut values: Vec<Value> = vec![tenant.0.into(), bucket_of(query.since).into()];
     if let Some(channel) = query.channel {
         values.push(channel.0.into());
         conditions.push(format!("channel_id = ?{}", values.len()));
@@ -98,7 +98,7 @@ pub(super) fn stats_by_channel(
          WHERE tenant_id = ?1 AND bucket >= ?2 AND channel_id > 0 AND status IN ('sent', 'failed')
          GROUP BY channel_id, status",
     )?;
-    let mut rows = statement.query([tenant.0, since.as_ms().div_euclid(BUCKET_MS)])?;
+    let mut rows = statement.query([tenant.0, bucket_of(since)])?;
     while let Some(row) = rows.next()? {
         let stats: &mut ChannelStats = of(&mut by_channel, ChannelId(row.get(0)?));
         let sum = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
 use super::super::segments::Kind;
-use super::super::tx::{Shift, Tx, next};
+use super::super::tx::{Tx, next};
 use super::ledger::{find_reused_key, ledger_entry, write_ledger};
 use super::{event_row, expanding};
 use crate::StoreError;
@@ -16,6 +16,7 @@ use crate::blob;
 use crate::queue::{
     AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, Arrival, EVENT_DELIVERIES_MAX, NewDelivery,
 };
+use crate::sums::Shift;
 
 /// About how many rows an event writes. A large payload counts as the rows that would fill its pages.
 pub(super) fn rows_of(event: &AcceptEvent) -> usize {

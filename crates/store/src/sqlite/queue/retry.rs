@@ -4,9 +4,10 @@ use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::super::journal;
-use super::super::tx::{Shift, Tx};
+use super::super::tx::Tx;
 use super::digests::{due_together, together};
 use crate::queue::RetryAnswer;
+use crate::sums::Shift;
 
 pub(super) fn retry(
     tx: &mut Tx<'_>,

@@ -7,9 +7,10 @@ use rusqlite::params;
 
 use super::super::inbox;
 use super::super::segments::Kind;
-use super::super::tx::{Shift, Tx, next};
+use super::super::tx::{Tx, next};
 use super::digests;
 use crate::queue::{Next, Settlement};
+use crate::sums::Shift;
 
 pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
     let tries = settlement.tries_before + u32::from(!settlement.records.is_empty());

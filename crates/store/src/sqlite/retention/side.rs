@@ -5,6 +5,7 @@ use domain::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::retention::KeptSince;
+use crate::sums::bucket_of;
 
 pub(super) fn slice(connection: &Connection, kept: &KeptSince, rows_max: usize) -> rusqlite::Result<bool> {
     let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
@@ -22,7 +23,7 @@ pub(super) fn slice(connection: &Connection, kept: &KeptSince, rows_max: usize) 
                            IN (SELECT tenant_id, bucket, channel_id, event_type, status FROM counters
                                WHERE tenant_id = ?1 AND bucket < ?2 LIMIT ?3)",
                 )?
-                .execute(params![tenant, since.as_ms().div_euclid(super::super::tx::BUCKET_MS), limit])?;
+                .execute(params![tenant, bucket_of(since), limit])?;
         }
         if gone >= rows_max {
             return Ok(true);

@@ -23,7 +23,7 @@ const KEYS_MAX: usize = 10_000;
 
 /// How many calls keys have left.
 #[derive(Debug)]
-pub(crate) struct Quotas {
+pub(crate) struct CallLimit {
     calls_max: u32,
     window: Duration,
     used: Mutex<BTreeMap<KeyId, Used>>,
@@ -37,14 +37,14 @@ struct Used {
 
 /// What a call finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quota {
+pub(crate) enum Calls {
     /// It may go on, and so many more after it.
     Left(u32),
     /// None is left until so many seconds have passed: at least one.
     Exhausted { seconds: u64 },
 }
 
-impl Quotas {
+impl CallLimit {
     pub(crate) fn new(calls_max: u32, window: Duration) -> Self {
         Self { calls_max, window, used: Mutex::default() }
     }
@@ -55,7 +55,7 @@ impl Quotas {
     }
 
     /// Counts a call of `key` at `now`, by a clock that never goes back.
-    pub(crate) fn count(&self, key: KeyId, now: Duration) -> Quota {
+    pub(crate) fn count(&self, key: KeyId, now: Duration) -> Calls {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= KEYS_MAX && !all.contains_key(&key) {
             self.make_room(&mut all, now);
@@ -66,10 +66,10 @@ impl Quotas {
         }
         if used.calls >= self.calls_max {
             let left = (used.since + self.window).saturating_sub(now);
-            return Quota::Exhausted { seconds: left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1) };
+            return Calls::Exhausted { seconds: left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1) };
         }
         used.calls += 1;
-        Quota::Left(self.calls_max - used.calls)
+        Calls::Left(self.calls_max - used.calls)
     }
 
     fn is_over(&self, used: Used, now: Duration) -> bool {
@@ -94,34 +94,34 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_the_first_call() {
-        let quotas = Quotas::new(2, MINUTE);
-        let check = |key: i64, ms: u64, expected: Quota| {
-            assert_eq!(quotas.count(KeyId(key), Duration::from_millis(ms)), expected, "{key} at {ms}");
+        let limit = CallLimit::new(2, MINUTE);
+        let check = |key: i64, ms: u64, expected: Calls| {
+            assert_eq!(limit.count(KeyId(key), Duration::from_millis(ms)), expected, "{key} at {ms}");
         };
-        check(1, 5_000, Quota::Left(1));
-        check(1, 5_001, Quota::Left(0));
-        check(1, 5_002, Quota::Exhausted { seconds: 60 });
-        check(2, 5_002, Quota::Left(1));
-        check(1, 64_999, Quota::Exhausted { seconds: 1 });
-        check(1, 65_000, Quota::Left(1));
-        check(2, 65_001, Quota::Left(0));
-        check(2, 65_002, Quota::Left(1));
+        check(1, 5_000, Calls::Left(1));
+        check(1, 5_001, Calls::Left(0));
+        check(1, 5_002, Calls::Exhausted { seconds: 60 });
+        check(2, 5_002, Calls::Left(1));
+        check(1, 64_999, Calls::Exhausted { seconds: 1 });
+        check(1, 65_000, Calls::Left(1));
+        check(2, 65_001, Calls::Left(0));
+        check(2, 65_002, Calls::Left(1));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let quotas = Quotas::new(1, MINUTE);
+        let limit = CallLimit::new(1, MINUTE);
         let count = i64::try_from(KEYS_MAX).unwrap() + 5;
         for key in 0..count {
-            quotas.count(KeyId(key), Duration::from_millis(key.unsigned_abs()));
+            limit.count(KeyId(key), Duration::from_millis(key.unsigned_abs()));
         }
-        assert_eq!(quotas.used.lock().unwrap().len(), KEYS_MAX);
+        assert_eq!(limit.used.lock().unwrap().len(), KEYS_MAX);
         // Those whose windows began first were forgotten, the others were not.
         let now = Duration::from_secs(59);
-        assert!(matches!(quotas.count(KeyId(count - 1), now), Quota::Exhausted { .. }));
-        assert_eq!(quotas.count(KeyId(0), now), Quota::Left(0));
+        assert!(matches!(limit.count(KeyId(count - 1), now), Calls::Exhausted { .. }));
+        assert_eq!(limit.count(KeyId(0), now), Calls::Left(0));
         let later = now + Duration::from_secs(59);
-        assert_eq!(quotas.count(KeyId(count), later), Quota::Left(0));
-        assert_eq!(quotas.used.lock().unwrap().len(), 2);
+        assert_eq!(limit.count(KeyId(count), later), Calls::Left(0));
+        assert_eq!(limit.used.lock().unwrap().len(), 2);
     }
 }
