@@ -92,6 +92,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::trial::first_try;
     use crate::{Operator, create};
 
     fn entry(data: &str, subject: Option<&str>, body: Option<&str>) -> (String, Value) {
@@ -108,14 +109,7 @@ mod tests {
             items: &[],
         };
         let operator = Operator::default();
-        let context = PlanContext {
-            wire_id: "dlv_1",
-            attempt: 1,
-            is_plain: false,
-            now: Timestamp::from_ms(0),
-            made_at: Timestamp::from_ms(0),
-            operator: &operator,
-        };
+        let context = first_try("dlv_1", Timestamp::from_ms(0), &operator);
         let mut steps = InternalNotification.plan(&config, &message, &context).unwrap();
         let Some(Step::Inbox(step)) = steps.pop() else { panic!("{steps:?}") };
         assert!(steps.is_empty());

@@ -9,8 +9,9 @@ use domain::{EventId, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, create, masked, update};
-use crate::message::{Message, PlanContext};
+use crate::message::Message;
 use crate::spec::{FieldKind, Spec};
+use crate::trial::first_try;
 use crate::{Operator, Provider, all, find};
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
@@ -119,14 +120,8 @@ fn nothing_secret_is_in_debug_or_in_errors() {
             body: None,
             items: &[],
         };
-        let context = PlanContext {
-            wire_id: "dlv_1",
-            attempt: 1,
-            is_plain: false,
-            now: NOW,
-            made_at: NOW,
-            operator: &Operator::default(),
-        };
+        let operator = Operator::default();
+        let context = first_try("dlv_1", NOW, &operator);
         let steps = provider.plan(&config, &message, &context).unwrap();
         // Every secret in the place of every field, where most are wrong.
         let misplaced = spec.fields.iter().flat_map(|field| {
@@ -175,14 +170,8 @@ fn a_digest_of_many_events_can_be_sent() {
         };
         let items = vec![item; 300];
         let message = Message { event_type: "postrider.digest", data: "{}", items: &items, ..item.message() };
-        let context = PlanContext {
-            wire_id: "dgs_a_1",
-            attempt: 1,
-            is_plain: false,
-            now: NOW,
-            made_at: NOW,
-            operator: &Operator::default(),
-        };
+        let operator = Operator::default();
+        let context = first_try("dgs_a_1", NOW, &operator);
         let steps = provider.plan(&config, &message, &context).unwrap();
         assert!(!steps.is_empty() && steps.len() <= 2, "{}: {} steps", spec.name, steps.len());
         let said = steps[0].content();

@@ -34,6 +34,11 @@ pub(crate) struct Request {
     pub(crate) body: Value,
 }
 
+/// What a provider is told of the first try of a delivery that was made at this moment.
+pub(crate) fn first_try<'a>(wire_id: &'a str, now: Timestamp, operator: &'a Operator) -> PlanContext<'a> {
+    PlanContext { wire_id, attempt: 1, is_plain: false, now, made_at: now, operator }
+}
+
 impl Trial<'_> {
     pub(crate) fn plan(&self) -> Result<Vec<Request>, PlanError> {
         let mut given = self.provider.spec().sample();
@@ -49,14 +54,8 @@ impl Trial<'_> {
             body: self.body,
             items: &[],
         };
-        let context = PlanContext {
-            wire_id: "dlv_a_1",
-            attempt: 1,
-            is_plain: false,
-            now: NOW,
-            made_at: NOW,
-            operator: &Operator::default(),
-        };
+        let operator = Operator::default();
+        let context = first_try("dlv_a_1", NOW, &operator);
         let request = |step: Step| {
             assert!(!step.is_independent(), "a part makes no sense without those before it");
             let Step::Http(step) = step else { panic!("a request") };

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::{create, update};
+use crate::trial::first_try;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
@@ -38,7 +39,7 @@ fn event(data: &str) -> Message<'_> {
 }
 
 fn plan_with(config: &Config, message: &Message<'_>, operator: &Operator) -> Result<Vec<SmtpStep>, PlanError> {
-    let context = PlanContext { wire_id: "dlv_db_7", attempt: 1, is_plain: false, now: NOW, made_at: NOW, operator };
+    let context = first_try("dlv_db_7", NOW, operator);
     let steps = Email.plan(config, message, &context)?;
     let mail = |step| match step {
         Step::Smtp(step) => step,

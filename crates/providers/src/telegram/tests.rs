@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Operator;
 use crate::config::create;
+use crate::trial::first_try;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 const TOKEN: &str = "123:abc-DEF_ghi";
@@ -31,14 +32,8 @@ fn plan(more: &Value, data: &str, body: Option<&str>) -> Result<Vec<Value>, Plan
         body,
         items: &[],
     };
-    let context = PlanContext {
-        wire_id: "dlv_1",
-        attempt: 1,
-        is_plain: false,
-        now: NOW,
-        made_at: NOW,
-        operator: &Operator::default(),
-    };
+    let operator = Operator::default();
+    let context = first_try("dlv_1", NOW, &operator);
     let steps = Telegram.plan(&config, &message, &context)?;
     let bodies = steps.into_iter().map(|step| {
         let Step::Http(step) = step else { panic!("a request") };

@@ -10,6 +10,7 @@ use crate::Operator;
 use crate::config::{create, update};
 use crate::sign::verify;
 use crate::step::{Failure, FailureKind};
+use crate::trial::first_try;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_123);
 const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -28,18 +29,7 @@ fn message<'a>(data: &'a str, body: Option<&'a str>) -> Message<'a> {
 }
 
 fn plan_at(config: &Config, message: &Message<'_>, now: Timestamp) -> Result<HttpStep, PlanError> {
-    let steps = Webhook.plan(
-        config,
-        message,
-        &PlanContext {
-            wire_id: "dlv_7",
-            attempt: 1,
-            is_plain: false,
-            now,
-            made_at: now,
-            operator: &Operator::default(),
-        },
-    )?;
+    let steps = Webhook.plan(config, message, &first_try("dlv_7", now, &Operator::default()))?;
     let [Step::Http(step)] = <[Step; 1]>::try_from(steps).unwrap() else { panic!("one request") };
     Ok(step)
 }
@@ -171,14 +161,8 @@ fn a_secret_is_made_where_receivers_can_check_it() {
 #[test]
 fn an_id_that_breaks_signatures_is_refused() {
     for wire_id in ["a.b", "a\nb", "ä"] {
-        let context = PlanContext {
-            wire_id,
-            attempt: 1,
-            is_plain: false,
-            now: NOW,
-            made_at: NOW,
-            operator: &Operator::default(),
-        };
+        let operator = Operator::default();
+        let context = first_try(wire_id, NOW, &operator);
         let found = Webhook.plan(&config(&json!({"secret": OLD})), &message("{}", None), &context);
         assert_eq!(found.unwrap_err(), PlanError::WireId, "{wire_id}");
     }
