@@ -5,7 +5,6 @@
 //! lie in memory where the machine has a place for that.
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
@@ -15,6 +14,10 @@ use tempfile::TempDir;
 
 /// Files here are memory.
 const MEMORY: &str = "/dev/shm";
+
+/// It is used with so much room: a world takes some ten MiB, many run beside each other, and a container may have as little
+/// as 64 MiB for all of them.
+const ROOM_BYTES_MIN: u64 = 512 << 20;
 
 /// A database that nothing has happened in.
 static NEW: OnceLock<Vec<u8>> = OnceLock::new();
@@ -27,8 +30,9 @@ pub(crate) fn new_data_dir() -> anyhow::Result<TempDir> {
 }
 
 fn empty_dir() -> anyhow::Result<TempDir> {
-    let in_memory = Path::new(MEMORY).is_dir().then(|| tempfile::tempdir_in(MEMORY).ok()).flatten();
-    in_memory.map_or_else(|| Ok(tempfile::tempdir()?), Ok)
+    let has_room =
+        rustix::fs::statvfs(MEMORY).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= ROOM_BYTES_MIN);
+    Ok(if has_room { tempfile::tempdir_in(MEMORY) } else { tempfile::tempdir() }?)
 }
 
 fn new_database() -> anyhow::Result<&'static [u8]> {
