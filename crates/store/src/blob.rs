@@ -8,7 +8,7 @@ use domain::verdict::Reason;
 
 use crate::queue::NewDelivery;
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
         value >>= 7;
@@ -17,7 +17,7 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Reads one number and moves on; `None` at the end or on a torn blob.
-fn take(blob: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take(blob: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = blob.split_first()?;
@@ -28,6 +28,17 @@ fn take(blob: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+/// A number that may be negative: small ones of both signs take few bytes.
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+/// Reads what [`put_signed`] has written.
+pub(crate) fn take_signed(blob: &mut &[u8]) -> Option<i64> {
+    let folded = take(blob)?;
+    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
 }
 
 /// Differences of ascending ids; ids are never negative.

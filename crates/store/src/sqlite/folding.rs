@@ -1,11 +1,8 @@
-//! Folding: the log goes into the database on a connection of its own, beside the writer.
+//! Folding: the log goes into the database, [beside](super::beside) the writer.
 //!
 //! SQLite lets one connection copy the log into the database while another appends to it, so the copying and its flush
 //! hold up no commit. What only the writer can do is begin the log anew, and only when nothing in it is left to copy: it
 //! does so by folding the last few pages itself, between two batches ([`Log::next`] says when).
-
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
@@ -74,47 +71,6 @@ impl Log {
 /// Copies what the log holds into the database. Passive: what a reader still needs stays in the log until the next time.
 pub(super) fn fold(connection: &Connection) -> Result<(), StoreError> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(from_sqlite)
-}
-
-/// A thread that folds when it is asked to. Dropping it waits for its end.
-pub(super) struct Folder {
-    asked: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Folder {
-    pub(super) fn start(connection: Connection) -> Self {
-        let (asked, requests) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("store-folder".to_owned())
-            .spawn(move || fold_all(&connection, &requests))
-            .expect("a thread can be started");
-        Self { asked: Some(asked), thread: Some(thread) }
-    }
-
-    /// Asks for a fold; when one is asked for already, that will do.
-    pub(super) fn ask(&self) {
-        if let Some(asked) = &self.asked {
-            let _ = asked.try_send(());
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        self.asked = None;
-        if let Some(thread) = self.thread.take() {
-            // One that panicked has said so on stderr; the writer folds by itself when the log grows long.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn fold_all(connection: &Connection, requests: &Receiver<()>) {
-    while requests.recv().is_ok() {
-        // What fails is asked for again: the log is as long as it was.
-        let _ = fold(connection);
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
 pub mod backup;
+mod beside;
 mod channel_rows;
 mod directory;
 mod event_types;
@@ -31,6 +32,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::vtab::array;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -38,13 +40,16 @@ use crate::lock::lock;
 use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
-use folding::Folder;
+use beside::Beside;
 use readers::Readers;
 use tx::Tx;
 use writer::{Job, Urgency, Write, Writer, WriterHandle};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
+
+/// A job with so many rows is worth a commit of its own, so it does not wait for others to share one with.
+const COMPANY_ROWS: usize = 96;
 
 mod migrations {
     //! The migrations, embedded in the binary.
@@ -97,7 +102,7 @@ impl SqliteStore {
         let lock = lock(&options.data_dir)?;
         let path = options.data_dir.join(DATABASE_FILE);
         let writer = Writer::open(connect_for_writing(&path)?, options, feed)?;
-        let writer = writer.with_folder(Folder::start(connect_for_folding(&path)?));
+        let writer = writer.with_beside(Beside::start(connect_beside(&path)?));
         let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
         let observed = options.observed.clone();
         Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, observed, _lock: lock })
@@ -164,13 +169,14 @@ impl SqliteStore {
         self.submit(Urgency::Now, rows, work).await
     }
 
-    /// The same for what nobody waits for.
+    /// The same for what nobody waits for. Enough of it needs no company.
     async fn write_soon<T: Send + 'static>(
         &self,
         rows: usize,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.submit(Urgency::Soon, rows, work).await
+        let urgency = if rows < COMPANY_ROWS { Urgency::Soon } else { Urgency::Now };
+        self.submit(urgency, rows, work).await
     }
 
     async fn submit<T: Send + 'static>(
@@ -231,11 +237,12 @@ fn connect_for_writing(path: &Path) -> Result<Connection, StoreError> {
         )
         .map_err(from_sqlite)?;
     migrate(&mut connection)?;
+    array::load_module(&connection).map_err(from_sqlite)?;
     Ok(connection)
 }
 
-/// Opens the database beside the writer, to fold the log.
-fn connect_for_folding(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the database beside the writer, to fold the log and to read closed segments.
+fn connect_beside(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).map_err(from_sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;").map_err(from_sqlite)?;
     Ok(connection)
@@ -246,6 +253,8 @@ fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(from_sqlite)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -8192;").map_err(from_sqlite)?;
+    // Ids that a look-up has found are handed to a statement as a table.
+    array::load_module(&connection).map_err(from_sqlite)?;
     Ok(connection)
 }
 

@@ -205,8 +205,8 @@ impl Target for NewDatabase {
         self.database.connection.execute_batch("BEGIN").map_err(from_sqlite)?;
         self.insert(table, columns, rows)?;
         self.database.connection.execute_batch("COMMIT").map_err(from_sqlite)?;
-        // Segments that are full get their look-ups at once: a server would write one between two commits each.
-        while self.segments.index_one(&self.database.connection)? > 0 {}
+        // Segments that are full get their look-ups at once.
+        while self.segments.index_one(&self.database.connection)?.is_some() {}
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{ChannelId, TenantId, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::from_sqlite;
 use super::segments::Segments;
@@ -162,6 +162,20 @@ fn save_shifts(connection: &Connection, shifts: &BTreeMap<ChannelId, (TenantId, 
     Ok(())
 }
 
+/// A statement that a batch runs for each event or delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hot {
+    InsertEvent,
+    InsertDelivery,
+    LeaveQueue,
+    InsertAttempt,
+    InsertSettled,
+}
+
+impl Hot {
+    const COUNT: usize = 5;
+}
+
 /// The open transaction, as jobs see it.
 pub struct Tx<'a> {
     pub(super) connection: &'a Connection,
@@ -171,6 +185,7 @@ pub struct Tx<'a> {
     pub(super) gone: &'a mut Arc<BTreeSet<TenantId>>,
     arrivals: Vec<Arrival>,
     happened: Happened,
+    hot: [Option<CachedStatement<'a>>; Hot::COUNT],
 }
 
 /// How far a transaction had come before a job.
@@ -197,7 +212,18 @@ impl<'a> Tx<'a> {
         segments: &'a mut Segments,
         gone: &'a mut Arc<BTreeSet<TenantId>>,
     ) -> Self {
-        Self { connection, sequences, segments, gone, arrivals: Vec::new(), happened: Happened::default() }
+        let hot = [const { None }; Hot::COUNT];
+        Self { connection, sequences, segments, gone, arrivals: Vec::new(), happened: Happened::default(), hot }
+    }
+
+    /// A statement that is taken out of the connection's cache once for the whole batch: to look it up there each time took a
+    /// tenth of the writer's time.
+    pub(super) fn hot(&mut self, which: Hot, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let statement = &mut self.hot[which as usize];
+        match statement {
+            Some(statement) => Ok(statement),
+            None => Ok(statement.insert(self.connection.prepare_cached(sql)?)),
+        }
     }
 
     /// Announces a delivery, once the batch is durable.

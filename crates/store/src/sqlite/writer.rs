@@ -10,7 +10,7 @@
 //! does.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use domain::TenantId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::folding::{self, Fold, Folder, Log};
+use super::beside::{Beside, MadeBeside};
+use super::folding::{self, Fold, Log};
 use super::segments::Segments;
 use super::tx::{Done, Sequences, Tx};
 use super::{Options, from_sqlite, tenants};
@@ -33,9 +34,11 @@ const BATCH_ROWS_MAX: usize = 4_000;
 /// Jobs that may wait for the writer; beyond it callers are told to come back.
 const WAITING_JOBS_MAX: usize = 16_384;
 
-/// A writer that is never idle does a slice of upkeep after so many batches, seldom enough that few of those who wait meet
-/// one; when it falls behind, after every batch.
-const BATCHES_PER_SLICE: u32 = 32;
+/// A writer that is never idle does a slice of upkeep after so many batches; when it falls behind, after every batch.
+const BATCHES_PER_SLICE: u32 = 8;
+
+/// How long an idle writer waits for a job before it looks whether what is made beside it is ready.
+const BESIDE_TURN: Duration = Duration::from_millis(2);
 
 /// How long a job that is in no hurry waits for company, in turns; each turn takes one more job or ends empty. At half
 /// load this saves every second commit, and what a commit costs is what others wait for.
@@ -116,14 +119,24 @@ pub enum Fault {
     AnswerLost,
 }
 
+/// What upkeep has left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// Another slice.
+    More,
+    /// To write what is being made beside the writer.
+    Beside,
+}
+
 /// The connection that writes, and what it hands out next.
 pub struct Writer {
     connection: Connection,
     memory: Memory,
     feed: Feed,
     observed: Option<Observed>,
-    /// Who folds the log beside it; `None`: it does so itself.
-    folder: Option<Folder>,
+    /// What is done beside it; `None`: it does that itself.
+    beside: Option<Beside>,
 }
 
 /// What the writer knows without asking the database; undone with the transaction that changed it.
@@ -140,19 +153,21 @@ impl Writer {
         let segments = Segments::open(&connection, options.segment_rows_max)?;
         let gone = Arc::new(tenants::gone(&connection).map_err(from_sqlite)?.into_iter().collect());
         let observed = options.observed.clone();
-        Ok(Self { connection, memory: Memory { sequences, segments, gone }, feed, observed, folder: None })
+        Ok(Self { connection, memory: Memory { sequences, segments, gone }, feed, observed, beside: None })
     }
 
-    /// The same, with somebody beside it who folds the log.
-    pub(super) fn with_folder(self, folder: Folder) -> Self {
-        Self { folder: Some(folder), ..self }
+    /// The same, with somebody beside it who folds the log and makes look-ups.
+    pub(super) fn with_beside(self, beside: Beside) -> Self {
+        Self { beside: Some(beside), ..self }
     }
 
-    /// Does one slice of what can wait: folds the log into the database, or writes a look-up of a closed segment.
-    /// Returns whether more may be left.
-    pub fn upkeep_slice(&mut self) -> Result<bool, StoreError> {
-        match (Log::of(&self.connection)?.next(self.folder.is_some()), &self.folder) {
-            (Fold::Beside, Some(folder)) => folder.ask(),
+    /// Does one slice of what can wait: folds the log into the database, or writes the look-ups of a closed segment; with
+    /// somebody beside it, asks for the work and writes what has come of it.
+    pub fn upkeep_slice(&mut self) -> Result<Left, StoreError> {
+        // It does all of it itself rather than none.
+        self.beside.take_if(|beside| beside.is_gone());
+        match (Log::of(&self.connection)?.next(self.beside.is_some()), &self.beside) {
+            (Fold::Beside, Some(beside)) => beside.fold(),
             (Fold::Nothing, _) => {}
             (Fold::Here | Fold::Beside, _) => {
                 Observed::timed(
@@ -163,11 +178,20 @@ impl Writer {
                 )?;
             }
         }
-        let rows = |indexed: &usize| (*indexed > 0).then_some(*indexed);
-        let indexed = Observed::timed(self.observed.as_ref(), Upkeep::Index, rows, || {
-            self.memory.segments.index_one(&self.connection)
-        })?;
-        Ok(indexed > 0)
+        let (segments, connection, observed) = (&mut self.memory.segments, &self.connection, self.observed.as_ref());
+        let Some(beside) = &mut self.beside else {
+            let made = Observed::timed(observed, Upkeep::Index, |made| *made, || segments.index_one(connection))?;
+            return Ok(if made.is_some() { Left::More } else { Left::Nothing });
+        };
+        if let Some(MadeBeside { made, erasures }) = beside.made()? {
+            let keep = || segments.keep_lookups(connection, made.as_ref(), erasures);
+            Observed::timed(observed, Upkeep::Index, |rows| (*rows > 0).then_some(*rows), keep)?;
+        }
+        if !segments.is_lacking() {
+            return Ok(Left::Nothing);
+        }
+        beside.make_lookups(segments.erasures());
+        Ok(Left::Beside)
     }
 
     /// Whether upkeep falls behind what is written, so that it cannot wait for an idle moment.
@@ -344,22 +368,30 @@ fn write_all(mut writer: Writer, waiting: &Receiver<Box<dyn Job>>) {
             let _ = writer.upkeep_slice();
         }
     }
-    writer.folder = None;
+    writer.beside = None;
     // The log is folded into the database, so that a copy of the one file is a backup.
     let _ = writer.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 /// The next job, or `None` when none will come. While none waits, upkeep is done.
 fn next_job(writer: &mut Writer, waiting: &Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
-    let mut has_upkeep = true;
-    while has_upkeep {
+    loop {
         match waiting.try_recv() {
             Ok(job) => return Some(job),
             Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => has_upkeep = writer.upkeep_slice().unwrap_or(false),
+            Err(TryRecvError::Empty) => {}
+        }
+        // Upkeep that fails is tried again after the next batch.
+        match writer.upkeep_slice().unwrap_or(Left::Nothing) {
+            Left::More => {}
+            Left::Nothing => return waiting.recv().ok(),
+            Left::Beside => match waiting.recv_timeout(BESIDE_TURN) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            },
         }
     }
-    waiting.recv().ok()
 }
 
 /// Jobs that are committed together.

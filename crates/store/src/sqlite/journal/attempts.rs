@@ -60,9 +60,8 @@ fn rows_below(
     below: i64,
 ) -> rusqlite::Result<Vec<(i64, Attempt)>> {
     let read = |lookup: Lookup, sought: i64, rows_max: usize| -> rusqlite::Result<Vec<(i64, Attempt)>> {
-        let sql = segment.newest_by(lookup, COLUMNS);
-        let search = Search { lookup, sought, below, tenant, rows_max };
-        connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_attempt)?.collect()
+        let search = Search { lookup, sought, above: 0, below, tenant, rows_max };
+        segment.newest(connection, &search, COLUMNS, read_attempt)
     };
     match wanted {
         Wanted::Tenant => read(Lookup::Tenant, tenant.0, CHUNK),

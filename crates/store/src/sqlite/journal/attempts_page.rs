@@ -49,18 +49,12 @@ fn look(
     };
     // It stands behind the answer's body, which is not worth reading past when nobody asks.
     let gave_up = if query.result.is_some() { "gave_up" } else { "0" };
-    let sql = segment.newest_by(lookup, &format!("id, channel_id, provider, event_type, class, {gave_up}"));
-    let search = Search { lookup, sought, below: i64::MAX, tenant, rows_max: *left };
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(segment.values(&search))?;
-    let mut passed = Vec::new();
-    while let Some(row) = rows.next()? {
-        *left -= 1;
-        if passes(query, row)? {
-            passed.push(row.get(0)?);
-        }
-    }
-    Ok(passed)
+    let columns = format!("id, channel_id, provider, event_type, class, {gave_up}");
+    let search = Search { lookup, sought, above: 0, below: i64::MAX, tenant, rows_max: *left };
+    let passing = |row: &Row<'_>| Ok(if passes(query, row)? { Some(row.get(0)?) } else { None });
+    let looked_at: Vec<Option<i64>> = segment.newest(connection, &search, &columns, passing)?;
+    *left -= looked_at.len();
+    Ok(looked_at.into_iter().flatten().collect())
 }
 
 fn passes(query: &AttemptPageQuery, row: &Row<'_>) -> rusqlite::Result<bool> {

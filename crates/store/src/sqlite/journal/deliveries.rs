@@ -301,9 +301,8 @@ fn settled_to(
     top: i64,
 ) -> rusqlite::Result<VecDeque<Delivery>> {
     let (lookup, sought) = channel.map_or((Lookup::Tenant, tenant.0), |channel| (Lookup::Channel, channel.0));
-    let sql = segment.newest_by(lookup, SETTLED_COLUMNS);
-    let search = Search { lookup, sought, below: top.saturating_add(1), tenant, rows_max: CHUNK };
-    connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_settled)?.collect()
+    let search = Search { lookup, sought, above: 0, below: top.saturating_add(1), tenant, rows_max: CHUNK };
+    Ok(segment.newest(connection, &search, SETTLED_COLUMNS, read_settled)?.into())
 }
 
 const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, tries, \

@@ -41,9 +41,8 @@ pub(super) fn events(
     let data = if query.text.is_some() { "data" } else { "''" };
     let read = |segment: &Segment, below: i64| {
         let columns = format!("id, type, occurred_at, accepted_at, severity, channels, {data}");
-        let sql = segment.newest_by(Lookup::Tenant, &columns);
-        let search = Search { lookup: Lookup::Tenant, sought: tenant.0, below, tenant, rows_max: CHUNK };
-        connection.prepare_cached(&sql)?.query_map(segment.values(&search), read_listed)?.collect()
+        let search = Search { lookup: Lookup::Tenant, sought: tenant.0, above: 0, below, tenant, rows_max: CHUNK };
+        segment.newest(connection, &search, &columns, read_listed)
     };
     let Page { rows, next } = newest_first(connection, Kind::Events, bounds, read, |listed| is_wanted(query, listed))?;
     let mut rows: Vec<_> = rows.into_iter().map(|listed| listed.summary).collect();

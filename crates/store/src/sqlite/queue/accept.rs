@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::from_sqlite;
 use super::super::segments::Kind;
-use super::super::tx::{Tx, next};
+use super::super::tx::{Hot, Tx, next};
 use super::ledger::{find_reused_key, ledger_entry, write_ledger};
 use super::{event_row, expanding};
 use crate::StoreError;
@@ -82,7 +82,7 @@ fn keep_event(tx: &mut Tx<'_>, new: &AcceptEvent, at: Timestamp) -> rusqlite::Re
     let (now, rest) = new.deliveries.split_at(new.deliveries.len().min(EVENT_DELIVERIES_MAX));
     let first_delivery = tx.sequences.delivery;
     tx.segments.add(Kind::Events);
-    tx.connection.prepare_cached(INSERT_EVENT)?.execute(params![
+    tx.hot(Hot::InsertEvent, INSERT_EVENT)?.execute(params![
         id.0,
         content.tenant.0,
         content.event_type,
@@ -120,6 +120,11 @@ fn encode_named(channels: &[ChannelId]) -> Vec<u8> {
     blob::encode_channels(channels)
 }
 
+const INSERT_DELIVERY: &str =
+    "INSERT INTO queue (channel_id, delivery_id, tenant_id, event_id, created_at, expires_at, due_at, attempts,
+                        tries, attempts_max)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, ?7)";
+
 /// Writes the queue rows of an event and announces them.
 fn insert_deliveries(
     tx: &mut Tx<'_>,
@@ -128,17 +133,12 @@ fn insert_deliveries(
     deliveries: &[NewDelivery],
     attempts_max: Option<u32>,
 ) -> rusqlite::Result<Vec<(DeliveryId, ChannelId)>> {
-    let mut statement = tx.connection.prepare_cached(
-        "INSERT INTO queue (channel_id, delivery_id, tenant_id, event_id, created_at, expires_at, due_at, attempts,
-                            tries, attempts_max)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, ?7)",
-    )?;
     let tenant = event.content.tenant;
     let mut made = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         let id = DeliveryId(next(&mut tx.sequences.delivery));
         let channel = delivery.channel;
-        statement.execute(params![
+        tx.hot(Hot::InsertDelivery, INSERT_DELIVERY)?.execute(params![
             channel.0,
             id.0,
             tenant.0,

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::super::inbox;
 use super::super::segments::Kind;
-use super::super::tx::{Tx, next};
+use super::super::tx::{Hot, Tx, next};
 use super::digests;
 use crate::queue::{Next, Settlement};
 use crate::sums::Shift;
@@ -46,14 +46,15 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Resu
     Ok(())
 }
 
+const LEAVE_QUEUE: &str = "DELETE FROM queue WHERE channel_id = ?1 AND delivery_id = ?2 AND tries = ?3";
+
 /// Moves the queue row on, or out. Returns whether it stood where the settlement found it.
-fn leave_or_wait(tx: &Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::Result<bool> {
+fn leave_or_wait(tx: &mut Tx<'_>, settlement: &Settlement, tries: u32) -> rusqlite::Result<bool> {
     let (channel, delivery) = (settlement.channel.0, settlement.delivery.0);
     let changed = match &settlement.next {
-        Next::Over { .. } => tx
-            .connection
-            .prepare_cached("DELETE FROM queue WHERE channel_id = ?1 AND delivery_id = ?2 AND tries = ?3")?
-            .execute(params![channel, delivery, settlement.tries_before])?,
+        Next::Over { .. } => {
+            tx.hot(Hot::LeaveQueue, LEAVE_QUEUE)?.execute(params![channel, delivery, settlement.tries_before])?
+        }
         Next::Wait { due_at, note } => tx
             .connection
             .prepare_cached(
@@ -90,7 +91,7 @@ fn insert_attempt(
     let hint_ms = outcome.hint.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
     let id = next(&mut tx.sequences.attempt);
     tx.segments.add(Kind::Attempts);
-    tx.connection.prepare_cached(INSERT_ATTEMPT)?.execute(params![
+    tx.hot(Hot::InsertAttempt, INSERT_ATTEMPT)?.execute(params![
         id,
         settlement.delivery.0,
         settlement.tenant.0,
@@ -149,6 +150,11 @@ fn insert_dead(
         .map(drop)
 }
 
+const INSERT_SETTLED: &str =
+    "INSERT INTO settled (segment, id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at, expires_at,
+                         settled_at, note, digest_id, reason_code)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
 fn insert_settled(
     tx: &mut Tx<'_>,
     settlement: &Settlement,
@@ -156,12 +162,7 @@ fn insert_settled(
     (code, note): (ReasonCode, &str),
 ) -> rusqlite::Result<()> {
     let segment = tx.segments.add(Kind::Settled);
-    tx.connection
-        .prepare_cached(
-            "INSERT INTO settled (segment, id, tenant_id, channel_id, event_id, event_type, state, attempts, created_at,
-                                  expires_at, settled_at, note, digest_id, reason_code)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        )?
+    tx.hot(Hot::InsertSettled, INSERT_SETTLED)?
         .execute(params![
             segment,
             settlement.delivery.0,

@@ -71,17 +71,13 @@ fn read_segment(
     segment: &segments::Segment,
     stretch: &mut Stretch<PastEvent>,
 ) -> rusqlite::Result<bool> {
-    let sql = segment.oldest_by(Lookup::Tenant, &format!("id, {EVENT_COLUMNS}"));
+    let columns = format!("id, {EVENT_COLUMNS}");
     let below = look.up_to.0.saturating_add(1);
-    let search = Search { lookup: Lookup::Tenant, sought: tenant.0, below, tenant, rows_max: CHUNK };
-    let [place, sought, below, of, limit] = segment.values(&search);
     loop {
         let event = |row: &Row<'_>| read_event(EventId(row.get(0)?), row, 1);
-        let above = stretch.reached.max(segment.first_id - 1);
-        let chunk: Vec<EventRow> = connection
-            .prepare_cached(&sql)?
-            .query_map([place, sought, below, of, limit, above], event)?
-            .collect::<Result<_, _>>()?;
+        let above = stretch.reached;
+        let search = Search { lookup: Lookup::Tenant, sought: tenant.0, above, below, tenant, rows_max: CHUNK };
+        let chunk: Vec<EventRow> = segment.oldest(connection, &search, &columns, event)?;
         let is_last = chunk.len() < CHUNK;
         for row in chunk {
             stretch.reached = row.event.id.0;

@@ -1,14 +1,17 @@
 //! Look-ups: which rows of a closed segment have a value.
 //!
-//! What an index of the table would be, but written a segment at a time and in order: each look-up is a table whose rows
-//! begin with the segment, so a segment's part is appended in one go, and is taken away as it came. Segments that have
-//! none yet are read through.
+//! What an index of the table would be, but written a segment at a time and in order: each look-up is a table of [`leaves`],
+//! whose rows begin with the segment, so a segment's part is appended in one go, and is taken away as it came. Segments that
+//! have none yet are read through. How they are made is in [`making`](super::making).
+
+use std::rc::Rc;
 
 use domain::TenantId;
-use domain::ids::ID_MAX;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{COLUMNS, Kind, Segment};
+use super::leaves::{self, Entry};
+use super::{Kind, Segment};
 
 /// A column of history by which rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ impl Lookup {
 }
 
 impl Kind {
-    /// The look-ups of a kind, in the order that they are written.
+    /// The look-ups of a kind, in the order that they are counted.
     pub(super) const fn lookups(self) -> &'static [Lookup] {
         match self {
             Self::Events => &[Lookup::Tenant],
@@ -58,6 +61,8 @@ pub(in crate::sqlite) struct Search {
     pub lookup: Lookup,
     /// The id of the tenant, the channel or the delivery.
     pub sought: i64,
+    /// Only rows with larger ids.
+    pub above: i64,
     /// Only rows with smaller ids.
     pub below: i64,
     /// Whose they are in any case.
@@ -65,107 +70,192 @@ pub(in crate::sqlite) struct Search {
     pub rows_max: usize,
 }
 
+/// In which order rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
 impl Segment {
     /// The look-ups that it has.
-    pub(in crate::sqlite) fn lookups(&self) -> &'static [Lookup] {
+    pub(super) fn lookups(&self) -> &'static [Lookup] {
         let all = self.kind.lookups();
         &all[..self.lookups.min(all.len())]
     }
 
-    pub(super) fn has(&self, lookup: Lookup) -> bool {
+    fn has(&self, lookup: Lookup) -> bool {
         self.lookups().contains(&lookup)
     }
 
-    /// A statement that reads the newest rows of this segment that a [`Search`] is for; its values are
-    /// [`Segment::values`].
-    pub(in crate::sqlite) fn newest_by(&self, lookup: Lookup, columns: &str) -> String {
-        let (from, id) = self.found_by(lookup);
-        format!("SELECT {columns} FROM {from} AND {id} < ?3 AND tenant_id = ?4 ORDER BY {id} DESC LIMIT ?5")
-    }
-
-    /// The same for the oldest rows above an id, which is the sixth value.
-    pub(in crate::sqlite) fn oldest_by(&self, lookup: Lookup, columns: &str) -> String {
-        let (from, id) = self.found_by(lookup);
-        format!("SELECT {columns} FROM {from} AND {id} > ?6 AND {id} < ?3 AND tenant_id = ?4 ORDER BY {id} LIMIT ?5")
-    }
-
-    pub(in crate::sqlite) fn values(&self, search: &Search) -> [i64; 5] {
-        let Search { lookup, sought, below, tenant, rows_max } = *search;
-        let place = if self.kind.is_in_order() && !self.has(lookup) { self.first_id } else { self.number };
-        // Without a look-up the bound alone keeps the search inside the segment.
-        let below = below.min(self.last_id.saturating_add(1));
-        [place, sought, below, tenant.0, i64::try_from(rows_max).unwrap_or(i64::MAX)]
-    }
-
-    /// The tables with the conditions for ?1 and ?2, and what is the row's id there.
-    fn found_by(&self, lookup: Lookup) -> (String, &'static str) {
-        let (kind, table, column) = (self.kind, self.kind.name(), lookup.column());
-        if !self.has(lookup) {
-            let here = if kind.is_in_order() { "id >= ?1" } else { "segment = ?1" };
-            return (format!("{table} WHERE {here} AND {column} = ?2"), "id");
+    /// Reads columns of the rows that a [`Search`] is for, those with the largest ids first.
+    pub(in crate::sqlite) fn newest<T>(
+        &self,
+        connection: &Connection,
+        search: &Search,
+        columns: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        if !self.has(search.lookup) {
+            return self.read_through(connection, search, Order::NewestFirst, columns, read);
         }
-        let same = if kind.is_in_order() { "id = found" } else { "settled.segment = look.segment AND id = found" };
-        // CROSS JOIN: SQLite takes the tables in this order.
-        let look = lookup.table(kind);
-        (format!("{look} AS look CROSS JOIN {table} ON {same} WHERE look.segment = ?1 AND sought = ?2"), "found")
+        let found = self.newest_found(connection, search)?;
+        self.rows_with(connection, found, search.tenant, columns, read)
     }
-}
 
-/// Writes one look-up that a closed segment lacks. Returns how many rows it has; `None` when none was lacking.
-pub(super) fn write_one(connection: &Connection) -> rusqlite::Result<Option<usize>> {
-    for kind in Kind::ALL {
-        let Some(segment) = lacking(connection, kind)? else { continue };
-        let lookup = kind.lookups()[segment.lookups];
-        let (table, column) = (lookup.table(kind), lookup.column());
+    /// The same, those with the smallest ids first.
+    pub(in crate::sqlite) fn oldest<T>(
+        &self,
+        connection: &Connection,
+        search: &Search,
+        columns: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        if !self.has(search.lookup) {
+            return self.read_through(connection, search, Order::OldestFirst, columns, read);
+        }
+        let found = self.oldest_found(connection, search)?;
+        self.rows_with(connection, found, search.tenant, columns, read)
+    }
+
+    /// The smallest ids alone, also of rows that are gone and that the look-up still speaks of.
+    pub(super) fn oldest_ids(&self, connection: &Connection, search: &Search) -> rusqlite::Result<Vec<i64>> {
+        if self.has(search.lookup) {
+            return self.oldest_found(connection, search);
+        }
+        self.read_through(connection, search, Order::OldestFirst, "id", |row| row.get(0))
+    }
+
+    /// Searches without a look-up: the bounds alone keep it inside the segment.
+    fn read_through<T>(
+        &self,
+        connection: &Connection,
+        search: &Search,
+        order: Order,
+        columns: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let above = search.above.max(self.first_id - 1);
+        let below = search.below.min(self.last_id.saturating_add(1));
+        let direction = if order == Order::NewestFirst { "DESC" } else { "ASC" };
+        let (table, column) = (self.kind.name(), search.lookup.column());
         let sql = format!(
-            "INSERT INTO {table} (segment, sought, found)
-             SELECT ?1, {column}, id FROM {} WHERE {} ORDER BY {column}, id",
-            kind.name(),
-            kind.rows(),
+            "SELECT {columns} FROM {table}
+             WHERE {} AND id > ?2 AND id < ?3 AND {column} = ?4 AND tenant_id = ?5
+             ORDER BY id {direction} LIMIT ?6",
+            self.kind.of_segment(),
         );
-        let rows = connection.prepare_cached(&sql)?.execute(segment.bounds())?;
-        connection
-            .prepare_cached("UPDATE segments SET indexes = indexes + 1 WHERE kind = ?1 AND number = ?2")?
-            .execute(params![kind.name(), segment.number])?;
-        // An empty one is written as well: its rows were erased with their tenant.
-        return Ok(Some(rows.max(1)));
+        let rows_max = i64::try_from(search.rows_max).unwrap_or(i64::MAX);
+        let values = [self.number, above, below, search.sought, search.tenant.0, rows_max];
+        connection.prepare_cached(&sql)?.query_map(values, read)?.collect()
     }
-    Ok(None)
-}
 
-/// How many look-ups closed segments lack.
-pub(super) fn count_lacking(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = format!(
-        "SELECT COALESCE(SUM(?2 - indexes), 0) FROM segments INDEXED BY segments_closed
-         WHERE kind = ?1 AND last_id < {ID_MAX} AND indexes < ?2 AND is_ending = 0"
-    );
-    let mut lacking = 0;
-    for kind in Kind::ALL {
-        let all = i64::try_from(kind.lookups().len()).unwrap_or(0);
-        let count: i64 = connection.query_row(&sql, params![kind.name(), all], |row| row.get(0))?;
-        lacking += usize::try_from(count).unwrap_or(0);
+    /// The largest ids that a look-up finds, in that order.
+    fn newest_found(&self, connection: &Connection, search: &Search) -> rusqlite::Result<Vec<i64>> {
+        let sql = format!(
+            "SELECT sought, found, rest FROM {}
+             WHERE segment = ?1 AND (sought, found) < (?2, ?3)
+             ORDER BY sought DESC, found DESC",
+            search.lookup.table(self.kind),
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([self.number, search.sought, search.below])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let first = Entry { sought: row.get(0)?, found: row.get(1)? };
+            let mut here = search.among(first, row.get_ref(2)?.as_blob()?);
+            here.reverse();
+            here.truncate(search.rows_max - found.len());
+            found.append(&mut here);
+            if found.len() == search.rows_max || !search.is_before(first) {
+                break;
+            }
+        }
+        Ok(found)
     }
-    Ok(lacking)
+
+    /// The smallest ids that a look-up finds, in order.
+    fn oldest_found(&self, connection: &Connection, search: &Search) -> rusqlite::Result<Vec<i64>> {
+        let table = search.lookup.table(self.kind);
+        // The leaf that begins at or before the place may reach beyond it.
+        let sql = format!(
+            "SELECT sought, found FROM {table}
+             WHERE segment = ?1 AND (sought, found) <= (?2, ?3)
+             ORDER BY sought DESC, found DESC LIMIT 1"
+        );
+        let place = [self.number, search.sought, search.above];
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let begin = connection.prepare_cached(&sql)?.query_row(place, read).optional()?;
+        let (sought, found) = begin.unwrap_or((search.sought, search.above));
+        let sql = format!(
+            "SELECT sought, found, rest FROM {table}
+             WHERE segment = ?1 AND (sought, found) >= (?2, ?3)
+             ORDER BY sought, found"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([self.number, sought, found])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let first = Entry { sought: row.get(0)?, found: row.get(1)? };
+            if first.sought > search.sought {
+                break;
+            }
+            let mut here = search.among(first, row.get_ref(2)?.as_blob()?);
+            here.truncate(search.rows_max - found.len());
+            found.append(&mut here);
+            if found.len() == search.rows_max {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rows with these ids, in that order. Those that are gone, or another tenant's, are left out.
+    fn rows_with<T>(
+        &self,
+        connection: &Connection,
+        found: Vec<i64>,
+        tenant: TenantId,
+        columns: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        // CROSS JOIN: SQLite takes the tables in this order.
+        let sql = format!(
+            "SELECT {columns} FROM rarray(?2) AS looked_up CROSS JOIN {}
+             WHERE {} AND id = looked_up.value AND tenant_id = ?3",
+            self.kind.name(),
+            self.kind.of_segment(),
+        );
+        let found: Rc<Vec<Value>> = Rc::new(found.into_iter().map(Value::Integer).collect());
+        connection.prepare_cached(&sql)?.query_map(params![self.number, found, tenant.0], read)?.collect()
+    }
 }
 
-fn lacking(connection: &Connection, kind: Kind) -> rusqlite::Result<Option<Segment>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM segments INDEXED BY segments_closed
-         WHERE kind = ?1 AND last_id < {ID_MAX} AND indexes < ?2 AND is_ending = 0
-         LIMIT 1"
-    );
-    let all = i64::try_from(kind.lookups().len()).unwrap_or(0);
-    connection.prepare_cached(&sql)?.query_row(params![kind.name(), all], |row| Segment::read(kind, row)).optional()
+impl Search {
+    /// The ids in a leaf that are looked for, in order.
+    fn among(&self, first: Entry, rest: &[u8]) -> Vec<i64> {
+        leaves::entries(first, rest)
+            .skip_while(|entry| entry.sought < self.sought)
+            .take_while(|entry| entry.sought == self.sought && entry.found < self.below)
+            .filter(|entry| entry.found > self.above)
+            .map(|entry| entry.found)
+            .collect()
+    }
+
+    /// Whether what is looked for may also stand before this entry.
+    const fn is_before(&self, first: Entry) -> bool {
+        first.sought == self.sought && first.found > self.above
+    }
 }
 
-/// Takes one look-up of a segment away. Returns whether it had one.
-pub(in crate::sqlite) fn take_one(connection: &Connection, segment: &Segment) -> rusqlite::Result<bool> {
-    let Some(lookup) = segment.lookups().last() else { return Ok(false) };
-    // A whole segment's part stands together, so it is small however many rows it has.
-    let sql = format!("DELETE FROM {} WHERE segment = ?1", lookup.table(segment.kind));
-    connection.prepare_cached(&sql)?.execute([segment.number])?;
-    connection
-        .prepare_cached("UPDATE segments SET indexes = indexes - 1 WHERE kind = ?1 AND number = ?2")?
-        .execute(params![segment.kind.name(), segment.number])?;
-    Ok(true)
+/// Every entry of a look-up's table: the segment, what is sought, and the id.
+#[cfg(test)]
+pub(in crate::sqlite) fn entries_of(connection: &Connection, table: &str) -> Vec<[i64; 3]> {
+    let mut statement = connection.prepare(&format!("SELECT segment, sought, found, rest FROM {table}")).unwrap();
+    let leaf = |row: &Row<'_>| {
+        let first = Entry { sought: row.get(1)?, found: row.get(2)? };
+        let (segment, rest) = (row.get(0)?, row.get::<_, Vec<u8>>(3)?);
+        Ok(leaves::entries(first, &rest).map(|entry| [segment, entry.sought, entry.found]).collect::<Vec<_>>())
+    };
+    statement.query_map([], leaf).unwrap().flat_map(Result::unwrap).collect()
 }

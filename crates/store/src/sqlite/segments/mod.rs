@@ -1,12 +1,14 @@
 //! Segments: stretches of history of bounded size.
 //!
 //! History of a kind is one table, written at its end and let go of at its beginning. The newest segment is open; a full
-//! one is closed, and the writer writes its look-ups between two commits, one at a time ([`lookup`]). So writing history
-//! costs the same however much there is, and nothing that is written ever changes the schema, which every reader would
-//! have to read again.
+//! one is closed, and its look-ups are made beside the writer, which writes them between two commits ([`lookup`]). So
+//! writing history costs the same however much there is, and nothing that is written ever changes the schema, which every
+//! reader would have to read again.
 
 mod former;
+mod leaves;
 mod lookup;
+mod making;
 mod purge;
 
 use domain::Timestamp;
@@ -18,15 +20,18 @@ use super::retention::Leaving;
 use crate::StoreError;
 use purge::Purged;
 
-pub(super) use lookup::{Lookup, Search, take_one as take_lookup};
+#[cfg(test)]
+pub(super) use lookup::entries_of;
+pub(super) use lookup::{Lookup, Search};
+pub(super) use making::{Made, make_one as make_lookups, take_one as take_lookup};
 
-/// Rows in a segment. The writer sorts so many between two commits for one look-up, and whoever posts an event meanwhile
-/// waits for it; a list looks into every segment that may hold something, so there should not be too many.
+/// Rows in a segment. A segment without look-ups is read through, which takes some milliseconds; a list looks into every
+/// segment that may hold something, so there should not be too many.
 pub(super) const ROWS_MAX: u64 = 8_192;
 
-/// Look-ups that may be lacking before the writer takes time for them even while others wait: those of two segments of
-/// each kind, which a list reads through in some milliseconds.
-const LACKING_MAX: usize = 12;
+/// Closed segments that may lack look-ups before the writer asks for them after every batch: two of each kind, which a list
+/// reads through in some milliseconds.
+const LACKING_MAX: usize = 6;
 
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +67,11 @@ impl Kind {
     pub(super) const fn rows(self) -> &'static str {
         if self.is_in_order() { "?1 > 0 AND id >= ?2 AND id <= ?3" } else { "segment = ?1 AND id >= ?2 AND id <= ?3" }
     }
+
+    /// The condition for rows whose ids are known to be of the segment ?1.
+    const fn of_segment(self) -> &'static str {
+        if self.is_in_order() { "?1 > 0" } else { "segment = ?1" }
+    }
 }
 
 /// The open segment of one kind.
@@ -77,8 +87,10 @@ struct Open {
 pub(super) struct Segments {
     open: [Open; 3],
     rows_max: u64,
-    /// How many look-ups closed segments lack; more than there are when one has gone since without.
+    /// How many closed segments lack look-ups; more than there are when one has gone since without.
     lacking: usize,
+    /// How often rows of closed segments were erased since the start: what was made of them before is void.
+    erasures: u64,
     /// How far the tenant that is being erased is gone. After a start it is looked for again from the beginning.
     purged: Purged,
     /// How far retention has looked through what goes next.
@@ -90,11 +102,16 @@ impl Segments {
         former::move_all(connection).map_err(from_sqlite)?;
         let load = |kind| in_transaction(connection, |connection| load_open(connection, kind)).map_err(from_sqlite);
         let open = [load(Kind::Events)?, load(Kind::Settled)?, load(Kind::Attempts)?];
-        let lacking = lookup::count_lacking(connection).map_err(from_sqlite)?;
-        Ok(Self { open, rows_max, lacking, purged: Purged::default(), leaving: Leaving::default() })
+        let lacking = making::count_lacking(connection).map_err(from_sqlite)?;
+        Ok(Self { open, rows_max, lacking, erasures: 0, purged: Purged::default(), leaving: Leaving::default() })
     }
 
-    /// Whether look-ups are written more slowly than segments are closed.
+    /// Whether a closed segment lacks look-ups.
+    pub(super) const fn is_lacking(&self) -> bool {
+        self.lacking > 0
+    }
+
+    /// Whether look-ups are made more slowly than segments are closed.
     pub(super) const fn is_behind(&self) -> bool {
         self.lacking > LACKING_MAX
     }
@@ -110,7 +127,7 @@ impl Segments {
                     continue;
                 }
                 *open = rotate(connection, kind, open).map_err(from_sqlite)?;
-                self.lacking += kind.lookups().len();
+                self.lacking += 1;
             }
         }
         Ok(())
@@ -128,14 +145,39 @@ impl Segments {
         open.number
     }
 
-    /// Writes one look-up that a closed segment lacks. Returns how many rows it has; 0 when none is lacking.
-    pub(super) fn index_one(&mut self, connection: &Connection) -> Result<usize, StoreError> {
-        if self.lacking == 0 {
+    /// How often rows of closed segments were erased. Look-ups that were made at another number are void.
+    pub(super) const fn erasures(&self) -> u64 {
+        self.erasures
+    }
+
+    /// Writes the look-ups of a segment, which were made when there had been so many `erasures`; `None`: none lacked any.
+    /// Returns how many rows the segment has.
+    pub(super) fn keep_lookups(
+        &mut self,
+        connection: &Connection,
+        made: Option<&Made>,
+        erasures: u64,
+    ) -> Result<usize, StoreError> {
+        let Some(made) = made else {
+            self.lacking = 0;
+            return Ok(0);
+        };
+        if erasures != self.erasures {
             return Ok(0);
         }
-        let rows = in_transaction(connection, lookup::write_one).map_err(from_sqlite)?;
-        self.lacking = if rows.is_some() { self.lacking - 1 } else { 0 };
-        Ok(rows.unwrap_or(0))
+        let lacked = in_transaction(connection, |connection| making::keep(connection, made)).map_err(from_sqlite)?;
+        self.lacking = self.lacking.saturating_sub(usize::from(lacked));
+        Ok(if lacked { made.rows } else { 0 })
+    }
+
+    /// Makes and writes the look-ups of one segment. Returns how many rows it has; `None` when none lacks any.
+    pub(super) fn index_one(&mut self, connection: &Connection) -> Result<Option<usize>, StoreError> {
+        if !self.is_lacking() {
+            return Ok(None);
+        }
+        let made = make_lookups(connection).map_err(from_sqlite)?;
+        let rows = self.keep_lookups(connection, made.as_ref(), self.erasures)?;
+        Ok(made.map(|_| rows))
     }
 }
 

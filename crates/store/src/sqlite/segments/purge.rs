@@ -3,14 +3,17 @@
 use domain::TenantId;
 use rusqlite::{Connection, Row, params};
 
+use super::making::take_all;
 use super::{COLUMNS, Kind, Lookup, Search, Segment, Segments};
 
-/// The last segment that has nothing of a tenant any more, in order of kind and number.
+/// The last segment that has nothing of a tenant any more, in order of kind and number, and how far the one after it is gone
+/// through.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Purged {
     tenant: TenantId,
     kind: usize,
     number: i64,
+    to: i64,
 }
 
 /// Segments looked into by one slice of a purge.
@@ -36,16 +39,24 @@ impl Segments {
         let mut looks_left = LOOK_MAX;
         for (position, kind) in Kind::ALL.into_iter().enumerate().skip(self.purged.kind) {
             if position > self.purged.kind {
-                self.purged = Purged { kind: position, number: 0, ..self.purged };
+                self.purged = Purged { kind: position, number: 0, to: 0, ..self.purged };
             }
             for segment in after(connection, kind, self.purged.number, looks_left)? {
-                let erased = erase(connection, &segment, tenant, rows_left)?;
+                let erased = erase(connection, &segment, tenant, self.purged.to, rows_left)?;
                 looks_left -= 1;
-                rows_left -= erased.rows;
+                rows_left -= i64::try_from(erased.ids.len()).unwrap_or(i64::MAX);
+                if let Some(last) = erased.ids.last() {
+                    self.purged.to = *last;
+                    self.erasures += 1;
+                }
                 if erased.has_more || rows_left <= 0 {
                     return Ok(false);
                 }
-                self.purged.number = segment.number;
+                // Also by the slices before, and by those before a start.
+                if self.purged.to > 0 && take_all(connection, &segment)? {
+                    self.lacking += 1;
+                }
+                self.purged = Purged { number: segment.number, to: 0, ..self.purged };
             }
             if looks_left == 0 {
                 return Ok(false);
@@ -64,42 +75,32 @@ fn after(connection: &Connection, kind: Kind, number: i64, rows_max: i64) -> rus
 
 /// What became of a tenant's rows in one segment.
 struct Erased {
-    rows: i64,
+    ids: Vec<i64>,
     has_more: bool,
 }
 
-/// Erases at most `rows_max` rows of a tenant, with what the look-ups say of them. What belongs to an event and names no
-/// tenant goes with it.
-fn erase(connection: &Connection, segment: &Segment, tenant: TenantId, rows_max: i64) -> rusqlite::Result<Erased> {
+/// Erases at most `rows_max` rows of a tenant above an id. What belongs to an event and names no tenant goes with it.
+///
+/// The look-ups speak of these rows until the last has gone; then they are made again without them.
+fn erase(
+    connection: &Connection,
+    segment: &Segment,
+    tenant: TenantId,
+    above: i64,
+    rows_max: i64,
+) -> rusqlite::Result<Erased> {
     let kind = segment.kind;
     let limit = if kind == Kind::Events { (rows_max / EVENTS_DIVISOR).max(1) } else { rows_max };
-    let ids = oldest(connection, segment, tenant, limit)?;
-    let this = if kind.is_in_order() { "?1 > 0 AND id = ?2" } else { "segment = ?1 AND id = ?2" };
-    let table = kind.name();
+    let rows_max = usize::try_from(limit).unwrap_or(0);
+    let search = Search { lookup: Lookup::Tenant, sought: tenant.0, above, below: i64::MAX, tenant, rows_max };
+    let ids = segment.oldest_ids(connection, &search)?;
+    let sql = format!("DELETE FROM {} WHERE {} AND id = ?2", kind.name(), kind.of_segment());
     for id in &ids {
-        for lookup in segment.lookups() {
-            let sql = format!(
-                "DELETE FROM {} WHERE segment = ?1 AND sought = (SELECT {} FROM {table} WHERE {this}) AND found = ?2",
-                lookup.table(kind),
-                lookup.column(),
-            );
-            connection.prepare_cached(&sql)?.execute([segment.number, *id])?;
-        }
         if kind == Kind::Events {
             connection.prepare_cached("DELETE FROM expanded WHERE event_id = ?1")?.execute([id])?;
         }
-        let sql = format!("DELETE FROM {table} WHERE {this}");
         connection.prepare_cached(&sql)?.execute([segment.number, *id])?;
     }
-    let rows = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    Ok(Erased { rows, has_more: rows == limit })
-}
-
-fn oldest(connection: &Connection, segment: &Segment, tenant: TenantId, rows_max: i64) -> rusqlite::Result<Vec<i64>> {
-    let sql = segment.oldest_by(Lookup::Tenant, "id");
-    let rows_max = usize::try_from(rows_max).unwrap_or(0);
-    let search = Search { lookup: Lookup::Tenant, sought: tenant.0, below: i64::MAX, tenant, rows_max };
-    let [place, sought, below, tenant, limit] = segment.values(&search);
-    let values = [place, sought, below, tenant, limit, segment.first_id - 1];
-    connection.prepare_cached(&sql)?.query_map(values, |row| row.get(0))?.collect()
+    let has_more = ids.len() == rows_max;
+    Ok(Erased { ids, has_more })
 }

@@ -17,7 +17,7 @@ use crate::queue::{AcceptAnswer, AcceptEvent, AcceptRequest, AcceptedEvent, Retr
 use crate::sqlite::folding::{FOLD_PAGES, Log};
 use crate::sqlite::segments::Kind;
 use crate::sqlite::tx::next;
-use crate::sqlite::writer::{Fault, Writer};
+use crate::sqlite::writer::{Fault, Left, Writer};
 use crate::sqlite::{DATABASE_FILE, Options, SqliteStore};
 use crate::{Directory as _, Journal as _, Queue as _, StoreError};
 
@@ -223,7 +223,7 @@ fn a_full_disk_during_upkeep_fails_no_batch() {
     stepped.store.with_writer(|connection| set(connection, "PRAGMA query_only = OFF"));
     settle_five();
     settle_five();
-    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() == Left::More {}
     let lacking = "SELECT COUNT(*) FROM segments WHERE last_id < 9007199254740991 AND indexes = 0";
     assert_eq!(count(&stepped, lacking), 0);
     assert!(count(&stepped, "SELECT SUM(indexes) FROM segments") > 0);
@@ -234,9 +234,9 @@ fn a_writer_knows_when_look_ups_fall_behind() {
     let directory = OneDirectory::new();
     let stepped = Stepped::open(directory.0.path());
     assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
-    // Each round closes segments that need five look-ups, and two are written meanwhile.
-    for _ in 0..8 {
-        kept(stepped.run(stepped.store.accept(request(TENANT, vec![event(TENANT, &[1, 2, 3, 4, 5])]))));
+    // Each round closes a segment of each kind, and two get their look-ups meanwhile.
+    for _ in 0..10 {
+        kept(stepped.run(stepped.store.accept(request(TENANT, (0..5).map(|_| event(TENANT, &[1])).collect()))));
         let settlements = stepped.heard().iter().map(sent).collect();
         stepped.run(stepped.store.settle(settlements)).unwrap();
     }
@@ -244,7 +244,7 @@ fn a_writer_knows_when_look_ups_fall_behind() {
     drop(stepped);
     let stepped = Stepped::open(directory.0.path());
     assert!(stepped.store.between_batches(|writer| writer.is_behind()), "also after a start");
-    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() {}
+    while stepped.store.between_batches(Writer::upkeep_slice).unwrap() == Left::More {}
     assert!(!stepped.store.between_batches(|writer| writer.is_behind()));
 }
 

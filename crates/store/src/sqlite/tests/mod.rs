@@ -2,6 +2,7 @@
 
 mod backups;
 mod batches;
+mod lookups;
 mod opening;
 mod plans;
 mod purge;
