@@ -41,6 +41,7 @@ use crate::observe::Observed;
 use crate::queue::Feed;
 use crate::{StoreError, Vault};
 use beside::Beside;
+use queue::InMemory;
 use readers::Readers;
 use tx::Tx;
 use writer::{Job, Urgency, Write, Writer, WriterHandle};
@@ -80,6 +81,7 @@ pub struct SqliteStore {
     /// Dropped first: the writer's last act is to empty the log, which waits for readers.
     reads: Readers,
     writes: Writes,
+    in_memory: Arc<InMemory>,
     vault: Arc<Vault>,
     observed: Option<Observed>,
     /// Dropped last: the lock outlives every connection.
@@ -105,7 +107,8 @@ impl SqliteStore {
         let writer = writer.with_beside(Beside::start(connect_beside(&path)?));
         let reads = Readers::start((0..options.readers).map(|_| connect_for_reading(&path)).collect::<Result<_, _>>()?);
         let observed = options.observed.clone();
-        Ok(Self { writes: Writes::Thread(WriterHandle::start(writer)), reads, vault, observed, _lock: lock })
+        let (writes, in_memory) = (Writes::Thread(WriterHandle::start(writer)), Arc::default());
+        Ok(Self { writes, in_memory, reads, vault, observed, _lock: lock })
     }
 
     /// Opens the data directory without threads: reads run where they are called, writes wait for
@@ -118,7 +121,8 @@ impl SqliteStore {
         let writer = Box::new(Mutex::new(Writer::open(connection, options, feed)?));
         let reads = Readers::inline(connect_for_reading(&path)?);
         let observed = options.observed.clone();
-        Ok(Self { writes: Writes::Stepped { waiting: Mutex::default(), writer }, reads, vault, observed, _lock: lock })
+        let (writes, in_memory) = (Writes::Stepped { waiting: Mutex::default(), writer }, Arc::default());
+        Ok(Self { writes, in_memory, reads, vault, observed, _lock: lock })
     }
 
     /// Runs what waits to be written as one batch, and then one slice of upkeep; `fault` makes the batch fail. Returns

@@ -75,16 +75,22 @@ impl Server {
 
     /// Ends the process as a crash would and starts it again on the same directory.
     pub(super) async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
-        self.while_down(async |_| Ok(())).await
+        self.process.kill();
+        self.start_again().await
     }
 
-    /// The same, and does something with its data directory in between.
+    /// Ends the process as an operator would, so that everything under way is written down, does something with its data
+    /// directory, and starts it again.
     pub(super) async fn while_down(
         &mut self,
         work: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.process.kill();
+        self.process.stop();
         work(&data_dir(self.directory.path())).await?;
+        self.start_again().await
+    }
+
+    async fn start_again(&mut self) -> anyhow::Result<()> {
         let (directory, database) = (self.directory.path(), self.database.as_ref());
         let Self { through, address, admin_key, settings, .. } = &*self;
         self.process = Process::spawn(through, directory, *address, admin_key, database, settings)?;
@@ -213,10 +219,15 @@ impl Process {
     /// ended already.
     fn kill(&mut self) {
         if self.is_watched {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        } else {
-            let _ = self.child.kill();
+            return self.stop();
         }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Ends it with SIGTERM and waits for its end; the server gives what is under way 30 s.
+    fn stop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }

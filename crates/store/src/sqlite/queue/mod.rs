@@ -3,6 +3,7 @@
 mod accept;
 mod digests;
 mod events;
+mod in_memory;
 mod ledger;
 mod retry;
 mod settle;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{ChannelId, DeliveryId, DigestId, TenantId, Timestamp};
+use rusqlite::Connection;
 
 use super::{SqliteStore, from_sqlite, tenants};
 use crate::StoreError;
@@ -30,7 +32,19 @@ use waiting::{waiting_after, waiting_before, waiting_channels, waiting_these};
 pub(super) use accept::deliver_past;
 pub(super) use digests::members;
 pub(super) use events::{EVENT_COLUMNS, EventRow, event_row, event_type, expanding, is_expanding_to, read_event};
+pub(super) use in_memory::InMemory;
 pub(super) use retry::revive;
+
+impl SqliteStore {
+    /// Reads what waits, and the events that nobody holds.
+    async fn read_waiting(
+        &self,
+        work: impl FnOnce(&Connection, &InMemory) -> rusqlite::Result<Vec<Waiting>> + Send + 'static,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let in_memory = Arc::clone(&self.in_memory);
+        self.read(move |connection| work(connection, &in_memory).map_err(from_sqlite)).await
+    }
+}
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -62,7 +76,10 @@ impl Queue for SqliteStore {
         now: Timestamp,
         rows_max: usize,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.read(move |connection| waiting_after(connection, channel, after, now, rows_max).map_err(from_sqlite)).await
+        self.read_waiting(move |connection, in_memory| {
+            waiting_after(connection, in_memory, channel, after, now, rows_max)
+        })
+        .await
     }
 
     async fn waiting_before(
@@ -72,8 +89,10 @@ impl Queue for SqliteStore {
         now: Timestamp,
         rows_max: usize,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.read(move |connection| waiting_before(connection, channel, before, now, rows_max).map_err(from_sqlite))
-            .await
+        self.read_waiting(move |connection, in_memory| {
+            waiting_before(connection, in_memory, channel, before, now, rows_max)
+        })
+        .await
     }
 
     async fn waiting_these(
@@ -82,7 +101,8 @@ impl Queue for SqliteStore {
         deliveries: Vec<DeliveryId>,
         now: Timestamp,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.read(move |connection| waiting_these(connection, channel, &deliveries, now).map_err(from_sqlite)).await
+        self.read_waiting(move |connection, in_memory| waiting_these(connection, in_memory, channel, &deliveries, now))
+            .await
     }
 
     async fn seal_digest(&self, digest: NewDigest) -> Result<Option<DigestId>, StoreError> {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::event::Event;
 use domain::{ChannelId, DeliveryId, DigestId, EventId, StepsDone, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::digests::sealed;
-use super::event_row;
+use super::{InMemory, event_row};
 use crate::digest::SealedDigest;
 use crate::queue::Waiting;
 
@@ -28,6 +27,7 @@ const WAITING_COLUMNS: &str =
 
 pub(super) fn waiting_after(
     connection: &Connection,
+    in_memory: &InMemory,
     channel: ChannelId,
     after: DeliveryId,
     now: Timestamp,
@@ -40,11 +40,12 @@ pub(super) fn waiting_after(
     let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![channel.0, after.0, rows_max], read_waiting)?;
     let is_wanted = |row: &Waiting| row.due_at <= now && row.digest.is_none();
-    with_events(connection, rows.collect::<Result<_, _>>()?, is_wanted)
+    with_events(connection, in_memory, rows.collect::<Result<_, _>>()?, is_wanted)
 }
 
 pub(super) fn waiting_before(
     connection: &Connection,
+    in_memory: &InMemory,
     channel: ChannelId,
     before: DeliveryId,
     now: Timestamp,
@@ -60,11 +61,12 @@ pub(super) fn waiting_before(
     let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![channel.0, before.0, rows_max], read_waiting)?;
     let is_wanted = |row: &Waiting| row.due_at <= now && row.digest.is_none();
-    with_events(connection, rows.collect::<Result<_, _>>()?, is_wanted)
+    with_events(connection, in_memory, rows.collect::<Result<_, _>>()?, is_wanted)
 }
 
 pub(super) fn waiting_these(
     connection: &Connection,
+    in_memory: &InMemory,
     channel: ChannelId,
     deliveries: &[DeliveryId],
     now: Timestamp,
@@ -75,7 +77,7 @@ pub(super) fn waiting_these(
     for delivery in deliveries {
         rows.extend(statement.query_row(params![channel.0, delivery.0], read_waiting).optional()?);
     }
-    let rows = with_events(connection, rows, |row| row.due_at <= now)?;
+    let rows = with_events(connection, in_memory, rows, |row| row.due_at <= now)?;
     with_digests(connection, rows, now)
 }
 
@@ -100,21 +102,24 @@ fn read_waiting(row: &Row<'_>) -> rusqlite::Result<(EventId, Waiting)> {
 /// events of what waits, so there is nothing to send.
 fn with_events(
     connection: &Connection,
+    in_memory: &InMemory,
     rows: Vec<(EventId, Waiting)>,
     is_wanted: impl Fn(&Waiting) -> bool,
 ) -> rusqlite::Result<Vec<Waiting>> {
     let mut waiting = Vec::with_capacity(rows.len());
-    let mut last: Option<Arc<Event>> = None;
     for (event, mut row) in rows {
         if is_wanted(&row) {
-            let known = last.take().filter(|known| known.id == event);
-            let found = match known {
-                Some(known) => Some(known),
-                None => event_row(connection, event)?.map(|row| Arc::new(row.event)),
+            row.event = match in_memory.get(event) {
+                Some(held) => Some(held),
+                None => event_row(connection, event)?.map(|found| {
+                    let event = Arc::new(found.event);
+                    in_memory.put(&event);
+                    event
+                }),
             };
-            let Some(found) = found else { continue };
-            last = Some(Arc::clone(&found));
-            row.event = Some(found);
+            if row.event.is_none() {
+                continue;
+            }
         }
         waiting.push(row);
     }
