@@ -36,7 +36,8 @@ const FLOOR_WORKERS: usize = 64;
 struct Measured {
     store: Store,
     disk: Latencies,
-    floor: f64,
+    /// Before the server starts, and when it has delivered everything: a machine is not equally fast all the time.
+    floors: [f64; 2],
     idle: Option<Usage>,
     end: Option<Usage>,
     /// Processor time of the database in between, where it is a server of its own.
@@ -49,8 +50,11 @@ pub(super) async fn run(name: &'static str, bench: &Bench, settings: Settings) -
     let disk = disk::measure(&bench.directory, bench.watch)?;
     // The receiver gets events one by one, however they are posted.
     let bodies = Settings { batch: 1, ..settings }.bodies();
-    let measuring = floor::measure(&bodies, FLOOR_WORKERS, bench.watch);
-    let floor = bench.progress.during(|| "measuring the floor".to_owned(), measuring).await?;
+    let floor = || {
+        let measuring = floor::measure(&bodies, FLOOR_WORKERS, bench.watch);
+        bench.progress.during(|| "measuring the floor".to_owned(), measuring)
+    };
+    let floor_before = floor().await?;
     let bed = Bed::make(bench, &settings, &vec![Manner::Now; settings.channels]).await?;
     tokio::time::sleep(SETTLE).await;
     let idle = bed.server.usage();
@@ -59,7 +63,8 @@ pub(super) async fn run(name: &'static str, bench: &Bench, settings: Settings) -
     let (loaded, total) = bed.deliver(bench, &settings, Pace::Count(settings.requests()), settings.fanout).await?;
     let database_cpu = database_cpu().zip(before).and_then(|(after, before)| after.checked_sub(before));
     let (store, end) = (bench.store, bed.server.usage());
-    let measured = Measured { store, disk, floor, idle, end, database_cpu, loaded, total };
+    let floors = [floor_before, floor().await?];
+    let measured = Measured { store, disk, floors, idle, end, database_cpu, loaded, total };
     Ok(measured.report(name, &settings))
 }
 
@@ -70,7 +75,8 @@ pub(super) fn delivered_per_second(loaded: &Loaded, total: &Total) -> f64 {
 
 impl Measured {
     fn report(&self, name: &'static str, settings: &Settings) -> Report {
-        let Self { disk, floor, loaded, total, .. } = self;
+        let Self { disk, floors: [before, after], loaded, total, .. } = self;
+        let floor = f64::midpoint(*before, *after);
         let delivered = delivered_per_second(loaded, total);
         let mut ratio = Figure::new("ratio", "delivered / floor", delivered / floor, Unit::Ratio);
         if let Some(min) = ratio_min(settings) {
@@ -79,7 +85,7 @@ impl Measured {
         let mut figures = vec![
             Figure::p50("fsync_p50", "fsync p50", disk),
             Figure::p99("fsync_p99", "fsync p99", disk),
-            Figure::new("floor", "floor", *floor, Unit::PerSecond),
+            Figure::new("floor", "floor", floor, Unit::PerSecond),
             Figure::new("accepted", "accepted", per_second(loaded.accepted, loaded.time), Unit::PerSecond),
             Figure::new("delivered", "delivered", delivered, Unit::PerSecond),
             ratio,
@@ -97,7 +103,8 @@ impl Measured {
         }));
         let (lost, broken) = losses(loaded.accepted * settings.fanout as u64, loaded, total);
         figures.extend(lost);
-        Report { scenario: name, summary: settings.summary(), figures, notes: vec![], broken }
+        let note = format!("the floor was {before:.0}/s before and {after:.0}/s after");
+        Report { scenario: name, summary: settings.summary(), figures, notes: vec![note], broken }
     }
 
     /// Processor time of the server for one delivery, its share of the acceptance included.
