@@ -37,7 +37,7 @@ pub struct Hold {
 pub enum Upkeep {
     /// Folds the log into the database.
     Fold,
-    /// Writes a look-up of a closed segment.
+    /// Writes the look-ups of a closed segment.
     Index,
     /// Lets go of a slice of what is old, inside a batch.
     Retain,

@@ -54,9 +54,9 @@ impl Log {
     }
 
     /// What to do, with somebody beside the writer who can fold, or without.
-    pub(super) const fn next(self, has_folder: bool) -> Fold {
+    pub(super) const fn next(self, has_beside: bool) -> Fold {
         let rest = self.unfolded();
-        if !has_folder {
+        if !has_beside {
             return if rest >= FOLD_PAGES { Fold::Here } else { Fold::Nothing };
         }
         if rest > 0 && self.pages >= RESTART_PAGES && (rest <= TAIL_PAGES_MAX || self.pages >= LOG_PAGES_MAX) {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_writer_folds_the_tail_of_a_long_log_and_the_folder_the_rest() {
+    fn the_writer_folds_the_tail_of_a_long_log_and_the_rest_is_folded_beside_it() {
         let check = |pages: i64, folded: i64, beside: Fold, alone: Fold| {
             let log = Log { pages, folded };
             assert_eq!((log.next(true), log.next(false)), (beside, alone), "{log:?}");

@@ -8,8 +8,8 @@ use domain::{Clock, Timestamp};
 use rusqlite::Connection;
 
 use super::{Call, OneDirectory, Stepped, options, vault};
-use crate::conformance::Factory as _;
 use crate::conformance::fixtures::{EXPIRES_AT, NOW, OTHER_TENANT, TENANT, content, event, request, sent, settings};
+use crate::conformance::{Factory as _, SEGMENT_ROWS};
 use crate::directory::NewChannel;
 use crate::journal::StatsQuery;
 use crate::observe::{Commit, Hold, Observed, Observer};
@@ -263,7 +263,7 @@ fn the_log_is_folded_into_the_database_between_batches() {
 }
 
 /// With the threads of production: whoever folds beside the writer, the log is begun anew. What is written here is 120 MB;
-/// on a machine that gives the folder no time, the log may grow beyond what the writer aims at, but not so far.
+/// on a machine that gives the thread beside the writer no time, the log may grow beyond what the writer aims at, but not so far.
 #[test]
 fn the_log_stays_short_when_it_is_folded_beside_the_writer() {
     let directory = OneDirectory::new();
@@ -278,6 +278,29 @@ fn the_log_stays_short_when_it_is_folded_beside_the_writer() {
     });
     let left = std::fs::metadata(data_dir.join(format!("{DATABASE_FILE}-wal"))).map_or(0, |log| log.len());
     assert_eq!(left, 0, "a stop folds all of it");
+}
+
+/// With the threads of production: what is made beside the writer is written although no further job comes.
+#[test]
+fn look_ups_are_made_while_nothing_else_happens() {
+    let directory = OneDirectory::new();
+    directory.block_on(async {
+        let store = directory.open(Box::new(|_| ())).await;
+        for _ in 0..4 {
+            assert!(matches!(store.accept(sized(10)).await, Ok(AcceptAnswer::Kept(_))));
+            let many = (0..SEGMENT_ROWS).map(|_| event(TENANT, &[1])).collect();
+            assert!(matches!(store.accept(request(TENANT, many)).await, Ok(AcceptAnswer::Kept(_))));
+        }
+        let look = Connection::open(directory.0.path().join(DATABASE_FILE)).unwrap();
+        let count = |which: &str| {
+            let sql = format!("SELECT COUNT(*) FROM segments WHERE last_id < 9007199254740991 AND indexes {which}");
+            look.query_row::<i64, _, _>(&sql, [], |row| row.get(0)).unwrap()
+        };
+        // Some seconds at most; it takes some milliseconds.
+        let done = (0..100_000).position(|_| count("= 0") == 0);
+        assert!(done.is_some(), "{} segments lack look-ups", count("= 0"));
+        assert!(count("> 0") >= 3);
+    });
 }
 
 #[test]
