@@ -47,6 +47,9 @@ const WAITING_JOBS_MAX: usize = 16_384;
 const RIDE_TURNS: u32 = 2;
 const RIDE_TURN: Duration = Duration::from_millis(1);
 
+/// So many rows are worth a commit of their own and wait for no company.
+const COMPANY_ROWS: usize = 96;
+
 /// How long after a failed connection the next is tried.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -496,6 +499,7 @@ async fn gather(first: Job, waiting: &mut Receiver<Job>) -> Vec<Job> {
     let mut jobs = vec![first];
     for _ in 0..RIDE_TURNS {
         if urgency == Urgency::Soon
+            && rows < COMPANY_ROWS
             && let Ok(Some(job)) = timeout(RIDE_TURN, waiting.recv()).await
         {
             (rows, urgency) = (rows + job.rows(), job.urgency());

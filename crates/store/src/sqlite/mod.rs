@@ -49,9 +49,6 @@ use writer::{Job, Urgency, Write, Writer, WriterHandle};
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "postrider.db";
 
-/// A job with so many rows is worth a commit of its own, so it does not wait for others to share one with.
-const COMPANY_ROWS: usize = 96;
-
 mod migrations {
     //! The migrations, embedded in the binary.
     refinery::embed_migrations!("migrations/sqlite");
@@ -173,14 +170,13 @@ impl SqliteStore {
         self.submit(Urgency::Now, rows, work).await
     }
 
-    /// The same for what nobody waits for. Enough of it needs no company.
+    /// The same for what nobody waits for.
     async fn write_soon<T: Send + 'static>(
         &self,
         rows: usize,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let urgency = if rows < COMPANY_ROWS { Urgency::Soon } else { Urgency::Now };
-        self.submit(urgency, rows, work).await
+        self.submit(Urgency::Soon, rows, work).await
     }
 
     async fn submit<T: Send + 'static>(

@@ -45,6 +45,10 @@ const BESIDE_TURN: Duration = Duration::from_millis(2);
 const RIDE_TURNS: u32 = 4;
 const RIDE_TURN: Duration = Duration::from_micros(500);
 
+/// So many rows are worth a commit of their own and wait for no company: while they did, the bound on what may be in flight
+/// was used up, and part of the machine stood idle.
+const COMPANY_ROWS: usize = 96;
+
 /// How soon a job must be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
@@ -408,6 +412,7 @@ impl Batch {
         batch.add(first);
         for _ in 0..RIDE_TURNS {
             if batch.urgency == Urgency::Soon
+                && batch.rows < COMPANY_ROWS
                 && let Ok(job) = waiting.recv_timeout(RIDE_TURN)
             {
                 batch.add(job);
