@@ -68,8 +68,12 @@ mod tests {
     fn what_nobody_holds_is_thrown_out() {
         let in_memory = InMemory::default();
         let held: Vec<_> = (0..3_000).map(read).collect();
-        held.iter().for_each(|event| in_memory.put(event));
-        (3_000..100_000).for_each(|id| in_memory.put(&read(id)));
+        for event in &held {
+            in_memory.put(event);
+        }
+        for id in 3_000..100_000 {
+            in_memory.put(&read(id));
+        }
         let entries = in_memory.0.lock().unwrap().events.len();
         assert!((3_000..=6_000).contains(&entries), "{entries}");
         assert!(held.iter().all(|event| in_memory.get(event.id).is_some()));
