@@ -230,10 +230,13 @@ impl Cluster {
         self.server.as_ref().map(|server| server.pid)
     }
 
-    /// Kills the server with SIGKILL, as a machine does that runs out of memory. What it has started ends by itself.
+    /// Kills the server and what it has started with SIGKILL.
     pub fn kill(&mut self) -> Result<(), ClusterError> {
         if let Some(server) = self.server.take() {
-            Command::new("kill").args(["-KILL", &server.pid.to_string()]).status()?;
+            // All at once: its children notice by themselves that it has gone, and may end a commit before that.
+            let pid = server.pid.to_string();
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            Command::new("kill").args(["-KILL", &pid]).args(children.split_whitespace()).stderr(Stdio::null()).status()?;
             server.end()?;
         }
         Ok(())
