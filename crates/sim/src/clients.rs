@@ -107,6 +107,11 @@ impl World {
         self.clients.len() - 1
     }
 
+    /// What the first event of a client is known by.
+    pub(crate) fn serial_of(&self, client: usize) -> u64 {
+        self.clients[client].items[0].serial
+    }
+
     fn draw_item(&mut self, tenant: TenantId, serial: u64, key: Option<String>, dice: &mut Dice) -> Item {
         let mine: Vec<_> =
             self.model.channels.iter().filter(|(_, one)| one.tenant == tenant).map(|(id, _)| *id).collect();

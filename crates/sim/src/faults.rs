@@ -134,6 +134,13 @@ impl Faults {
         Self { kinds: Fault::ALL.into_iter().map(kind).collect(), only, is_over: false }
     }
 
+    /// From now on it strikes so often, in a thousand chances.
+    pub fn turn(&mut self, fault: Fault, per_mille: u64) {
+        if let Some(kind) = self.kinds.get_mut(&fault) {
+            kind.per_mille = per_mille;
+        }
+    }
+
     /// Whether it strikes now.
     pub fn strikes(&mut self, fault: Fault) -> bool {
         let Some(kind) = self.kinds.get_mut(&fault).filter(|_| !self.is_over) else { return false };

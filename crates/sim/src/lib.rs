@@ -7,6 +7,7 @@
 //!
 //! Start reading at [`world::simulate`].
 
+pub mod backlog;
 pub mod burst;
 mod clients;
 mod clock;

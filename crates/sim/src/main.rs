@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use sim::backlog::{self, Backlog};
 use sim::shrink::{Only, Part, shrink};
 use sim::{Options, Report, simulate};
 
@@ -24,6 +25,9 @@ struct Args {
     /// Only these parts of the world, as shrinking names them.
     #[arg(long, value_delimiter = ',')]
     only: Option<Vec<Part>>,
+    /// Begin with so many deliveries that wait already, and see a few thousand of them go out; no other worlds.
+    #[arg(long)]
+    backlog: Option<u64>,
 }
 
 /// How many seeds between two lines of progress.
@@ -31,6 +35,9 @@ const PROGRESS_SEEDS: u64 = 100;
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(deliveries) = args.backlog {
+        return begin_with(deliveries, &args);
+    }
     let only = args.only.clone().map(Only::these).unwrap_or_default();
     let options = Options { prints_trace: args.trace, only, sabotage: None };
     let mut broken = 0;
@@ -53,6 +60,14 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Simulates a start with a backlog.
+fn begin_with(deliveries: u64, args: &Args) -> anyhow::Result<ExitCode> {
+    let backlog = Backlog { seed: args.seed, prints_trace: args.trace, ..Backlog::of(deliveries) };
+    let report = backlog::simulate(&backlog)?;
+    println!("{report:#?}");
+    Ok(if report.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Says what broke, and how to replay it: as it is, and as small as it gets.

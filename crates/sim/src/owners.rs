@@ -99,7 +99,7 @@ impl World {
     }
 
     /// Takes note of a channel that was made.
-    fn learn_channel(&mut self, live: &LiveChannel, routes: Option<RouteWish>) {
+    pub(crate) fn learn_channel(&mut self, live: &LiveChannel, routes: Option<RouteWish>) {
         let place = live.config.text("url").or(live.config.text("smtp_host"));
         let receiver = place.and_then(receiver_of).unwrap_or(usize::MAX);
         let belief = ChannelBelief {
@@ -535,6 +535,6 @@ fn edit(order: &Order, belief: Option<&ChannelBelief>) -> ChannelEdit {
     }
 }
 
-fn config(receiver: usize, path: &str) -> Map<String, Value> {
+pub(crate) fn config(receiver: usize, path: &str) -> Map<String, Value> {
     Map::from_iter([("url".to_owned(), Value::from(format!("https://r{receiver}.example.com/{path}")))])
 }

@@ -210,7 +210,7 @@ fn is_over(world: &World, delivery: &Delivery) -> Result<(), Broken> {
 }
 
 /// What is written down of a try is what happened on the wire.
-fn attempts_fit(
+pub(crate) fn attempts_fit(
     model: &Model,
     delivery: &Delivery,
     attempts: &[Attempt],
@@ -241,7 +241,7 @@ fn attempts_fit(
 
 /// Tries are recorded without gaps, and each is one request and one attempt: so what a receiver gets again, it gets
 /// because an attempt is on record that may have reached it.
-fn tries_fit(
+pub(crate) fn tries_fit(
     model: &Model,
     delivery: &Delivery,
     attempts: &[Attempt],

@@ -24,6 +24,26 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// A start with a backlog: lanes and memory that are soon full, and slots that many want.
+    pub(crate) fn with_backlog() -> Self {
+        Self {
+            settings: Settings {
+                in_flight_max: 16,
+                lane_items_max: 64,
+                buffered_bytes_max: 512 << 10,
+                load_items_max: 32,
+                ..Settings::default()
+            },
+            segment_rows_max: 8_192,
+            tenants: 0,
+            channels: 0,
+            events: 0,
+            trouble: Duration::from_hours(24),
+            has_large_fan_out: false,
+            has_backlog: false,
+        }
+    }
+
     pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Self {
         let has_large_fan_out = seed % 50 == 49;
         let has_backlog = seed % 50 == 24;

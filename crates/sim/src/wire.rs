@@ -113,6 +113,7 @@ impl World {
         self.breaks(checked);
         let checked = properties::right_events(&self.model, &deliveries, &serials);
         self.breaks(checked);
+        self.watch_send(id, &serials);
         let mood = self.receivers.get(receiver).map_or(Mood::Healthy, |receiver| receiver.mood);
         let of = [self.seed, note.delivery.0.unsigned_abs(), u64::from(number), u64::from(position)];
         let mut dice = Dice::of(&of);
@@ -140,6 +141,7 @@ impl World {
         let Some(fate) = self.fates.get(&id) else { return };
         let answer = fate.answer;
         self.model.arrives(id, answer);
+        self.watch_arrival(id);
         self.note(format_args!("arrive {id}: {answer:?}"));
     }
 

@@ -19,6 +19,7 @@ use store::queue::{Next, Settlement};
 use store::sqlite::writer;
 use tempfile::TempDir;
 
+use crate::backlog::Watch;
 use crate::clients::Client;
 use crate::clock::{VirtualClock, us};
 use crate::database;
@@ -145,7 +146,7 @@ pub(crate) struct World {
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) tenants: Vec<TenantId>,
     pub(crate) is_peace: bool,
-    trace: Trace,
+    pub(crate) trace: Trace,
     pub(crate) entropy: Arc<SeededEntropy>,
     pub(crate) data_dir: TempDir,
     /// What a crash leaves of the sends under way.
@@ -161,7 +162,9 @@ pub(crate) struct World {
     lie: Lie,
     /// Of which a result was given to the store.
     handed_over: BTreeSet<DeliveryId>,
-    broken: Option<(Duration, Broken)>,
+    pub(crate) broken: Option<(Duration, Broken)>,
+    /// Whoever watches a world that begins with a backlog.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Runs the simulation of a seed.
@@ -191,6 +194,11 @@ impl World {
     fn new(seed: u64, options: &Options) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         let scenario = Scenario::draw(seed, &mut dice);
+        Self::of(seed, scenario, dice, options)
+    }
+
+    /// A world in which nothing has happened.
+    pub(crate) fn of(seed: u64, scenario: Scenario, mut dice: Dice, options: &Options) -> anyhow::Result<Self> {
         let faults = Faults::new(dice.fork(), options.only.clone());
         let entropy = Arc::new(SeededEntropy::new(dice.fork()));
         Ok(Self {
@@ -221,6 +229,7 @@ impl World {
             lie: options.sabotage.map_or(Lie::Never, Lie::Wanted),
             handed_over: BTreeSet::new(),
             broken: None,
+            watch: None,
             dice,
         })
     }
@@ -263,14 +272,9 @@ impl World {
         let mut steps = 0;
         self.go_on();
         while self.broken.is_none() {
-            let Some(at) = self.next_at() else { break };
-            self.clock.advance_to(at);
-            if self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= at)
-                && let Some((_, event)) = self.queue.pop_first()
-            {
-                self.happen(event)?;
+            if !self.step()? {
+                break;
             }
-            self.go_on();
             if !self.is_peace && self.process.is_some() {
                 self.maybe_interrupt();
             }
@@ -283,6 +287,19 @@ impl World {
             self.end()?;
         }
         Ok(())
+    }
+
+    /// The next thing happens; `false` when nothing will that matters.
+    pub(crate) fn step(&mut self) -> anyhow::Result<bool> {
+        let Some(at) = self.next_at() else { return Ok(false) };
+        self.clock.advance_to(at);
+        if self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= at)
+            && let Some((_, event)) = self.queue.pop_first()
+        {
+            self.happen(event)?;
+        }
+        self.go_on();
+        Ok(true)
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
@@ -392,6 +409,7 @@ impl World {
         {
             self.breaks(Err("the dispatcher wants to be woken at once and has nothing to do".to_owned()));
         }
+        self.watch_memory();
         let held = telling::held_within_bounds(self);
         self.breaks(held);
         self.schedule_commit();
@@ -512,6 +530,7 @@ impl World {
         if matches!(input, Input::Redriven(..)) {
             self.model.slices -= 1;
         }
+        self.watch_loads(&input);
         let line = describe(&input);
         self.note(format_args!("{line}"));
         if let Some(process) = &self.process {

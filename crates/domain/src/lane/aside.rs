@@ -55,12 +55,13 @@ impl<T> Lanes<T> {
 
     /// What became of a delivery that was set aside is durable, and it is over.
     pub fn release(&mut self, channel: ChannelId, delivery: DeliveryId) {
+        let is_full = self.is_full();
         let Some(lane) = self.by_channel.get_mut(&channel) else { return };
         lane.aside.remove(&delivery);
         if lane.is_loading {
             lane.settled_during_load.insert(delivery);
         }
-        if lane.wants_load(&self.bounds) {
+        if lane.wants_load(&self.bounds, is_full) {
             self.hungry.push_back(channel);
         }
     }
@@ -69,6 +70,6 @@ impl<T> Lanes<T> {
     pub fn is_reading(&self, channel: ChannelId) -> bool {
         self.by_channel
             .get(&channel)
-            .is_some_and(|lane| lane.is_loading || (lane.has_more() && lane.wants_load(&self.bounds)))
+            .is_some_and(|lane| lane.is_loading || (lane.has_more() && lane.wants_load(&self.bounds, self.is_full())))
     }
 }

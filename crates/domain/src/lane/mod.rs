@@ -6,9 +6,10 @@
 //!
 //! Pure: the caller passes the time in, carries out the [`Load`]s and sends what [`Lanes::start_next`] hands out.
 //! Fair order over tenants, then over the channels of a tenant, is kept in [`turns`], rates in [`meters`], the order within
-//! a lane in [`order`], and what slow channels may hold in [`slow`].
+//! a lane in [`order`], what is read and kept in [`memory`], and what slow channels may hold in [`slow`].
 
 mod aside;
+mod memory;
 mod meters;
 mod order;
 mod pauses;
@@ -22,11 +23,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use crate::breaker::Share;
 use crate::{ChannelId, DeliveryId, ScopeId, TenantId, Timestamp};
+use memory::{Fitting, Hungry};
 pub use meters::Metering;
 use meters::Meters;
 use order::Order;
 use slow::{Pace, SlowShare};
-pub use terms::{Answer, Bounds, DueNow, LaneRules, Load, LoadWhat, Loaded, Ready, Start};
+pub use terms::{Answer, Bounds, Buffered, DueNow, LaneRules, Load, LoadWhat, Loaded, Ready, Start};
 use turns::Turns;
 pub use waits::Wait;
 
@@ -55,6 +57,7 @@ struct Lane<T> {
     settled_during_load: BTreeSet<DeliveryId>,
     is_spilled: bool,
     is_loading: bool,
+    fitting: Fitting,
     /// Something arrived and was left to the table since the load under way was asked for.
     missed_during_load: bool,
     is_paused: bool,
@@ -85,6 +88,7 @@ impl<T> Lane<T> {
             settled_during_load: BTreeSet::new(),
             is_spilled: false,
             is_loading: false,
+            fitting: Fitting::default(),
             missed_during_load: false,
             is_paused: false,
             taken_to: DeliveryId(0),
@@ -139,8 +143,9 @@ impl<T> Lane<T> {
         }
     }
 
-    fn wants_load(&self, bounds: &Bounds) -> bool {
-        let has_room = self.buffer.len() <= bounds.lane_items_max / 2;
+    /// `is_full` says that all memory is used.
+    fn wants_load(&self, bounds: &Bounds, is_full: bool) -> bool {
+        let has_room = self.buffer.len() <= self.fitting.refill_at(bounds, is_full);
         let wants = !self.recalled.is_empty() && (has_room || self.order.is_held_up());
         let takes_more = self.has_more() && self.aside.len() < aside::ASIDE_MAX;
         // A lane that may start nothing leaves what waits to the table.
@@ -162,8 +167,7 @@ pub struct Lanes<T> {
     due: BinaryHeap<Due>,
     /// When blocked lanes may go on.
     unblock: BinaryHeap<Reverse<(Timestamp, ChannelId)>>,
-    /// Lanes that may want a load; a lane may stand here more than once or in vain.
-    hungry: VecDeque<ChannelId>,
+    hungry: Hungry,
     buffered_bytes: usize,
     unsettled: usize,
 }
@@ -179,7 +183,7 @@ impl<T> Lanes<T> {
             slow: SlowShare::of(bounds.unsettled_max),
             due: BinaryHeap::new(),
             unblock: BinaryHeap::new(),
-            hungry: VecDeque::new(),
+            hungry: Hungry::default(),
             buffered_bytes: 0,
             unsettled: 0,
         }
@@ -223,8 +227,8 @@ impl<T> Lanes<T> {
         if ready.delivery <= lane.taken_to {
             return;
         }
-        let fits = lane.buffer.len() < self.bounds.lane_items_max
-            && self.buffered_bytes + ready.bytes <= self.bounds.buffered_bytes_max;
+        let has_room = self.buffered_bytes + ready.bytes <= self.bounds.buffered_bytes_max || lane.buffer.is_empty();
+        let fits = lane.buffer.len() < self.bounds.lane_items_max && has_room;
         if lane.is_spilled || !fits {
             lane.is_spilled = true;
             lane.missed_during_load = true;
@@ -240,16 +244,18 @@ impl<T> Lanes<T> {
 
     /// The next read of the queue table that a lane wants, if any.
     pub fn next_load(&mut self) -> Option<Load> {
-        while let Some(channel) = self.hungry.pop_front() {
+        let is_full = self.is_full();
+        while let Some(channel) = self.hungry.next() {
             let Some(lane) = self.by_channel.get_mut(&channel) else { continue };
             lane.leave_to_the_table();
-            if !lane.wants_load(&self.bounds) {
+            if !lane.wants_load(&self.bounds, is_full) {
                 continue;
             }
+            self.hungry.begin_load();
             lane.is_loading = true;
             lane.missed_during_load = false;
             lane.settled_during_load.clear();
-            let items_max = self.bounds.load_items_max;
+            let items_max = lane.fitting.items_of_load(&self.bounds, is_full);
             let what = if lane.recalled.is_empty() {
                 lane.backlog.filter(|_| !lane.is_spilled).map_or(LoadWhat::After(lane.taken_to), LoadWhat::Before)
             } else {
@@ -261,8 +267,9 @@ impl<T> Lanes<T> {
         None
     }
 
-    /// Takes what a load found.
-    pub fn loaded(&mut self, load: &Load, found: Loaded<T>, now: Timestamp) {
+    /// Takes what a load found, as far as it fits.
+    pub fn loaded(&mut self, load: &Load, mut found: Loaded<T>, now: Timestamp) {
+        self.hungry.end_load();
         let Some(lane) = self.by_channel.get_mut(&load.channel) else { return };
         lane.is_loading = false;
         self.hungry.push_back(load.channel);
@@ -270,6 +277,17 @@ impl<T> Lanes<T> {
             return;
         }
         let is_again = matches!(load.what, LoadWhat::These(_));
+        found.ready.retain(|ready| {
+            !lane.settled_during_load.contains(&ready.delivery) && !lane.known.contains(&ready.delivery)
+        });
+        // What others wait for is taken however full the memory is.
+        let room = if is_again && lane.order.is_held_up() {
+            usize::MAX
+        } else {
+            self.bounds.buffered_bytes_max.saturating_sub(self.buffered_bytes)
+        };
+        let left = found.cut(&load.what, room, lane.buffer.is_empty());
+        lane.fitting.loaded(found.ready.len(), left.is_some());
         match &load.what {
             LoadWhat::After(_) => {
                 lane.taken_to = lane.taken_to.max(found.reached.unwrap_or(lane.taken_to));
@@ -279,7 +297,12 @@ impl<T> Lanes<T> {
                 lane.taken_to = lane.taken_to.max(found.newest.unwrap_or(lane.taken_to));
                 lane.backlog = found.reached.filter(|_| !found.is_drained);
             }
-            LoadWhat::These(asked) => asked.iter().for_each(|delivery| lane.order.waits_no_longer(*delivery)),
+            LoadWhat::These(asked) => {
+                let left = left.unwrap_or_default();
+                let taken = asked.iter().filter(|delivery| !left.contains(delivery));
+                taken.for_each(|delivery| lane.order.waits_no_longer(*delivery));
+                left.into_iter().rev().for_each(|delivery| lane.recalled.push_front(delivery));
+            }
         }
         for (delivery, due) in found.later {
             if !lane.known.contains(&delivery) && !lane.settled_during_load.contains(&delivery) {
@@ -287,8 +310,9 @@ impl<T> Lanes<T> {
                 self.due.push(Reverse((due, load.channel, delivery, lane.generation)));
             }
         }
-        let mut fresh: Vec<_> = found.ready;
-        fresh.retain(|ready| !lane.settled_during_load.contains(&ready.delivery) && lane.known.insert(ready.delivery));
+        // One may have been asked for twice.
+        let mut fresh = found.ready;
+        fresh.retain(|ready| lane.known.insert(ready.delivery));
         self.buffered_bytes += fresh.iter().map(|ready| ready.bytes).sum::<usize>();
         if is_again {
             // What is due again is older than what waits.
@@ -302,6 +326,7 @@ impl<T> Lanes<T> {
 
     /// Gives back a load that could not be carried out; it will be asked for again.
     pub fn load_failed(&mut self, load: Load) {
+        self.hungry.end_load();
         let Some(lane) = self.by_channel.get_mut(&load.channel) else { return };
         lane.is_loading = false;
         if let (LoadWhat::These(deliveries), true) = (load.what, load.generation == lane.generation) {
@@ -338,7 +363,7 @@ impl<T> Lanes<T> {
             self.unsettled += 1;
             self.turns.hold(lane.tenant, channel);
             self.buffered_bytes -= ready.bytes;
-            if lane.wants_load(&self.bounds) {
+            if lane.wants_load(&self.bounds, self.buffered_bytes >= self.bounds.buffered_bytes_max) {
                 self.hungry.push_back(channel);
             }
             self.enlist(channel, now);

@@ -13,7 +13,8 @@ pub struct Bounds {
     pub unsettled_max: usize,
     /// Deliveries buffered in one lane.
     pub lane_items_max: usize,
-    /// Bytes of payload buffered over all lanes; a payload shared by several deliveries counts for each.
+    /// Bytes of payload buffered over all lanes; a payload shared by several deliveries counts for each. A lane that has
+    /// nothing buffered takes one delivery beyond it, and one in strict order what it waits for.
     pub buffered_bytes_max: usize,
     /// Deliveries asked for in one load.
     pub load_items_max: usize,
@@ -70,6 +71,15 @@ pub struct DueNow {
     pub buffered: Option<Timestamp>,
     /// Rows of the queue table that may be due for longer: of an `After`, the first.
     pub in_table: Vec<(ChannelId, LoadWhat)>,
+}
+
+/// What is in memory and not started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    /// Deliveries of the lane that has the most.
+    pub most_of_a_lane: usize,
+    /// Over all lanes.
+    pub bytes: usize,
 }
 
 /// A delivery that is to start now.

@@ -20,20 +20,22 @@ struct World {
     lanes: Lanes<i64>,
     table: BTreeMap<i64, Timestamp>,
     next: i64,
+    /// What each delivery counts in memory.
+    bytes: usize,
 }
 
 impl World {
     fn new(bounds: Bounds) -> Self {
         let mut lanes = Lanes::new(bounds, NOW);
         lanes.open(ChannelId(1), &rules(1, 2), NOW);
-        Self { lanes, table: BTreeMap::new(), next: 1 }
+        Self { lanes, table: BTreeMap::new(), next: 1, bytes: 1 }
     }
 
     fn accept(&mut self) {
         let id = self.next;
         self.next += 1;
         self.table.insert(id, Timestamp::from_ms(0));
-        self.lanes.arrive(ChannelId(1), Ready { delivery: DeliveryId(id), bytes: 1, item: id }, NOW);
+        self.lanes.arrive(ChannelId(1), Ready { delivery: DeliveryId(id), bytes: self.bytes, item: id }, NOW);
     }
 
     fn read(&self, load: &Load, now: Timestamp) -> Loaded<i64> {
@@ -48,7 +50,10 @@ impl World {
         };
         let (ready, later): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, due)| *due <= now);
         Loaded {
-            ready: ready.iter().map(|(id, _)| Ready { delivery: DeliveryId(*id), bytes: 1, item: *id }).collect(),
+            ready: ready
+                .iter()
+                .map(|(id, _)| Ready { delivery: DeliveryId(*id), bytes: self.bytes, item: *id })
+                .collect(),
             later: later.iter().map(|(id, due)| (DeliveryId(*id), *due)).collect(),
             reached: rows.last().map(|(id, _)| DeliveryId(*id)),
             newest: rows.iter().map(|(id, _)| DeliveryId(*id)).max(),
@@ -60,6 +65,9 @@ impl World {
         while let Some(load) = self.lanes.next_load() {
             let found = self.read(&load, now);
             self.lanes.loaded(&load, found, now);
+            let Buffered { most_of_a_lane, bytes } = self.lanes.buffered();
+            assert!(most_of_a_lane <= 2 * self.lanes.bounds.lane_items_max, "{most_of_a_lane}");
+            assert!(bytes <= self.lanes.bounds.buffered_bytes_max.max(self.bytes), "{bytes}");
         }
     }
 
@@ -266,6 +274,7 @@ fn what_is_asked_for_again_while_it_is_under_way_comes_back_when_it_is_settled()
 
 mod fairness;
 mod limits;
+mod memory;
 mod order;
 #[test]
 fn what_is_set_aside_is_taken_once_and_not_under_way() {

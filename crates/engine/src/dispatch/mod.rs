@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::Trip;
-use domain::lane::{Answer, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
+use domain::lane::{Answer, Buffered, DueNow, LaneRules, Lanes, Load, Loaded, Ready};
 use domain::outcome::Class;
 use domain::{ChannelId, DeliveryId, RedriveId, StepsDone, TenantId, Timestamp};
 use store::directory::ConfigChange;
@@ -342,6 +342,11 @@ impl Dispatcher {
     /// What is due and not started: see [`Lanes::due`].
     pub fn due(&self) -> DueNow {
         self.lanes.due(|content| content.due_since)
+    }
+
+    /// What is in memory and not started: see [`Lanes::buffered`].
+    pub fn buffered(&self) -> Buffered {
+        self.lanes.buffered()
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Timestamp) {

@@ -65,11 +65,11 @@ impl Dispatcher {
         }
     }
 
-    /// What is under way to a channel. Tests are few: those of all channels are given.
+    /// What is under way to a channel, tests among it.
     pub(super) fn under_way_of(&self, channel: ChannelId) -> Vec<DeliveryId> {
         let mut under_way = self.lanes.under_way(channel);
         under_way.extend(self.digests.flying(channel));
-        under_way.extend(self.tests.keys());
+        under_way.extend(self.tests.iter().filter(|(_, of)| **of == channel).map(|(test, _)| *test));
         under_way
     }
 
@@ -225,6 +225,28 @@ mod tests {
     #[test]
     fn a_retry_under_an_order_to_cancel_is_cancelled_with_the_rest() {
         check(|| Input::RetryAsked(CHANNEL, DeliveryId(1)));
+    }
+
+    /// The store's order ends without it; ours would stand for ever, and swallow the next retry.
+    #[test]
+    fn a_test_of_another_channel_does_not_keep_an_order_to_cancel() {
+        let mut dispatcher = dispatcher();
+        let test = Arrival { channel: ChannelId(2), attempts_max: Some(1), ..arrival(1) };
+        dispatcher.handle(Input::Arrived(vec![test]), NOW);
+        step(&mut dispatcher);
+        assert!(dispatcher.is_test_under_way(DeliveryId(1)));
+        let order = Cancellation {
+            channel: CHANNEL,
+            up_to: DeliveryId(2),
+            code: ReasonCode::ChannelSwitchedOff,
+            reason: "off".to_owned(),
+        };
+        dispatcher.handle(Input::Cancelled(order), NOW);
+        assert!(is_cancelling(&step(&mut dispatcher)));
+        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        dispatcher.handle(Input::RetryAsked(CHANNEL, DeliveryId(2)), NOW);
+        let actions = step(&mut dispatcher);
+        assert!(is_loading(&actions) && !is_cancelling(&actions), "{actions:?}");
     }
 
     #[test]

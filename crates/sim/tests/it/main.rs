@@ -1,5 +1,6 @@
-//! Seeds that hold, the sameness of two runs, lies that must be found out, and bursts.
+//! Seeds that hold, the sameness of two runs, lies that must be found out, bursts, and a start with a million that wait.
 
+mod backlog;
 mod bursts;
 mod lies;
 mod shrinking;
@@ -53,7 +54,7 @@ fn seeds_below_300_hold() {
 /// Seeds beyond those that broke once.
 #[test]
 fn seeds_that_broke_hold() {
-    for seed in [351, 1189, 1363, 1368] {
+    for seed in [351, 757, 1189, 1363, 1368] {
         run(seed);
     }
 }

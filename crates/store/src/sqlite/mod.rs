@@ -4,6 +4,8 @@
 //! run beside it on their own connections (WAL). Production calls `run_batch` from a thread of its own; the simulator
 //! opens the store by hand ([`SqliteStore::open_stepped`]) and calls it from its scheduler.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod backlog;
 pub mod backup;
 mod beside;
 mod channel_rows;
