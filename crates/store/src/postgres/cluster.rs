@@ -236,7 +236,11 @@ impl Cluster {
             // All at once: its children notice by themselves that it has gone, and may end a commit before that.
             let pid = server.pid.to_string();
             let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            Command::new("kill").args(["-KILL", &pid]).args(children.split_whitespace()).stderr(Stdio::null()).status()?;
+            Command::new("kill")
+                .args(["-KILL", &pid])
+                .args(children.split_whitespace())
+                .stderr(Stdio::null())
+                .status()?;
             server.end()?;
         }
         Ok(())
