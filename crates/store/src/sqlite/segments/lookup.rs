@@ -96,11 +96,7 @@ impl Segment {
         columns: &str,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
-        if !self.has(search.lookup) {
-            return self.read_through(connection, search, Order::NewestFirst, columns, read);
-        }
-        let found = self.newest_found(connection, search)?;
-        self.rows_with(connection, found, search.tenant, columns, read)
+        self.search(connection, search, Order::NewestFirst, columns, read)
     }
 
     /// The same, those with the smallest ids first.
@@ -111,10 +107,24 @@ impl Segment {
         columns: &str,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
+        self.search(connection, search, Order::OldestFirst, columns, read)
+    }
+
+    fn search<T>(
+        &self,
+        connection: &Connection,
+        search: &Search,
+        order: Order,
+        columns: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
         if !self.has(search.lookup) {
-            return self.read_through(connection, search, Order::OldestFirst, columns, read);
+            return self.read_through(connection, search, order, columns, read);
         }
-        let found = self.oldest_found(connection, search)?;
+        let found = match order {
+            Order::NewestFirst => self.newest_found(connection, search)?,
+            Order::OldestFirst => self.oldest_found(connection, search)?,
+        };
         self.rows_with(connection, found, search.tenant, columns, read)
     }
 
