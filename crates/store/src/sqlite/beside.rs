@@ -6,6 +6,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -23,7 +24,12 @@ enum Asked {
         /// As the segments tell them when it is asked for.
         erasures: u64,
     },
+    /// To be told that what was asked for before is done.
+    Tell(SyncSender<()>),
 }
+
+/// How long the writer waits for what is done beside it.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Look-ups for the writer to write; nothing when no segment lacks any.
 pub(super) struct MadeBeside {
@@ -55,6 +61,17 @@ impl Beside {
     pub(super) fn fold(&self) {
         if let Some(asked) = &self.asked {
             let _ = asked.try_send(Asked::Fold);
+        }
+    }
+
+    /// Waits until what was asked for is done.
+    pub(super) fn wait(&self) {
+        let (done, told) = sync_channel(1);
+        if let Some(asked) = &self.asked
+            && asked.send(Asked::Tell(done)).is_ok()
+        {
+            // Whoever takes longer is waited for again after the next batches.
+            let _ = told.recv_timeout(WAIT_MAX);
         }
     }
 
@@ -100,6 +117,8 @@ fn work(connection: &Connection, requests: &Receiver<Asked>, answers: &SyncSende
         match asked {
             // What fails is asked for again: the log is as long as it was.
             Asked::Fold => drop(folding::fold(connection)),
+            // The writer may have waited long enough.
+            Asked::Tell(done) => drop(done.send(())),
             Asked::MakeLookups { erasures } => {
                 let made = make_lookups(connection).map(|made| MadeBeside { made, erasures }).map_err(from_sqlite);
                 if answers.send(made).is_err() {

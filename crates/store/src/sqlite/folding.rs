@@ -22,9 +22,12 @@ const RESTART_PAGES: i64 = 4_000;
 /// With no more than so many pages left to copy, the writer copies them itself: some tenths of a millisecond.
 const TAIL_PAGES_MAX: i64 = 120;
 
-/// How long the log may grow, 32 MiB, before a writer that nobody folds for fast enough does it itself. While the other is
-/// at it the writer cannot, so on a machine without time to spare the log grows beyond that for a while.
+/// How long the log may grow, 32 MiB, before a writer that nobody folds for fast enough does it itself, as soon as the other is
+/// not at it.
 const LOG_PAGES_MAX: i64 = 8_000;
+
+/// At 64 MiB it waits for the other to finish, so that there is an end to it also where nobody else gets much of the processor.
+const LOG_PAGES_END: i64 = 16_000;
 
 /// How long the log is, and how much of it is in the database already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,11 @@ impl Log {
 
     pub(super) const fn unfolded(self) -> i64 {
         self.pages - self.folded
+    }
+
+    /// Whether it is so long that everybody waits for it to be folded.
+    pub(super) const fn is_too_long(self) -> bool {
+        self.pages >= LOG_PAGES_END
     }
 
     /// What to do, with somebody beside the writer who can fold, or without.

@@ -170,10 +170,14 @@ impl Writer {
     pub fn upkeep_slice(&mut self) -> Result<Left, StoreError> {
         // It does all of it itself rather than none.
         self.beside.take_if(|beside| beside.is_gone());
-        match (Log::of(&self.connection)?.next(self.beside.is_some()), &self.beside) {
+        let log = Log::of(&self.connection)?;
+        match (log.next(self.beside.is_some()), &self.beside) {
             (Fold::Beside, Some(beside)) => beside.fold(),
             (Fold::Nothing, _) => {}
-            (Fold::Here | Fold::Beside, _) => {
+            (Fold::Here | Fold::Beside, beside) => {
+                if let Some(beside) = beside.as_ref().filter(|_| log.is_too_long()) {
+                    beside.wait();
+                }
                 Observed::timed(
                     self.observed.as_ref(),
                     Upkeep::Fold,
