@@ -25,7 +25,8 @@ pub(crate) struct Receiver {
     pub dice: Dice,
 }
 
-const MOODS: [Fault; 8] = [
+/// What goes wrong at a receiver.
+pub(crate) const MOODS: [Fault; 8] = [
     Fault::Refused,
     Fault::Silent,
     Fault::DroppedAnswer,

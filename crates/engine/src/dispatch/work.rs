@@ -186,6 +186,19 @@ mod tests {
         actions
     }
 
+    /// The first two deliveries of the channel are to be cancelled, and the store has gone through them.
+    fn cancel_two(dispatcher: &mut Dispatcher) {
+        let order = Cancellation {
+            channel: CHANNEL,
+            up_to: DeliveryId(2),
+            code: ReasonCode::ChannelSwitchedOff,
+            reason: "off".to_owned(),
+        };
+        dispatcher.handle(Input::Cancelled(order), NOW);
+        assert!(is_cancelling(&step(dispatcher)));
+        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+    }
+
     /// A channel that is switched off while its second delivery is under way: the order to cancel stands until the result
     /// of that is durable. Gives that result.
     fn under_an_order() -> (Dispatcher, Input) {
@@ -194,15 +207,7 @@ mod tests {
         let mut actions = step(&mut dispatcher);
         let place = actions.iter().position(|action| matches!(action, Action::Settle(_))).expect("it is over");
         let Action::Settle(results) = actions.swap_remove(place) else { unreachable!("found above") };
-        let order = Cancellation {
-            channel: CHANNEL,
-            up_to: DeliveryId(2),
-            code: ReasonCode::ChannelSwitchedOff,
-            reason: "off".to_owned(),
-        };
-        dispatcher.handle(Input::Cancelled(order), NOW);
-        assert!(is_cancelling(&step(&mut dispatcher)));
-        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        cancel_two(&mut dispatcher);
         assert!(!is_cancelling(&step(&mut dispatcher)), "it waits for the second");
         (dispatcher, Input::Settled(results.into()))
     }
@@ -235,15 +240,7 @@ mod tests {
         dispatcher.handle(Input::Arrived(vec![test]), NOW);
         step(&mut dispatcher);
         assert!(dispatcher.is_test_under_way(DeliveryId(1)));
-        let order = Cancellation {
-            channel: CHANNEL,
-            up_to: DeliveryId(2),
-            code: ReasonCode::ChannelSwitchedOff,
-            reason: "off".to_owned(),
-        };
-        dispatcher.handle(Input::Cancelled(order), NOW);
-        assert!(is_cancelling(&step(&mut dispatcher)));
-        dispatcher.handle(Input::WorkDone(Work::Cancel(CHANNEL), Some(false)), NOW);
+        cancel_two(&mut dispatcher);
         dispatcher.handle(Input::RetryAsked(CHANNEL, DeliveryId(2)), NOW);
         let actions = step(&mut dispatcher);
         assert!(is_loading(&actions) && !is_cancelling(&actions), "{actions:?}");

@@ -19,6 +19,7 @@ use crate::clock::us;
 use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::model::{Broken, Counts};
+use crate::receivers::MOODS;
 use crate::scenario::Scenario;
 use crate::world::{Event, Options, World};
 use inhabitants::Inhabitants;
@@ -83,17 +84,7 @@ const STORE_FAULTS: [(Fault, u64); 5] = [
     (Fault::LateArrival, 50),
 ];
 
-/// What goes wrong at receivers in mixed moods.
-const RECEIVER_FAULTS: [Fault; 8] = [
-    Fault::Refused,
-    Fault::Silent,
-    Fault::DroppedAnswer,
-    Fault::Slow,
-    Fault::Throttled,
-    Fault::ThrottledWithHint,
-    Fault::ServerError,
-    Fault::Garbled,
-];
+/// How often something goes wrong at receivers in mixed moods.
 const RECEIVER_FAULT_PER_MILLE: u64 = 20;
 
 /// How long after the last of the backlog has come the process begins.
@@ -133,7 +124,7 @@ fn new_world(seed: u64, prints_trace: bool) -> anyhow::Result<World> {
     let options = Options { prints_trace, ..Options::default() };
     let mut world = World::of(seed, Scenario::with_backlog(), Dice::of(&[seed]), &options)?;
     for fault in Fault::ALL {
-        let per_mille = if RECEIVER_FAULTS.contains(&fault) { RECEIVER_FAULT_PER_MILLE } else { 0 };
+        let per_mille = if MOODS.contains(&fault) { RECEIVER_FAULT_PER_MILLE } else { 0 };
         world.faults.turn(fault, per_mille);
     }
     world.start_process()?;

@@ -175,15 +175,14 @@ impl Writer {
             (Fold::Beside, Some(beside)) => beside.fold(),
             (Fold::Nothing, _) => {}
             (Fold::Here | Fold::Beside, beside) => {
-                if let Some(beside) = beside.as_ref().filter(|_| log.is_too_long()) {
-                    beside.wait();
-                }
-                Observed::timed(
-                    self.observed.as_ref(),
-                    Upkeep::Fold,
-                    |()| Some(0),
-                    || folding::fold(&self.connection),
-                )?;
+                let waited_for = beside.as_ref().filter(|_| log.is_too_long());
+                let fold = || {
+                    if let Some(beside) = waited_for {
+                        beside.wait();
+                    }
+                    folding::fold(&self.connection)
+                };
+                Observed::timed(self.observed.as_ref(), Upkeep::Fold, |()| Some(0), fold)?;
             }
         }
         let (segments, connection, observed) = (&mut self.memory.segments, &self.connection, self.observed.as_ref());

@@ -7,7 +7,7 @@ use domain::outcome::{Class, Outcome, Scope};
 use domain::{AttemptId, ChannelId, DeliveryId, DigestId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row};
 
-use super::super::segments::{Kind, Lookup, Search, Segment};
+use super::super::segments::{Kind, Lookup, Order, Search, Segment};
 use super::deliveries::made;
 use super::{Bounds, CHUNK, newest_first};
 use crate::journal::{AttemptQuery, Page};
@@ -61,7 +61,7 @@ fn rows_below(
 ) -> rusqlite::Result<Vec<(i64, Attempt)>> {
     let read = |lookup: Lookup, sought: i64, rows_max: usize| -> rusqlite::Result<Vec<(i64, Attempt)>> {
         let search = Search { lookup, sought, above: 0, below, tenant, rows_max };
-        segment.newest(connection, &search, COLUMNS, read_attempt)
+        segment.find(connection, &search, Order::NewestFirst, COLUMNS, read_attempt)
     };
     match wanted {
         Wanted::Tenant => read(Lookup::Tenant, tenant.0, CHUNK),

@@ -8,7 +8,7 @@ use domain::delivery::{Attempt, AttemptResult};
 use domain::outcome::Class;
 use rusqlite::{Connection, Row};
 
-use super::super::segments::{self, Kind, Lookup, Search, Segment};
+use super::super::segments::{self, Kind, Lookup, Order, Search, Segment};
 use super::attempts::{COLUMNS, read_attempt};
 use crate::journal::{AttemptPage, AttemptPageQuery};
 
@@ -52,7 +52,7 @@ fn look(
     let columns = format!("id, channel_id, provider, event_type, class, {gave_up}");
     let search = Search { lookup, sought, above: 0, below: i64::MAX, tenant, rows_max: *left };
     let passing = |row: &Row<'_>| Ok(if passes(query, row)? { Some(row.get(0)?) } else { None });
-    let looked_at: Vec<Option<i64>> = segment.newest(connection, &search, &columns, passing)?;
+    let looked_at: Vec<Option<i64>> = segment.find(connection, &search, Order::NewestFirst, &columns, passing)?;
     *left -= looked_at.len();
     Ok(looked_at.into_iter().flatten().collect())
 }

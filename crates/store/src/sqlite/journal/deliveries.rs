@@ -10,7 +10,7 @@ use domain::{ChannelId, DeliveryId, DigestId, EventId, ReasonCode, TenantId, Tim
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::queue::{EventRow, event_row, event_type};
-use super::super::segments::{self, Kind, Lookup, Search, Segment};
+use super::super::segments::{self, Kind, Lookup, Order, Search, Segment};
 use super::CHUNK;
 use super::events::expanded;
 use crate::blob;
@@ -302,7 +302,7 @@ fn settled_to(
 ) -> rusqlite::Result<VecDeque<Delivery>> {
     let (lookup, sought) = channel.map_or((Lookup::Tenant, tenant.0), |channel| (Lookup::Channel, channel.0));
     let search = Search { lookup, sought, above: 0, below: top.saturating_add(1), tenant, rows_max: CHUNK };
-    Ok(segment.newest(connection, &search, SETTLED_COLUMNS, read_settled)?.into())
+    Ok(segment.find(connection, &search, Order::NewestFirst, SETTLED_COLUMNS, read_settled)?.into())
 }
 
 const QUEUE_COLUMNS: &str = "delivery_id, tenant_id, channel_id, event_id, created_at, expires_at, attempts, note, digest_id, tries, \

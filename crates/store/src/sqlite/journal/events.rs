@@ -7,7 +7,7 @@ use domain::{ChannelId, DeliveryId, EventId, TenantId, Timestamp};
 use rusqlite::{Connection, Row};
 
 use super::super::queue::{event_row, expanding};
-use super::super::segments::{Kind, Lookup, Search, Segment};
+use super::super::segments::{Kind, Lookup, Order, Search, Segment};
 use super::{Bounds, CHUNK, newest_first};
 use crate::blob;
 use crate::journal::{EventQuery, EventRecord, EventSummary, Page};
@@ -42,7 +42,7 @@ pub(super) fn events(
     let read = |segment: &Segment, below: i64| {
         let columns = format!("id, type, occurred_at, accepted_at, severity, channels, {data}");
         let search = Search { lookup: Lookup::Tenant, sought: tenant.0, above: 0, below, tenant, rows_max: CHUNK };
-        segment.newest(connection, &search, &columns, read_listed)
+        segment.find(connection, &search, Order::NewestFirst, &columns, read_listed)
     };
     let Page { rows, next } = newest_first(connection, Kind::Events, bounds, read, |listed| is_wanted(query, listed))?;
     let mut rows: Vec<_> = rows.into_iter().map(|listed| listed.summary).collect();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::journal::{self, DEAD_COLUMNS, complete, newest_to, read_dead};
 use super::super::queue::{EVENT_COLUMNS, EventRow, is_expanding_to, members, read_event};
-use super::super::segments::{self, Kind, Lookup, Search};
+use super::super::segments::{self, Kind, Lookup, Order, Search};
 use crate::redrives::{DeadLetter, DeadLook, EventLook, PastEvent, Stretch};
 
 /// Events that are read at a time: their data may be large.
@@ -77,7 +77,7 @@ fn read_segment(
         let event = |row: &Row<'_>| read_event(EventId(row.get(0)?), row, 1);
         let above = stretch.reached;
         let search = Search { lookup: Lookup::Tenant, sought: tenant.0, above, below, tenant, rows_max: CHUNK };
-        let chunk: Vec<EventRow> = segment.oldest(connection, &search, &columns, event)?;
+        let chunk: Vec<EventRow> = segment.find(connection, &search, Order::OldestFirst, &columns, event)?;
         let is_last = chunk.len() < CHUNK;
         for row in chunk {
             stretch.reached = row.event.id.0;

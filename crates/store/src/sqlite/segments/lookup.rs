@@ -70,9 +70,9 @@ pub(in crate::sqlite) struct Search {
     pub rows_max: usize,
 }
 
-/// In which order rows are wanted.
+/// In which order of id rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(in crate::sqlite) enum Order {
     NewestFirst,
     OldestFirst,
 }
@@ -88,29 +88,8 @@ impl Segment {
         self.lookups().contains(&lookup)
     }
 
-    /// Reads columns of the rows that a [`Search`] is for, those with the largest ids first.
-    pub(in crate::sqlite) fn newest<T>(
-        &self,
-        connection: &Connection,
-        search: &Search,
-        columns: &str,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        self.search(connection, search, Order::NewestFirst, columns, read)
-    }
-
-    /// The same, those with the smallest ids first.
-    pub(in crate::sqlite) fn oldest<T>(
-        &self,
-        connection: &Connection,
-        search: &Search,
-        columns: &str,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        self.search(connection, search, Order::OldestFirst, columns, read)
-    }
-
-    fn search<T>(
+    /// Reads columns of the rows that a [`Search`] is for.
+    pub(in crate::sqlite) fn find<T>(
         &self,
         connection: &Connection,
         search: &Search,

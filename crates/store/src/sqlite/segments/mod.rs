@@ -22,7 +22,7 @@ use purge::Purged;
 
 #[cfg(test)]
 pub(super) use lookup::entries_of;
-pub(super) use lookup::{Lookup, Search};
+pub(super) use lookup::{Lookup, Order, Search};
 pub(super) use making::{Made, make_one as make_lookups, take_one as take_lookup};
 
 /// Rows in a segment. A segment without look-ups is read through, which takes some milliseconds; a list looks into every

@@ -5,7 +5,7 @@ use domain::ids::ID_MAX;
 use rusqlite::{Connection, Row};
 
 use super::{OneDirectory, Stepped};
-use crate::sqlite::segments::{Kind, Lookup, Search, Segment, Segments, list, make_lookups};
+use crate::sqlite::segments::{Kind, Lookup, Order, Search, Segment, Segments, list, make_lookups};
 use crate::sqlite::{DATABASE_FILE, connect_for_writing};
 
 /// Enough for many leaves of each look-up.
@@ -58,8 +58,8 @@ fn found(connection: &Connection) -> Vec<Vec<i64>> {
                         continue;
                     }
                     let id = |row: &Row<'_>| row.get::<_, i64>(0);
-                    all.push(segment.newest(connection, &search, "id", id).unwrap());
-                    all.push(segment.oldest(connection, &search, "id", id).unwrap());
+                    all.push(segment.find(connection, &search, Order::NewestFirst, "id", id).unwrap());
+                    all.push(segment.find(connection, &search, Order::OldestFirst, "id", id).unwrap());
                 }
             }
         }
